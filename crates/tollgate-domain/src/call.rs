@@ -1,0 +1,289 @@
+//! The ledger row: everything that is kept of one call (SPEC §8), and the words its fields use.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::id::CallId;
+use crate::money::NanoUsd;
+use crate::usage::Usage;
+
+/// The form of request and answer that a client speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    /// OpenAI: chat completions, completions, embeddings, responses.
+    #[default]
+    Openai,
+    /// Anthropic: messages.
+    Anthropic,
+    /// Gemini: generateContent and its kin.
+    Gemini,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The answer was whole.
+    #[default]
+    Success,
+    /// The provider or the network failed; what it cost until then is charged.
+    Failed,
+    /// The client went away.
+    Cancelled,
+    /// A crash cut it off; nobody knows what it cost, so the reservation stands.
+    InDoubt,
+    /// It was not admitted, and nothing was sent.
+    Refused,
+}
+
+/// Where the answer came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheState {
+    /// Looked for and not found: the provider was asked.
+    #[default]
+    Miss,
+    /// From the cache: nothing was spent.
+    Hit,
+    /// From a call of another client that was already under way.
+    Coalesced,
+    /// The cache was not asked.
+    Bypass,
+}
+
+macro_rules! words {
+    ($name:ident { $($variant:ident = $text:literal),* }) => {
+        impl $name {
+            /// The word that documents and the ledger use.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = UnknownWord;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text { $($text => Ok(Self::$variant),)* _ => Err(UnknownWord(text.to_owned())) }
+            }
+        }
+    };
+}
+
+/// A word that is none of those a field can hold.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown word `{0}`")]
+pub struct UnknownWord(String);
+
+words!(Dialect { Openai = "openai", Anthropic = "anthropic", Gemini = "gemini" });
+words!(Outcome {
+    Success = "success",
+    Failed = "failed",
+    Cancelled = "cancelled",
+    InDoubt = "in_doubt",
+    Refused = "refused"
+});
+words!(CacheState { Miss = "miss", Hit = "hit", Coalesced = "coalesced", Bypass = "bypass" });
+
+/// One call as the ledger keeps it. Serialised, it is the document of SPEC §18.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Document", into = "Document")]
+pub struct CallRecord {
+    /// Its id.
+    pub call_id: CallId,
+    /// The request id, the client's own where it was sane.
+    pub request_id: Arc<str>,
+    /// When it arrived.
+    pub time: Timestamp,
+    /// Who pays.
+    pub user: Arc<str>,
+    /// Name of the key that was used.
+    pub key: Option<Arc<str>>,
+    /// Team of the user.
+    pub team: Option<Arc<str>>,
+    /// The caller's address, or its hash where so configured.
+    pub ip: Option<Arc<str>>,
+    /// One run of an agent, as the application names it.
+    pub session: Option<Arc<str>>,
+    /// What the application calls the action.
+    pub feature: Option<Arc<str>>,
+    /// The application's own labels.
+    pub tags: Vec<(Arc<str>, Arc<str>)>,
+    /// The dialect of the client.
+    pub dialect: Dialect,
+    /// The path that was called.
+    pub endpoint: Arc<str>,
+    /// The provider that served; empty where none was asked.
+    pub provider: Arc<str>,
+    /// The public model name that the client asked for.
+    pub model_asked: Arc<str>,
+    /// The model that the answer names, else the one that was asked of the provider.
+    pub model: Arc<str>,
+    /// Whether the answer was streamed.
+    pub stream: bool,
+    /// The HTTP status that the client got; 499 where it left.
+    pub status: u16,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The class of the error: a code of [`crate::fault::Code`] or the provider's own type.
+    pub error_type: Option<Arc<str>>,
+    /// Upstream attempts.
+    pub attempts: u16,
+    /// Where the answer came from.
+    pub cache: CacheState,
+    /// What was consumed.
+    pub usage: Usage,
+    /// What it cost.
+    pub cost: NanoUsd,
+    /// What the provider itself says that it cost, where it does.
+    pub provider_cost: Option<NanoUsd>,
+    /// Which price was used, such as `book 2026-10-30 openai/gpt-4o-mini`.
+    pub price_version: Arc<str>,
+    /// Whether the usage was counted here because the provider stated none.
+    pub estimated: bool,
+    /// From arrival to the end of the answer, in microseconds.
+    pub latency_us: u64,
+    /// From arrival to the first byte of the answer, in microseconds.
+    pub ttft_us: Option<u64>,
+}
+
+/// The serialised form: flat, money as text, milliseconds, tags as a map.
+#[derive(Clone, Serialize, Deserialize)]
+struct Document {
+    call_id: CallId,
+    request_id: Arc<str>,
+    time: Timestamp,
+    user: Arc<str>,
+    key: Option<Arc<str>>,
+    team: Option<Arc<str>>,
+    #[serde(default)]
+    ip: Option<Arc<str>>,
+    session: Option<Arc<str>>,
+    feature: Option<Arc<str>>,
+    tags: serde_json::Map<String, serde_json::Value>,
+    dialect: Dialect,
+    endpoint: Arc<str>,
+    provider: Arc<str>,
+    model_asked: Arc<str>,
+    model: Arc<str>,
+    stream: bool,
+    status: u16,
+    outcome: Outcome,
+    error_type: Option<Arc<str>>,
+    attempts: u16,
+    cache: CacheState,
+    input_tokens: u64,
+    cached_input_tokens: u64,
+    cache_write_tokens: u64,
+    output_tokens: u64,
+    reasoning_tokens: u64,
+    #[serde(default)]
+    usage: Usage,
+    cost_usd: NanoUsd,
+    #[serde(default)]
+    provider_cost_usd: Option<NanoUsd>,
+    #[serde(default)]
+    price_version: Arc<str>,
+    estimated: bool,
+    #[serde(default)]
+    in_doubt: bool,
+    latency_ms: u64,
+    ttft_ms: Option<u64>,
+    #[serde(default)]
+    latency_us: u64,
+    #[serde(default)]
+    ttft_us: Option<u64>,
+}
+
+impl From<CallRecord> for Document {
+    fn from(call: CallRecord) -> Self {
+        let tags = call
+            .tags
+            .iter()
+            .map(|(name, value)| (name.to_string(), serde_json::Value::from(&**value)))
+            .collect();
+        Self {
+            call_id: call.call_id,
+            request_id: call.request_id,
+            time: call.time,
+            user: call.user,
+            key: call.key,
+            team: call.team,
+            ip: call.ip,
+            session: call.session,
+            feature: call.feature,
+            tags,
+            dialect: call.dialect,
+            endpoint: call.endpoint,
+            provider: call.provider,
+            model_asked: call.model_asked,
+            model: call.model,
+            stream: call.stream,
+            status: call.status,
+            outcome: call.outcome,
+            error_type: call.error_type,
+            attempts: call.attempts,
+            cache: call.cache,
+            input_tokens: call.usage.input,
+            cached_input_tokens: call.usage.cache_read,
+            cache_write_tokens: call.usage.cache_write,
+            output_tokens: call.usage.output,
+            reasoning_tokens: call.usage.reasoning,
+            usage: call.usage,
+            cost_usd: call.cost,
+            provider_cost_usd: call.provider_cost,
+            price_version: call.price_version,
+            estimated: call.estimated,
+            in_doubt: call.outcome == Outcome::InDoubt,
+            latency_ms: call.latency_us / 1_000,
+            ttft_ms: call.ttft_us.map(|us| us / 1_000),
+            latency_us: call.latency_us,
+            ttft_us: call.ttft_us,
+        }
+    }
+}
+
+impl From<Document> for CallRecord {
+    fn from(document: Document) -> Self {
+        let tags = document
+            .tags
+            .into_iter()
+            .map(|(name, value)| {
+                (Arc::from(name), Arc::from(value.as_str().unwrap_or_default()))
+            })
+            .collect();
+        Self {
+            call_id: document.call_id,
+            request_id: document.request_id,
+            time: document.time,
+            user: document.user,
+            key: document.key,
+            team: document.team,
+            ip: document.ip,
+            session: document.session,
+            feature: document.feature,
+            tags,
+            dialect: document.dialect,
+            endpoint: document.endpoint,
+            provider: document.provider,
+            model_asked: document.model_asked,
+            model: document.model,
+            stream: document.stream,
+            status: document.status,
+            outcome: document.outcome,
+            error_type: document.error_type,
+            attempts: document.attempts,
+            cache: document.cache,
+            usage: document.usage,
+            cost: document.cost_usd,
+            provider_cost: document.provider_cost_usd,
+            price_version: document.price_version,
+            estimated: document.estimated,
+            latency_us: document.latency_us.max(document.latency_ms * 1_000),
+            ttft_us: document.ttft_us.or(document.ttft_ms.map(|ms| ms * 1_000)),
+        }
+    }
+}

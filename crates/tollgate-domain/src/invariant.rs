@@ -1,0 +1,17 @@
+//! What must always be true, as pure predicates. Property tests, the simulation and the test
+//! harness use these; `ARCHITECTURE.md` explains them.
+
+use crate::money::NanoUsd;
+
+/// LIMIT-1: what is used and what is set aside never pass a hard maximum.
+///
+/// `used` may pass it alone, where an actual amount came out above its reservation (debt is
+/// debited in full); then nothing more may be set aside.
+pub fn within_limit(used: i64, reserved: i64, max: Option<i64>) -> bool {
+    max.is_none_or(|max| used.saturating_add(reserved) <= max || reserved == 0)
+}
+
+/// LEDGER-2: the rows, the rollups and the counters tell the same sum.
+pub fn sums_agree(rows: NanoUsd, rollups: NanoUsd, counters: NanoUsd) -> bool {
+    rows == rollups && rollups == counters
+}

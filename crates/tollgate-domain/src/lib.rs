@@ -1,0 +1,14 @@
+//! The nouns and the arithmetic of Tollgate: ids, money, usage, prices, limits, time.
+//!
+//! Everything here is pure: no I/O, no async, no float holds money or a count. The other crates
+//! depend on this one; it depends on none of them.
+
+pub mod call;
+pub mod clock;
+pub mod fault;
+pub mod id;
+pub mod invariant;
+pub mod limit;
+pub mod money;
+pub mod price;
+pub mod usage;
