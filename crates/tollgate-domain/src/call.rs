@@ -252,7 +252,10 @@ impl From<Document> for CallRecord {
             .tags
             .into_iter()
             .map(|(name, value)| {
-                (Arc::from(name), Arc::from(value.as_str().unwrap_or_default()))
+                (
+                    Arc::from(name),
+                    Arc::from(value.as_str().unwrap_or_default()),
+                )
             })
             .collect();
         Self {
@@ -283,7 +286,9 @@ impl From<Document> for CallRecord {
             price_version: document.price_version,
             estimated: document.estimated,
             latency_us: document.latency_us.max(document.latency_ms * 1_000),
-            ttft_us: document.ttft_us.or(document.ttft_ms.map(|ms| ms * 1_000)),
+            ttft_us: document
+                .ttft_us
+                .or_else(|| document.ttft_ms.map(|ms| ms * 1_000)),
         }
     }
 }

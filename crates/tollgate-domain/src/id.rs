@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The id of one call: a UUIDv7, so that ids sort by time of admission and fill a B-tree in order.
+/// The id of one call: a `UUIDv7`, so that ids sort by time of admission and fill a B-tree in order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CallId(Uuid);
@@ -63,7 +63,9 @@ impl FromStr for CallId {
 /// Anything else is replaced by one of our own, so that log lines and headers cannot be forged.
 pub fn is_sane_request_id(text: &[u8]) -> bool {
     (1..=128).contains(&text.len())
-        && text.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        && text
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 #[cfg(test)]
@@ -84,7 +86,13 @@ mod tests {
     #[test]
     fn request_ids_with_control_characters_are_not_kept() {
         assert!(is_sane_request_id(b"req_01.A-b"));
-        for bad in [&b""[..], b"a b", b"a\nb", "\u{d55c}".as_bytes(), &[b'x'; 129]] {
+        for bad in [
+            &b""[..],
+            b"a b",
+            b"a\nb",
+            "\u{d55c}".as_bytes(),
+            &[b'x'; 129],
+        ] {
             assert!(!is_sane_request_id(bad));
         }
     }

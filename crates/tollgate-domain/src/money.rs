@@ -40,6 +40,7 @@ impl NanoUsd {
     }
 
     /// The difference, held at the ends of the range.
+    #[must_use]
     pub fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
@@ -91,7 +92,12 @@ impl fmt::Display for NanoUsd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
         let nanos = self.0.unsigned_abs();
-        write!(f, "{sign}{}.{:09}", nanos / NANO_PER_USD, nanos % NANO_PER_USD)
+        write!(
+            f,
+            "{sign}{}.{:09}",
+            nanos / NANO_PER_USD,
+            nanos % NANO_PER_USD
+        )
     }
 }
 
@@ -154,9 +160,16 @@ pub fn parse_scaled(text: &str, decimals: u32) -> Option<i128> {
         value = value.checked_mul(10)?.checked_add(i128::from(digit))?;
     }
     let fraction_digits = i32::try_from(fraction.bytes().filter(|b| *b != b'_').count()).ok()?;
-    let shift = i32::try_from(decimals).ok()?.checked_sub(fraction_digits)?.checked_add(exponent)?;
+    let shift = i32::try_from(decimals)
+        .ok()?
+        .checked_sub(fraction_digits)?
+        .checked_add(exponent)?;
     let scaled = if shift >= 0 {
-        if value == 0 { 0 } else { value.checked_mul(10i128.checked_pow(shift.unsigned_abs())?)? }
+        if value == 0 {
+            0
+        } else {
+            value.checked_mul(10i128.checked_pow(shift.unsigned_abs())?)?
+        }
     } else {
         match 10i128.checked_pow(shift.unsigned_abs()) {
             Some(divisor) => div_half_even(value, divisor),
@@ -222,8 +235,7 @@ impl Exact {
     /// Rounds upwards: what is set aside before a call, never too little.
     pub fn hold(self) -> NanoUsd {
         NanoUsd(clamp_i64(
-            self.0.div_euclid(FEMTO_PER_NANO)
-                + i128::from(self.0.rem_euclid(FEMTO_PER_NANO) != 0),
+            self.0.div_euclid(FEMTO_PER_NANO) + i128::from(self.0.rem_euclid(FEMTO_PER_NANO) != 0),
         ))
     }
 }
@@ -249,7 +261,7 @@ impl Sum for Exact {
 }
 
 /// Divides by a positive `divisor`, rounding half to even.
-fn div_half_even(value: i128, divisor: i128) -> i128 {
+pub(crate) fn div_half_even(value: i128, divisor: i128) -> i128 {
     let quotient = value.div_euclid(divisor);
     let remainder = value.rem_euclid(divisor);
     match (remainder * 2).cmp(&divisor) {
@@ -283,7 +295,17 @@ mod tests {
         ] {
             assert_eq!(text.parse::<NanoUsd>().unwrap().nanos(), nanos, "{text}");
         }
-        for bad in ["", ".", "abc", "1.2.3", "1e", "9300000000", "1e400", "NaN", "--1"] {
+        for bad in [
+            "",
+            ".",
+            "abc",
+            "1.2.3",
+            "1e",
+            "9300000000",
+            "1e400",
+            "NaN",
+            "--1",
+        ] {
             assert!(bad.parse::<NanoUsd>().is_err(), "{bad}");
         }
         assert_eq!("0e400".parse::<NanoUsd>().unwrap(), NanoUsd::ZERO);
@@ -292,10 +314,18 @@ mod tests {
 
     #[test]
     fn charges_round_half_to_even_and_holds_round_up() {
-        for (femtos, charge, hold) in
-            [(0, 0, 0), (500_000, 0, 1), (1_500_000, 2, 2), (1, 0, 1), (2_500_000, 2, 3)]
-        {
-            assert_eq!(Exact::from_femtos(femtos).charge().nanos(), charge, "{femtos}");
+        for (femtos, charge, hold) in [
+            (0, 0, 0),
+            (500_000, 0, 1),
+            (1_500_000, 2, 2),
+            (1, 0, 1),
+            (2_500_000, 2, 3),
+        ] {
+            assert_eq!(
+                Exact::from_femtos(femtos).charge().nanos(),
+                charge,
+                "{femtos}"
+            );
             assert_eq!(Exact::from_femtos(femtos).hold().nanos(), hold, "{femtos}");
         }
     }
@@ -303,7 +333,13 @@ mod tests {
     #[test]
     fn amounts_print_with_nine_decimals() {
         assert_eq!(NanoUsd::from_nanos(6_600).to_string(), "0.000006600");
-        assert_eq!(NanoUsd::from_nanos(-1_500_000_000).to_string(), "-1.500000000");
-        assert_eq!(NanoUsd::from_nanos(i64::MIN).to_string(), "-9223372036.854775808");
+        assert_eq!(
+            NanoUsd::from_nanos(-1_500_000_000).to_string(),
+            "-1.500000000"
+        );
+        assert_eq!(
+            NanoUsd::from_nanos(i64::MIN).to_string(),
+            "-9223372036.854775808"
+        );
     }
 }

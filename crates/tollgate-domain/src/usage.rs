@@ -48,6 +48,8 @@ pub struct Usage {
     pub output_audio: u64,
     /// Part of `output` that is images.
     pub output_image: u64,
+    /// Part of `output` that is video.
+    pub output_video: u64,
     /// Part of `output` that cites sources at a rate of its own.
     pub output_citation: u64,
     /// Searches of the web that a server tool made.
@@ -58,12 +60,22 @@ pub struct Usage {
     pub audio_seconds: u64,
     /// Characters that were spoken.
     pub characters: u64,
+    /// Pages of documents that were read (OCR).
+    pub pages: u64,
+    /// Part of `pages` that was annotated.
+    pub annotated_pages: u64,
+    /// Text messages sent into a voice session that bills each of them.
+    pub messages: u64,
 }
 
 impl Usage {
     /// Plain text in and out.
     pub fn tokens(input: u64, output: u64) -> Self {
-        Self { input, output, ..Self::default() }
+        Self {
+            input,
+            output,
+            ..Self::default()
+        }
     }
 
     /// All tokens, in and out.
@@ -80,7 +92,9 @@ impl Usage {
         self.cache_read = self.cache_read.min(self.input);
         self.cache_write = self.cache_write.min(self.input - self.cache_read);
         self.cache_write_1h = self.cache_write_1h.min(self.cache_write);
-        self.cache_write_5m = self.cache_write_5m.min(self.cache_write - self.cache_write_1h);
+        self.cache_write_5m = self
+            .cache_write_5m
+            .min(self.cache_write - self.cache_write_1h);
         self.tool_input = self.tool_input.min(self.input);
         for part in [
             &mut self.input_text,
@@ -103,10 +117,12 @@ impl Usage {
             &mut self.output_text,
             &mut self.output_audio,
             &mut self.output_image,
+            &mut self.output_video,
             &mut self.output_citation,
         ] {
             *part = (*part).min(self.output);
         }
+        self.annotated_pages = self.annotated_pages.min(self.pages);
         *self != before
     }
 }
@@ -117,8 +133,12 @@ mod tests {
 
     #[test]
     fn parts_larger_than_their_whole_are_brought_back_and_reported() {
-        let mut usage =
-            Usage { input: 3_472, cache_read: 4_632, cache_write: 5, ..Usage::tokens(0, 1) };
+        let mut usage = Usage {
+            input: 3_472,
+            cache_read: 4_632,
+            cache_write: 5,
+            ..Usage::tokens(0, 1)
+        };
         assert!(usage.clamp_parts());
         assert_eq!((usage.cache_read, usage.cache_write), (3_472, 0));
         assert!(!usage.clamp_parts());
