@@ -16,6 +16,7 @@ pub const ADMIN_KEY: &str = "admin-for-tests-0123456789abcdef";
 #[derive(Clone, Debug)]
 pub struct Config {
     server: String,
+    grace: String,
     storage: String,
     auth: String,
     sections: String,
@@ -31,7 +32,8 @@ impl Config {
     /// The quiet base: the key [`KEY`] on the plan `open`, which has no limits.
     pub fn new() -> Self {
         Self {
-            server: "timezone = \"UTC\"\nshutdown_grace = \"10s\"\n".to_owned(),
+            server: "timezone = \"UTC\"\n".to_owned(),
+            grace: "10s".to_owned(),
             storage: String::new(),
             auth: "default_plan = \"open\"\n".to_owned(),
             sections: "[cache]\nenabled = false\n[duplicates]\naction = \"alert\"\n\
@@ -46,6 +48,13 @@ impl Config {
     pub fn server(mut self, line: &str) -> Self {
         self.server.push_str(line);
         self.server.push('\n');
+        self
+    }
+
+    /// Sets how long calls in flight may take to finish when the program is asked to end.
+    #[must_use]
+    pub fn grace(mut self, time: &str) -> Self {
+        time.clone_into(&mut self.grace);
         self
     }
 
@@ -144,13 +153,14 @@ impl Config {
     pub fn text(&self, data: SocketAddr, admin: SocketAddr, folder: &Path) -> String {
         let Self {
             server,
+            grace,
             storage,
             auth,
             sections,
         } = self;
         format!(
             "[server]\nlisten = \"{data}\"\nadmin_listen = \"{admin}\"\n\
-             admin_key = \"{ADMIN_KEY}\"\n{server}\n\
+             admin_key = \"{ADMIN_KEY}\"\nshutdown_grace = \"{grace}\"\n{server}\n\
              [storage]\nurl = \"sqlite://{}/tollgate.db\"\n{storage}\n\
              [auth]\n{auth}\n{sections}",
             folder.display()

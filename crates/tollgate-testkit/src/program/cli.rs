@@ -68,13 +68,14 @@ impl Program {
         rows
     }
 
-    /// Waits until the ledger holds `count` calls that are settled, and gives them.
+    /// Waits until the ledger holds `count` admitted calls, all settled, and gives them.
     pub async fn settled(&self, count: usize) -> Vec<Value> {
         eventually(
             "so many calls are settled",
             Duration::from_secs(15),
             || async {
-                let rows = self.calls();
+                let mut rows = self.calls();
+                rows.retain(|row| row["outcome"] != "refused");
                 let open = rows
                     .iter()
                     .filter(|row| row["outcome"] == "in_doubt")

@@ -1,0 +1,96 @@
+//! The configuration of the two proxies. They do the same relaying; Tollgate does its work besides:
+//! key check, five limits on three scopes, price, durable ledger, metrics, log line.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::clients::{KEY, MODEL};
+
+/// A plain reverse proxy with pooled connections; streams have a port of their own, unbuffered.
+pub(super) fn nginx(
+    calls: SocketAddr,
+    streams: SocketAddr,
+    origin: SocketAddr,
+    folder: &Path,
+) -> String {
+    let path = folder.display();
+    let server = |listen: SocketAddr, buffering: &str| {
+        format!(
+            "server {{ listen {listen}; location / {{ proxy_pass http://provider; \
+             proxy_buffering {buffering}; }} }}\n"
+        )
+    };
+    format!(
+        "daemon off;\nworker_processes 1;\nworker_rlimit_nofile 20000;\npid {path}/nginx.pid;\n\
+         error_log {path}/error.log;\nevents {{ worker_connections 16384; }}\n\
+         http {{\naccess_log off;\nkeepalive_requests 1000000000;\ntcp_nodelay on;\n\
+         client_body_temp_path {path}/body;\nproxy_temp_path {path}/proxy;\n\
+         fastcgi_temp_path {path}/f;\nuwsgi_temp_path {path}/u;\nscgi_temp_path {path}/s;\n\
+         client_max_body_size 20m;\n\
+         proxy_http_version 1.1;\nproxy_set_header Connection \"\";\nproxy_read_timeout 600s;\n\
+         upstream provider {{ server {origin}; keepalive 1024; \
+         keepalive_requests 1000000000; }}\n{}{}}}\n",
+        server(calls, "on"),
+        server(streams, "off")
+    )
+}
+
+/// Tollgate with everything on that a call passes. The cache is off, or it would answer by itself.
+pub(super) fn tollgate(
+    listen: SocketAddr,
+    admin: SocketAddr,
+    origin: SocketAddr,
+    folder: &Path,
+) -> String {
+    format!(
+        r#"[server]
+listen = "{listen}"
+admin_listen = "{admin}"
+admin_key = "bench-admin-0123456789abcdef"
+timezone = "Asia/Seoul"
+[storage]
+url = "sqlite://{path}/tollgate.db"
+commit = "before_response"
+durability = "process"
+[auth]
+default_plan = "bench"
+[[auth.keys]]
+name = "bench"
+key = "{KEY}"
+role = "service"
+[cache]
+enabled = false
+[duplicates]
+action = "alert"
+identical = 1000000000
+[providers.origin]
+kind = "openai"
+base_url = "http://{origin}/v1"
+api_key = "bench"
+[models."{MODEL}"]
+targets = [{{ provider = "origin", model = "{MODEL}" }}]
+max_output_tokens = 4096
+[prices."origin/{MODEL}"]
+input = 0.15
+output = 0.60
+cached_input = 0.075
+[plans.bench]
+limits = [
+  {{ name = "burst",    metric = "requests",    window = "sliding 60s", max = 1000000000 }},
+  {{ name = "parallel", metric = "concurrency", max = 1000000 }},
+  {{ name = "monthly",  metric = "successes",   window = "month",       max = 1000000000 }},
+]
+[limits.per_ip]
+scope = "ip"
+metric = "requests"
+window = "sliding 60s"
+max = 1000000000
+[limits.company]
+scope = "global"
+metric = "cost_usd"
+window = "day"
+max = 1000000.00
+"#,
+        path = folder.display()
+    )
+}
