@@ -48,6 +48,8 @@ pub struct Expected {
     pub outcome: String,
     /// The model that the answer names.
     pub model: Option<String>,
+    /// The service tier that the answer states.
+    pub service_tier: Option<String>,
     /// The provider's figures on the scale of [`Usage`]; `None` where it states none.
     pub usage: Option<Usage>,
 }
@@ -109,6 +111,7 @@ impl Case {
             expected: Expected {
                 outcome: text(&expected["outcome"]),
                 model: expected["model"].as_str().map(str::to_owned),
+                service_tier: expected["service_tier"].as_str().map(str::to_owned),
                 usage: expected["usage"]
                     .as_object()
                     .map(|_| usage(&expected["usage"])),

@@ -2,11 +2,13 @@
 //! pass unchanged, and the ledger must state what the provider stated, however the bytes are cut.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Method;
 use serde_json::Value;
 use tollgate_domain::money::NanoUsd;
+use tollgate_domain::price::{PriceBook, PriceTable, Served};
 use tollgate_testkit::case::Case;
 use tollgate_testkit::client::Http;
 use tollgate_testkit::config::Config;
@@ -16,12 +18,23 @@ use tollgate_testkit::upstream::{Reply, Upstream};
 
 use crate::start;
 
-/// Prices of every model here: USD per million, and the same in nano-dollars per million.
-const RATES: [(&str, &str); 3] = [
+/// Prices of every model here in USD per million. They lie over the book's, so each part that the
+/// book might price by itself is named: then input, cached input and output are all that counts.
+const RATES: [(&str, &str); 12] = [
     ("input", "2.00"),
     ("cached_input", "0.50"),
+    ("cache_write", "2.00"),
+    ("cache_write_5m", "2.00"),
+    ("cache_write_1h", "2.00"),
+    ("input_audio", "2.00"),
     ("output", "8.00"),
+    ("reasoning", "8.00"),
+    ("output_audio", "8.00"),
+    ("web_search_per_1k", "0"),
+    ("file_search_per_1k", "0"),
+    ("requests_per_1k", "0"),
 ];
+/// The same in nano-dollars per million: input, cached input, output.
 const NANOS: [u64; 3] = [2_000_000_000, 500_000_000, 8_000_000_000];
 
 fn path(case: &Case) -> Option<&'static str> {
@@ -351,4 +364,71 @@ async fn a_gzip_offer_of_the_client_does_not_hide_the_usage() {
         offered, "identity",
         "the program reads answers, so it must not ask for coded ones"
     );
+}
+
+fn hosted_searches(case: &Case) -> u64 {
+    let answer: Value = serde_json::from_slice(&case.body).unwrap_or_default();
+    let items = answer["output"].as_array().cloned().unwrap_or_default();
+    let searches = items
+        .iter()
+        .filter(|item| item["type"] == "web_search_call");
+    searches
+        .filter(|item| item["action"]["type"] == "search")
+        .count()
+        .try_into()
+        .unwrap()
+}
+
+/// Without a price or a model in the configuration: the book routes and prices.
+#[tokio::test(flavor = "multi_thread")]
+async fn models_of_the_book_need_no_entry_and_are_charged_at_its_prices() {
+    let table = PriceTable::builder(Arc::new(PriceBook::bundled().unwrap()))
+        .build()
+        .unwrap();
+    let mut cases = cases();
+    cases.retain(|case| {
+        case.provider == "openai"
+            && case.expected.outcome == "ok"
+            && table.resolve("openai", &asked_model(case)).is_some()
+    });
+    assert!(
+        cases.len() > 8 || Case::all().is_empty(),
+        "the book prices hardly a recorded model"
+    );
+    let upstream = Upstream::always(Reply::status(500)).await;
+    let program = start(Config::new().provider("openai", "openai", &upstream.url("/v1"))).await;
+    for case in &cases {
+        let replay = Replay {
+            case,
+            upstream: &upstream,
+            program: &program,
+        };
+        replay.run(&[], &case.name).await;
+    }
+    let rows = program.settled(cases.len()).await;
+    for case in &cases {
+        let row = rows
+            .iter()
+            .find(|row| row["request_id"] == case.name)
+            .expect("a row");
+        let mut usage = case.expected.usage.unwrap();
+        // Hosted searches are paid for and stand in no usage object: each is an item of the output.
+        usage.web_searches += hosted_searches(case);
+        let at = row["time"].as_str().unwrap().parse().unwrap();
+        let served = Served {
+            service_tier: case.expected.service_tier.as_deref(),
+            ..Served::at(at)
+        };
+        let model = case.expected.model.as_deref().unwrap();
+        let price = table
+            .resolve("openai", model)
+            .expect("the served model has a price");
+        let cost = price.charge(&usage, &served).total.charge();
+        assert!(cost > NanoUsd::ZERO);
+        assert_eq!(row["cost_usd"], cost.to_string(), "{}: {row:#}", case.name);
+        assert!(
+            !row["price_version"].as_str().unwrap_or_default().is_empty(),
+            "{row:#}"
+        );
+    }
 }
