@@ -1,1 +1,27 @@
-//! (see the crate's modules)
+//! The data plane: every call to a provider passes here.
+//!
+//! Start reading at [`journey`]: it names the steps of a call in their order, each a module of that
+//! name. [`server`] is what listens, [`snapshot`] what is configured, [`open_call`] and [`leftover`]
+//! are how a call ends.
+
+pub mod accept;
+pub mod admit;
+pub mod answer;
+pub mod call_log;
+pub mod forward;
+pub mod identify;
+pub mod journey;
+pub mod leftover;
+pub mod metrics;
+pub mod open_call;
+pub mod plane;
+pub mod pump;
+pub mod read;
+pub mod record;
+pub mod relay;
+pub mod route;
+pub mod server;
+pub mod snapshot;
+pub mod stop;
+pub mod surface;
+pub mod upstream;

@@ -1,1 +1,19 @@
-//! (see the crate's modules)
+//! The dialects of AI providers: bytes in, bytes out.
+//!
+//! Only this crate knows a provider's field names. It reads what a request will cost at most
+//! ([`openai::peek`]), changes the few bytes that must change ([`openai::rewrite`]), reads what an
+//! answer consumed ([`openai::read_answer`], [`openai::OpenAiStream`]), and writes errors in the
+//! shape of the dialect called ([`error`]). It opens no socket, knows no clock and decides nothing.
+//!
+//! What holds for all of it (WIRE-1): bytes that are relayed stay as they are, and however a stream
+//! is cut into chunks, the same events and the same facts come out.
+
+pub mod count;
+pub mod error;
+pub mod facts;
+mod json;
+pub mod openai;
+pub mod peek;
+pub mod simulated;
+pub mod sse;
+mod tally;

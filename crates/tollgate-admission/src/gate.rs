@@ -1,0 +1,207 @@
+//! The gate: the only way to an upstream provider.
+//!
+//! [`Gate::admit`] weighs all limits, sets aside what the call can cost and writes its intent; what
+//! it returns, [`Admitted`], is what forwarding asks for, so a request that was not admitted cannot
+//! be sent (the types say so). [`Admitted::settle`] ends a call, exactly once: it takes the value.
+//! A value that is dropped unsettled (a panic, a task that was cut off) is handed to whoever
+//! watches the strays, who settles it as in doubt at its reservation.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use jiff::Timestamp;
+use tollgate_domain::call::{CallRecord, Outcome};
+use tollgate_domain::usage::Usage;
+
+use crate::engine::{Actual, Demand, Engine, Grant, Refusal, Terms};
+use crate::ledger::{Ledger, LedgerError, Written};
+
+/// Decides on calls and settles them, over an engine of limits and a durable ledger.
+pub struct Gate {
+    engine: Engine,
+    ledger: Arc<dyn Ledger>,
+    strays: Sender<Stray>,
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("ledger", &self.ledger).finish_non_exhaustive()
+    }
+}
+
+/// Why a call is not admitted.
+#[derive(Debug)]
+pub enum NotAdmitted {
+    /// A limit does not cover it.
+    Limit(Box<Refusal>),
+    /// It cannot be recorded, so it must not be made.
+    Ledger(LedgerError),
+}
+
+impl Gate {
+    /// A gate over these limits and this ledger; strays go to `strays`.
+    pub fn new(engine: Engine, ledger: Arc<dyn Ledger>, strays: Sender<Stray>) -> Self {
+        Self { engine, ledger, strays }
+    }
+
+    /// The limits and their counters.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Decides on a call: reserves what it can cost in every counter and writes its intent, or
+    /// changes nothing at all.
+    ///
+    /// `draft` is the row as far as it is known; its outcome, usage and cost are filled in here with
+    /// what a crash would have to charge.
+    pub fn admit(
+        self: &Arc<Self>,
+        mut draft: CallRecord,
+        terms: &Terms<'_>,
+        demand: &Demand,
+    ) -> Result<Admitted, NotAdmitted> {
+        let grant = self
+            .engine
+            .admit(draft.call_id, terms, demand, draft.time)
+            .map_err(|refusal| NotAdmitted::Limit(Box::new(refusal)))?;
+        draft.outcome = Outcome::InDoubt;
+        draft.usage = Usage::tokens(demand.input_tokens, grant.output_tokens());
+        draft.cost = grant.cost();
+        draft.estimated = true;
+        match self.ledger.open(&draft) {
+            Ok(written) => {
+                let record = Arc::new(draft);
+                let held = Some(Held { record: Arc::clone(&record), grant });
+                let ticket = Ticket { gate: Arc::clone(self), held };
+                Ok(Admitted { record, ticket, written: Some(written) })
+            }
+            Err(error) => {
+                self.engine.settle(grant, &Actual::nothing(), draft.time);
+                Err(NotAdmitted::Ledger(error))
+            }
+        }
+    }
+
+    /// Records a call that was never admitted, such as an answer from a cache: it holds nothing.
+    pub fn record(&self, record: Arc<CallRecord>) -> Result<Written, LedgerError> {
+        self.ledger.close(record)
+    }
+
+    /// Settles what was dropped unsettled, as in doubt at its reservation.
+    pub fn settle_stray(&self, stray: Stray, now: Timestamp) -> Result<Written, LedgerError> {
+        let Held { record, grant } = stray.0;
+        let actual = Actual::of(&record);
+        self.engine.settle(grant, &actual, now);
+        self.ledger.close(record)
+    }
+}
+
+struct Held {
+    record: Arc<CallRecord>,
+    grant: Grant,
+}
+
+/// An admitted call that nobody settled.
+pub struct Stray(Held);
+
+impl fmt::Debug for Stray {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Stray").field(&self.0.record.call_id).finish()
+    }
+}
+
+/// What an admitted call holds; whoever drops it unredeemed makes a stray of it.
+struct Ticket {
+    gate: Arc<Gate>,
+    held: Option<Held>,
+}
+
+impl Ticket {
+    fn redeem(mut self) -> Option<Grant> {
+        self.held.take().map(|held| held.grant)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(held) = self.held.take() {
+            // Nobody listens only when the program has ended; then the intent on disk speaks.
+            drop(self.gate.strays.send(Stray(held)));
+        }
+    }
+}
+
+/// A call that may be sent: its limits are reserved and its intent is written (or being written).
+#[must_use = "an admitted call must be settled"]
+pub struct Admitted {
+    record: Arc<CallRecord>,
+    ticket: Ticket,
+    written: Option<Written>,
+}
+
+impl fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admitted").field("call", &self.record.call_id).finish_non_exhaustive()
+    }
+}
+
+/// A call that has ended.
+#[derive(Debug)]
+pub struct Settled {
+    /// Its final row.
+    pub record: Arc<CallRecord>,
+    /// Whether that row is down; the last bytes of the answer wait for it.
+    pub written: Written,
+}
+
+/// A call that has ended and whose row could not be written. Its intent is down.
+#[derive(Debug, thiserror::Error)]
+#[error("the row of call {} could not be written", record.call_id)]
+pub struct Unwritten {
+    /// Its final row.
+    pub record: Arc<CallRecord>,
+    /// Why.
+    #[source]
+    pub error: LedgerError,
+}
+
+impl Admitted {
+    /// The row as a crash would leave it.
+    pub fn record(&self) -> &CallRecord {
+        &self.record
+    }
+
+    /// What was granted.
+    pub fn grant(&self) -> Option<&Grant> {
+        self.ticket.held.as_ref().map(|held| &held.grant)
+    }
+
+    /// Whether the intent is down; no byte of an answer leaves before it is. Taken once.
+    pub fn intent(&mut self) -> Written {
+        self.written.take().unwrap_or(Written::Durable)
+    }
+
+    /// Ends the call: `finish` completes the row with how it ended, the counters take what was used
+    /// and give back the rest, and the row is written.
+    pub fn settle(
+        self,
+        now: Timestamp,
+        finish: impl FnOnce(&mut CallRecord),
+    ) -> Result<Settled, Unwritten> {
+        let Self { mut record, ticket, .. } = self;
+        let gate = Arc::clone(&ticket.gate);
+        let grant = ticket.redeem();
+        // Redeeming the ticket has left this the only owner, so nothing is copied.
+        let row = Arc::make_mut(&mut record);
+        row.estimated = false;
+        finish(row);
+        if let Some(grant) = grant {
+            gate.engine.settle(grant, &Actual::of(row), now);
+        }
+        match gate.ledger.close(Arc::clone(&record)) {
+            Ok(written) => Ok(Settled { record, written }),
+            Err(error) => Err(Unwritten { record, error }),
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The line of a call: the fields of the ledger row that operators filter by, and derived ones.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tollgate_domain::call::{CallRecord, Outcome};
+use tollgate_domain::money::NanoUsd;
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line.
+    Json,
+    /// For eyes.
+    Pretty,
+}
+
+/// From here on a call is slow, in milliseconds.
+const SLOW_MS: u64 = 3_000;
+/// From here on it is far too slow.
+const CRITICAL_MS: u64 = 10_000;
+/// From here on a call is expensive.
+const EXPENSIVE: NanoUsd = NanoUsd::from_nanos(1_000_000_000);
+
+#[derive(Serialize)]
+struct Line<'a> {
+    time: Timestamp,
+    level: &'static str,
+    message: &'static str,
+    request_id: &'a str,
+    call_id: tollgate_domain::id::CallId,
+    user: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    team: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    feature: Option<&'a str>,
+    endpoint: &'a str,
+    provider: &'a str,
+    model: &'a str,
+    model_asked: &'a str,
+    stream: bool,
+    status: u16,
+    outcome: Outcome,
+    error_type: Option<&'a str>,
+    error_code: Option<&'a str>,
+    attempts: u16,
+    cache: tollgate_domain::call::CacheState,
+    input_tokens: u64,
+    cached_input_tokens: u64,
+    output_tokens: u64,
+    reasoning_tokens: u64,
+    total_tokens: u64,
+    cost_usd: NanoUsd,
+    estimated: bool,
+    latency_ms: u64,
+    ttft_ms: Option<u64>,
+    latency_category: &'static str,
+    tags: &'a [&'static str],
+    minute_bucket: Bucket,
+    hour_bucket: Bucket,
+    compression_ratio: Option<f64>,
+}
+
+/// Appends the line of a call, with its newline.
+pub fn write_line(call: &CallRecord, format: Format, out: &mut Vec<u8>) {
+    let tags = Tags::of(call);
+    let line = line_of(call, tags.as_slice());
+    match format {
+        Format::Json => {
+            let before = out.len();
+            if serde_json::to_writer(&mut *out, &line).is_err() {
+                out.truncate(before);
+                return;
+            }
+        }
+        Format::Pretty => pretty(&line, out),
+    }
+    out.push(b'\n');
+}
+
+fn line_of<'a>(call: &'a CallRecord, tags: &'a [&'static str]) -> Line<'a> {
+    let latency_ms = call.latency_us / 1_000;
+    Line {
+        time: call.time,
+        level: level(call),
+        message: "call",
+        request_id: &call.request_id,
+        call_id: call.call_id,
+        user: &call.user,
+        key: call.key.as_deref(),
+        team: call.team.as_deref(),
+        session: call.session.as_deref(),
+        feature: call.feature.as_deref(),
+        endpoint: &call.endpoint,
+        provider: &call.provider,
+        model: &call.model,
+        model_asked: &call.model_asked,
+        stream: call.stream,
+        status: call.status,
+        outcome: call.outcome,
+        error_type: error_class(call),
+        error_code: call.error_type.as_deref(),
+        attempts: call.attempts,
+        cache: call.cache,
+        input_tokens: call.usage.input,
+        cached_input_tokens: call.usage.cache_read,
+        output_tokens: call.usage.output,
+        reasoning_tokens: call.usage.reasoning,
+        total_tokens: call.usage.total(),
+        cost_usd: call.cost,
+        estimated: call.estimated,
+        latency_ms,
+        ttft_ms: call.ttft_us.map(|us| us / 1_000),
+        latency_category: latency_category(latency_ms),
+        tags,
+        minute_bucket: Bucket {
+            at: call.time,
+            seconds: 60,
+        },
+        hour_bucket: Bucket {
+            at: call.time,
+            seconds: 3_600,
+        },
+        compression_ratio: ratio(call.usage.output, call.usage.input),
+    }
+}
+
+fn level(call: &CallRecord) -> &'static str {
+    match call.status {
+        500.. => "error",
+        400..500 => "warn",
+        _ if call.outcome != Outcome::Success => "warn",
+        _ => "info",
+    }
+}
+
+fn latency_category(ms: u64) -> &'static str {
+    if ms > CRITICAL_MS {
+        "critical"
+    } else if ms > SLOW_MS {
+        "warning"
+    } else {
+        "normal"
+    }
+}
+
+/// The class of an error, few enough to group by.
+fn error_class(call: &CallRecord) -> Option<&'static str> {
+    let code = call.error_type.as_deref();
+    let class = match (code, call.status) {
+        (None, 200..300) => return None,
+        (Some("upstream_timeout" | "request_timeout"), _) | (_, 408 | 504) => "timeout",
+        (Some("client_closed"), _) | (_, 499) => "client_closed",
+        (_, 401 | 403) => "authentication",
+        (_, 429) => "rate_limit",
+        (Some("upstream_error" | "circuit_open"), _) => "upstream",
+        (Some("internal" | "degraded" | "overloaded" | "kill_switch"), _) => "gateway",
+        (_, 400..500) => "invalid_request",
+        _ => "upstream",
+    };
+    Some(class)
+}
+
+/// Tags of a call; there are few, so they live on the stack.
+struct Tags {
+    tags: [&'static str; 4],
+    len: usize,
+}
+
+impl Tags {
+    fn of(call: &CallRecord) -> Self {
+        let mut tags = Self {
+            tags: [""; 4],
+            len: 0,
+        };
+        let wanted = [
+            ("high_latency", call.latency_us / 1_000 > SLOW_MS),
+            ("high_cost", call.cost > EXPENSIVE),
+            (
+                "failed_request",
+                call.status >= 400 || call.outcome == Outcome::Failed,
+            ),
+            ("estimated", call.estimated),
+        ];
+        for (tag, _) in wanted.into_iter().filter(|(_, holds)| *holds) {
+            if let Some(slot) = tags.tags.get_mut(tags.len) {
+                *slot = tag;
+                tags.len += 1;
+            }
+        }
+        tags
+    }
+
+    fn as_slice(&self) -> &[&'static str] {
+        self.tags.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// The start of the minute or hour that an instant lies in, as RFC 3339 in UTC.
+struct Bucket {
+    at: Timestamp,
+    seconds: i64,
+}
+
+impl Serialize for Bucket {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let second = self.at.as_second();
+        let start = second - second.rem_euclid(self.seconds);
+        serializer.collect_str(&Timestamp::from_second(start).unwrap_or(self.at))
+    }
+}
+
+/// Output tokens per input token, to three decimals.
+fn ratio(output: u64, input: u64) -> Option<f64> {
+    let thousandths = output.saturating_mul(1_000).checked_div(input)?;
+    Some(f64::from(u32::try_from(thousandths).unwrap_or(u32::MAX)) / 1_000.0)
+}
+
+fn pretty(line: &Line<'_>, out: &mut Vec<u8>) {
+    use std::io::Write as _;
+    // Writing to memory does not fail.
+    drop(write!(
+        out,
+        "{} {} {:>6} ms  {}  {}  {} in / {} out  ${}  {}{}",
+        line.time.strftime("%H:%M:%S"),
+        line.status,
+        line.latency_ms,
+        line.user,
+        line.model,
+        line.input_tokens,
+        line.output_tokens,
+        line.cost_usd,
+        line.outcome.as_str(),
+        line.error_code
+            .map(|code| format!(" ({code})"))
+            .unwrap_or_default(),
+    ));
+}

@@ -1,0 +1,159 @@
+//! The journey of a call, one line per step, in order:
+//!
+//! ```text
+//! accept → identify → read → route → admit → forward → relay → settle → record
+//! ```
+//!
+//! Each step is a module of its name and returns what the next one needs, so a step cannot be
+//! skipped. Settling and recording happen where the answer ends ([`crate::open_call`]), before its
+//! last bytes leave.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use tollgate_domain::call::Dialect;
+use tollgate_domain::fault::Code;
+use tollgate_wire::openai::Endpoint;
+
+use crate::accept::{Arrival, REQUEST_ID, accept};
+use crate::admit::{Candidate, admit};
+use crate::forward::forward;
+use crate::identify::identify;
+use crate::plane::Plane;
+use crate::read::read;
+use crate::record::{Known, refused};
+use crate::relay::{RelayBody, relay};
+use crate::route::route;
+use crate::server::HeadWatch;
+use crate::snapshot::Snapshot;
+use crate::stop::Stop;
+use crate::surface::{Place, find, side_door};
+
+/// The connection that a request came by.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Its other end.
+    pub peer: IpAddr,
+    /// Watches the heads of its requests.
+    pub watch: Arc<HeadWatch>,
+}
+
+/// Serves one request of a client.
+pub async fn serve(
+    plane: Arc<Plane>,
+    request: Request<Incoming>,
+    from: Connection,
+) -> Response<RelayBody> {
+    let snapshot = plane.snapshot.load_full();
+    let arrival = accept(&plane, &snapshot, request.headers(), from.peer);
+    // What follows a chunked request on the same connection is never taken for a request: another
+    // reader on the way may have seen its end elsewhere.
+    let last = request.headers().contains_key(TRANSFER_ENCODING);
+    let mut known = Known::default();
+    let served = match place(&request, &from) {
+        Ok(Place::Call(endpoint)) => {
+            known.endpoint = plane.names.of(endpoint);
+            let call = Travel {
+                plane: &plane,
+                snapshot,
+                arrival: &arrival,
+                endpoint,
+                from: &from,
+            };
+            call.run(request, &mut known).await
+        }
+        Ok(Place::Side(door)) => {
+            from.watch.expect_head();
+            side_door(&plane, &snapshot, &arrival, door, &request)
+        }
+        Err(stop) => Err(stop),
+    };
+    let mut response = served.unwrap_or_else(|stop| refuse(&plane, &arrival, known, &stop));
+    if last {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// A call on its journey.
+struct Travel<'a> {
+    plane: &'a Arc<Plane>,
+    snapshot: Arc<Snapshot>,
+    arrival: &'a Arrival,
+    endpoint: Endpoint,
+    from: &'a Connection,
+}
+
+impl Travel<'_> {
+    /// The steps of a call.
+    async fn run(
+        self,
+        request: Request<Incoming>,
+        known: &mut Known,
+    ) -> Result<Response<RelayBody>, Stop> {
+        let Self {
+            plane,
+            snapshot,
+            arrival,
+            endpoint,
+            from,
+        } = self;
+        let (head, body) = request.into_parts();
+        let (principal, labels) = identify(&snapshot, arrival, &head.headers, &head.uri)?;
+        known.caller(&principal);
+        let asked = read(&snapshot.settings, endpoint, &head.headers, body).await?;
+        from.watch.expect_head();
+        let chosen = route(&snapshot, &principal, &asked.peek.model, plane.ids.draw())?;
+        known.model = Arc::clone(&chosen.route.name);
+        let arrival = arrival.clone();
+        let candidate = Candidate {
+            arrival,
+            endpoint,
+            principal,
+            labels,
+            asked,
+            chosen,
+        };
+        let admitted = admit(plane, snapshot, candidate)?;
+        let (call, answered) = forward(admitted, &head.headers).await;
+        relay(call, answered).await
+    }
+}
+
+/// What stands at the path of a request whose head means one thing only.
+fn place<'a>(request: &'a Request<Incoming>, from: &Connection) -> Result<Place<'a>, Stop> {
+    if from.watch.is_ambiguous() {
+        return Err(Stop::new(
+            Code::InvalidRequest,
+            "the request states its length twice (content-length and transfer-encoding); send one",
+        ));
+    }
+    find(request.method(), request.uri().path())
+}
+
+/// Tells a client why its call ends here, in its own dialect. The connection ends with it where the
+/// rest of the request was not read.
+fn refuse(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) -> Response<RelayBody> {
+    let mut response = stop
+        .answer(Dialect::Openai, &arrival.request_id)
+        .map(RelayBody::whole);
+    if let Ok(id) = HeaderValue::from_str(&arrival.request_id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    let unread = matches!(
+        stop.code,
+        Code::BodyTooLarge | Code::RequestTimeout | Code::Unauthenticated | Code::InvalidRequest
+    );
+    if unread && known.model.is_empty() {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    refused(plane, arrival, known, stop);
+    response
+}

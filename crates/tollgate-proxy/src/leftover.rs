@@ -1,0 +1,158 @@
+//! Calls whose client has gone, and rows that could not be written: looked after by one task, so
+//! that a `drop` only hands over and never works.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tollgate_admission::identity::OnDisconnect;
+use tollgate_domain::call::{CallRecord, Outcome};
+use tollgate_domain::fault::Code;
+use tollgate_wire::openai::{OpenAiStream, read_answer};
+
+use crate::answer::{Answer, AnswerBody};
+use crate::forward::Exchange;
+use crate::open_call::{End, OpenCall, Received};
+use crate::plane::Plane;
+use crate::pump::{Patience, Pump, Step};
+
+/// How long to wait before a row that could not be written is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+
+/// What is left over when a client goes away or a disk refuses.
+pub enum Leftover {
+    /// A call whose answer had not begun.
+    Awaited(Box<OpenCall>, Exchange),
+    /// A call whose stream was under way.
+    Streaming(Box<OpenCall>, Box<Pump>),
+    /// A row that could not be written.
+    Unwritten(Arc<CallRecord>),
+}
+
+impl std::fmt::Debug for Leftover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Awaited(..) => "Leftover::Awaited",
+            Self::Streaming(..) => "Leftover::Streaming",
+            Self::Unwritten(_) => "Leftover::Unwritten",
+        })
+    }
+}
+
+impl Leftover {
+    /// Hands over to the task that looks after leftovers.
+    pub fn hand_over(self) {
+        let sender = match &self {
+            Self::Awaited(call, _) | Self::Streaming(call, _) => call.plane.leftovers.clone(),
+            Self::Unwritten(_) => return,
+        };
+        // Nobody listens only when the program has ended; then the intent on disk speaks.
+        drop(sender.send(self));
+    }
+}
+
+/// Looks after leftovers until `finish` says that no more will come, then until the last is settled.
+pub async fn look_after(
+    plane: Arc<Plane>,
+    mut leftovers: UnboundedReceiver<Leftover>,
+    mut finish: watch::Receiver<bool>,
+) {
+    let mut tasks = JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = finish.wait_for(|finish| *finish), if !leftovers.is_closed() => leftovers.close(),
+            leftover = leftovers.recv() => match leftover {
+                Some(Leftover::Unwritten(record)) => {
+                    tasks.spawn(write_again(Arc::clone(&plane), record));
+                }
+                Some(Leftover::Awaited(call, exchange)) => {
+                    tasks.spawn(finish_awaited(call, exchange));
+                }
+                Some(Leftover::Streaming(call, pump)) => {
+                    tasks.spawn(finish_stream(call, pump));
+                }
+                None => break,
+            },
+            Some(_) = tasks.join_next() => {}
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn write_again(plane: Arc<Plane>, record: Arc<CallRecord>) {
+    while plane.gate.record(Arc::clone(&record)).is_err() {
+        tokio::time::sleep(TRY_AGAIN).await;
+    }
+}
+
+/// The client left before the answer began.
+async fn finish_awaited(call: Box<OpenCall>, exchange: Exchange) {
+    if call.on_disconnect == OnDisconnect::Abort {
+        drop(exchange);
+        return end_cancelled(call, Received::Unanswered);
+    }
+    let limit = call.snapshot.settings.drain_for;
+    match tokio::time::timeout(limit, exchange).await {
+        Ok(Ok(Answer {
+            head,
+            body: AnswerBody::Whole(body),
+        })) => {
+            let rules = call.chosen.target.provider.vendor.usage;
+            let facts = read_answer(call.endpoint, rules, &body);
+            if head.status.is_success() {
+                end_cancelled(call, Received::Whole(&facts, &body));
+            } else {
+                end_cancelled(call, Received::Nothing);
+            }
+        }
+        Ok(Ok(Answer {
+            body: AnswerBody::Stream(source),
+            ..
+        })) => {
+            let rules = call.chosen.target.provider.vendor.usage;
+            let meter = OpenAiStream::new(call.endpoint, rules, true);
+            let pump = Pump::new(
+                source,
+                meter,
+                Patience {
+                    idle: limit,
+                    total: limit,
+                },
+            );
+            finish_stream(call, Box::new(pump)).await;
+        }
+        Ok(Err(_)) => end_cancelled(call, Received::Nothing),
+        Err(_) => end_cancelled(call, Received::Unanswered),
+    }
+}
+
+/// The client left while the answer was streaming.
+async fn finish_stream(call: Box<OpenCall>, mut pump: Box<Pump>) {
+    if call.on_disconnect == OnDisconnect::Drain {
+        pump.hurry(call.snapshot.settings.drain_for);
+        loop {
+            match std::future::poll_fn(|cx| pump.poll_step(cx)).await {
+                Step::Bytes(_) => {}
+                Step::Last(_) | Step::Ended | Step::Broken(_) => break,
+            }
+        }
+    }
+    let ending = pump.ending(&call.chosen.target.model);
+    drop(pump);
+    end_cancelled(call, Received::Stream(&ending));
+}
+
+/// Settles a call whose client has gone.
+fn end_cancelled(call: Box<OpenCall>, received: Received<'_>) {
+    let code = Code::ClientClosed;
+    let end = End {
+        status: code.status(),
+        outcome: Outcome::Cancelled,
+        error_type: Some(Arc::from(code.as_str())),
+        received,
+    };
+    // A row that could not be written comes back as a leftover of its own.
+    drop(call.end(&end));
+}

@@ -1,0 +1,246 @@
+//! An admitted call that is under way: what its end will need, whichever of the four ends it is
+//! (whole answer, upstream error, client gone, shut down).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tollgate_admission::gate::{Admitted, Settled};
+use tollgate_admission::identity::OnDisconnect;
+use tollgate_admission::ledger::LedgerError;
+use tollgate_domain::call::{CallRecord, Outcome};
+use tollgate_domain::fault::Code;
+use tollgate_domain::money::NanoUsd;
+use tollgate_domain::price::{ModelPrice, Served};
+use tollgate_domain::usage::Usage;
+use tollgate_wire::count;
+use tollgate_wire::facts::{AnswerFacts, InbandError};
+use tollgate_wire::openai::{Endpoint, answer_text};
+use tollgate_wire::peek::Peek;
+
+use crate::leftover::Leftover;
+use crate::metrics::TargetMetrics;
+use crate::plane::Plane;
+use crate::pump::Ending;
+use crate::route::Chosen;
+use crate::snapshot::Snapshot;
+use crate::stop::Stop;
+
+/// An admitted call that is under way.
+#[derive(Debug)]
+pub struct OpenCall {
+    /// What all calls share.
+    pub plane: Arc<Plane>,
+    /// The configuration under which it was admitted.
+    pub snapshot: Arc<Snapshot>,
+    /// The reservation.
+    pub admitted: Admitted,
+    /// Who serves it.
+    pub chosen: Chosen,
+    /// Handles of its metrics.
+    pub metrics: Arc<TargetMetrics>,
+    /// What was called.
+    pub endpoint: Endpoint,
+    /// What was asked.
+    pub peek: Peek,
+    /// The request as the client sent it; counted when the provider states no usage.
+    pub body: Bytes,
+    /// When it arrived.
+    pub started: Duration,
+    /// When the first byte of the answer was ready, in microseconds since the arrival.
+    pub first_byte_us: Option<u64>,
+    /// What becomes of it when its client goes away.
+    pub on_disconnect: OnDisconnect,
+}
+
+/// What was received of an answer when it ended.
+#[derive(Clone, Copy, Debug)]
+pub enum Received<'a> {
+    /// Nothing that was generated.
+    Nothing,
+    /// The request was sent and taken up, no answer was seen.
+    Unanswered,
+    /// A whole answer that was not streamed.
+    Whole(&'a AnswerFacts, &'a [u8]),
+    /// A stream, whole or in part.
+    Stream(&'a Ending),
+}
+
+/// How a call ended.
+#[derive(Clone, Debug)]
+pub struct End<'a> {
+    /// The status that the client got.
+    pub status: u16,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The class of the error.
+    pub error_type: Option<Arc<str>>,
+    /// What was received.
+    pub received: Received<'a>,
+}
+
+impl<'a> End<'a> {
+    /// The end of a stream that the client heard to its end; `stop` says what cut it off, if
+    /// anything did.
+    pub fn of_stream(ending: &'a Ending, status: u16, stop: Option<&Stop>) -> Self {
+        let error = match (stop, &ending.facts.answer.error) {
+            (Some(stop), _) => Some(stop.code.as_str()),
+            (None, Some(error)) => Some(class_of(error)),
+            (None, None) => None,
+        };
+        Self {
+            status,
+            outcome: if error.is_some() {
+                Outcome::Failed
+            } else {
+                Outcome::Success
+            },
+            error_type: error.map(Arc::from),
+            received: Received::Stream(ending),
+        }
+    }
+}
+
+/// The class of a provider's error, as the ledger keeps it: its code or type, never its message.
+pub(crate) fn class_of(error: &InbandError) -> &str {
+    error
+        .code
+        .as_deref()
+        .or(error.kind.as_deref())
+        .filter(|class| class.len() <= 64 && class.bytes().all(|b| b.is_ascii_graphic()))
+        .unwrap_or(Code::UpstreamError.as_str())
+}
+
+/// What a call turned out to have used.
+struct Metered {
+    usage: Usage,
+    estimated: bool,
+}
+
+impl OpenCall {
+    /// Notes that the first byte of the answer is ready.
+    pub fn first_byte(&mut self) {
+        if self.first_byte_us.is_none() {
+            self.first_byte_us = Some(self.plane.micros_since(self.started));
+        }
+    }
+
+    /// Settles the call, counts it and hands its line to the log. Whoever sends the end of the
+    /// answer waits until the row is down.
+    pub fn end(self, end: &End<'_>) -> Result<Settled, LedgerError> {
+        let Self { admitted, .. } = &self;
+        let facts = match end.received {
+            Received::Whole(facts, _) => Some(facts),
+            Received::Stream(ending) => Some(&ending.facts.answer),
+            Received::Nothing | Received::Unanswered => None,
+        };
+        let metered = self.meter(end.received);
+        let model = facts.and_then(|facts| facts.model.as_deref());
+        let price = self.price_served(model);
+        let time = admitted.record().time;
+        let served = Served {
+            service_tier: facts.and_then(|facts| facts.service_tier.as_deref()),
+            ..Served::at(time)
+        };
+        let cost = price.charge(&metered.usage, &served).total.charge();
+        self.settle(end, facts, metered, Priced { cost, price })
+    }
+
+    fn settle(
+        self,
+        end: &End<'_>,
+        facts: Option<&AnswerFacts>,
+        metered: Metered,
+        priced: Priced,
+    ) -> Result<Settled, LedgerError> {
+        let Self {
+            plane,
+            admitted,
+            metrics,
+            started,
+            first_byte_us,
+            ..
+        } = self;
+        let latency_us = plane.micros_since(started);
+        let fill = |row: &mut CallRecord| {
+            row.status = end.status;
+            row.outcome = end.outcome;
+            row.error_type.clone_from(&end.error_type);
+            if let Some(model) = facts.and_then(|facts| facts.model.as_deref())
+                && *row.model != *model
+            {
+                row.model = Arc::from(model);
+            }
+            row.usage = metered.usage;
+            row.estimated = metered.estimated;
+            row.cost = priced.cost;
+            row.provider_cost = facts.and_then(|facts| facts.provider_cost);
+            row.price_version = Arc::clone(priced.price.version());
+            row.latency_us = latency_us;
+            row.ttft_us = first_byte_us;
+        };
+        plane.metrics.inflight().dec();
+        let settled = admitted.settle(plane.clock.now(), fill);
+        let record = match &settled {
+            Ok(settled) => &settled.record,
+            Err(unwritten) => &unwritten.record,
+        };
+        plane.metrics.finished(&metrics, record);
+        plane.log.push(Arc::clone(record));
+        settled.map_err(|unwritten| {
+            // The intent is down, so the call is not lost; its row is tried again.
+            drop(plane.leftovers.send(Leftover::Unwritten(unwritten.record)));
+            unwritten.error
+        })
+    }
+
+    /// What was used: the provider's own figure, else a count that is marked as such.
+    fn meter(&self, received: Received<'_>) -> Metered {
+        let stated = |usage| Metered {
+            usage,
+            estimated: false,
+        };
+        let estimated = |output| Metered {
+            usage: Usage::tokens(self.count_prompt(), output),
+            estimated: true,
+        };
+        match received {
+            Received::Nothing => stated(Usage::default()),
+            Received::Unanswered => estimated(0),
+            Received::Whole(facts, body) => match facts.usage {
+                Some(usage) => stated(usage),
+                None => estimated(answer_text(self.endpoint, body, |text| {
+                    count::count_tokens(self.model(), text)
+                })),
+            },
+            Received::Stream(ending) => match ending.facts.answer.usage {
+                Some(usage) => stated(usage),
+                None => estimated(ending.counted_output),
+            },
+        }
+    }
+
+    fn model(&self) -> &str {
+        &self.chosen.target.model
+    }
+
+    fn count_prompt(&self) -> u64 {
+        count::estimate_prompt(self.endpoint, &self.peek, &self.body)
+    }
+
+    /// The price of the model that the answer names, else of the one that was asked.
+    fn price_served(&self, served: Option<&str>) -> Arc<ModelPrice> {
+        match served {
+            Some(served) if *served != *self.chosen.target.model => {
+                self.snapshot.price(&self.chosen.target.provider, served)
+            }
+            _ => None,
+        }
+        .unwrap_or_else(|| Arc::clone(&self.chosen.price))
+    }
+}
+
+struct Priced {
+    cost: NanoUsd,
+    price: Arc<ModelPrice>,
+}

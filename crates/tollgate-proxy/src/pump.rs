@@ -1,0 +1,154 @@
+//! A stream on its way: bytes from the provider through the meter. The same pump serves a client
+//! that listens and, when it has gone, the task that drains the rest.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, Sleep};
+use tollgate_wire::count::count_tokens;
+use tollgate_wire::facts::StreamFacts;
+use tollgate_wire::openai::{Flow, OpenAiStream};
+
+use crate::answer::Source;
+use crate::upstream::{Broken, Phase};
+
+/// What the pump brings next.
+#[derive(Debug)]
+pub enum Step {
+    /// Bytes for the client.
+    Bytes(Bytes),
+    /// The last bytes of the answer. They leave when the call is settled.
+    Last(Vec<Bytes>),
+    /// The provider has ended the stream.
+    Ended,
+    /// The stream broke off.
+    Broken(Broken),
+}
+
+/// What was received of a stream.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// What it said about itself.
+    pub facts: StreamFacts,
+    /// Tokens of the generated text, where the provider states no usage.
+    pub counted_output: u64,
+}
+
+/// How patient a pump is.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Longest pause between two parts.
+    pub idle: Duration,
+    /// Longest time for the whole.
+    pub total: Duration,
+}
+
+/// A stream on its way.
+#[derive(Debug)]
+pub struct Pump {
+    source: Source,
+    meter: OpenAiStream,
+    ready: VecDeque<Bytes>,
+    passed: Vec<Bytes>,
+    ended: bool,
+    patience: Patience,
+    quiet_since: Instant,
+    deadline: Instant,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Pump {
+    /// A pump from `source` through `meter`.
+    pub fn new(source: Source, meter: OpenAiStream, patience: Patience) -> Self {
+        let now = Instant::now();
+        Self {
+            source,
+            meter,
+            ready: VecDeque::new(),
+            passed: Vec::new(),
+            ended: false,
+            patience,
+            quiet_since: now,
+            deadline: now + patience.total,
+            alarm: None,
+        }
+    }
+
+    /// What was received, at the end of the stream. The generated text is counted only where the
+    /// provider states no usage.
+    pub fn ending(&mut self, model: &str) -> Ending {
+        let facts = self.meter.finish();
+        let counted_output = match facts.answer.usage {
+            Some(_) => 0,
+            None => self.meter.estimate_output(|text| count_tokens(model, text)),
+        };
+        Ending {
+            facts,
+            counted_output,
+        }
+    }
+
+    /// The number of the next event, in the form that numbers them.
+    pub fn next_sequence(&self) -> Option<u64> {
+        self.meter.next_sequence()
+    }
+
+    /// What the meter held back and the end of the stream has brought out.
+    pub fn take_rest(&mut self) -> Vec<Bytes> {
+        self.meter.take_final()
+    }
+
+    /// From now on the rest must come within `total`.
+    pub fn hurry(&mut self, total: Duration) {
+        self.deadline = self.deadline.min(Instant::now() + total);
+        self.alarm = None;
+    }
+
+    /// Brings the next step.
+    pub fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Poll::Ready(Step::Bytes(bytes));
+            }
+            if self.ended {
+                self.ended = false;
+                return Poll::Ready(Step::Last(self.meter.take_final()));
+            }
+            match self.source.poll_next(cx) {
+                Poll::Ready(Some(Ok(chunk))) => {
+                    self.quiet_since = Instant::now();
+                    match self.meter.push(&chunk, &mut self.passed) {
+                        Ok(flow) => self.ended = flow == Flow::Ended,
+                        Err(error) => {
+                            return Poll::Ready(Step::Broken(Broken::new(Phase::Body, error)));
+                        }
+                    }
+                    self.ready.extend(self.passed.drain(..));
+                }
+                Poll::Ready(Some(Err(broken))) => return Poll::Ready(Step::Broken(broken)),
+                Poll::Ready(None) => return Poll::Ready(Step::Ended),
+                Poll::Pending => return self.poll_alarm(cx),
+            }
+        }
+    }
+
+    /// Rings when the provider has been quiet for too long. The alarm is set once and looked at
+    /// again when it rings, so that a busy stream does not move a timer for each part.
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        loop {
+            let due = (self.quiet_since + self.patience.idle).min(self.deadline);
+            let alarm = self
+                .alarm
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+            std::task::ready!(alarm.as_mut().poll(cx));
+            if Instant::now() >= due {
+                let what = "the provider paused for too long";
+                return Poll::Ready(Step::Broken(Broken::timed_out(Phase::Body, what)));
+            }
+            alarm.as_mut().reset(due);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Step 3: the request body, whole, bounded in size and in patience, and what it asks for.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tollgate_domain::fault::Code;
+use tollgate_wire::openai::{Endpoint, peek};
+use tollgate_wire::peek::Peek;
+
+use crate::snapshot::Settings;
+use crate::stop::Stop;
+
+/// A request that was read: its bytes, and where in them stands what matters.
+#[derive(Debug)]
+pub struct Asked {
+    /// The body as it came.
+    pub body: Bytes,
+    /// What it asks for.
+    pub peek: Peek,
+}
+
+/// Reads the body of a request and looks into it.
+pub async fn read(
+    settings: &Settings,
+    endpoint: Endpoint,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<Asked, Stop> {
+    let body = collect(settings, headers, body).await?;
+    let peek = peek(endpoint, &body)
+        .map_err(|error| Stop::field(error.message, error.param.map(Cow::from)))?;
+    Ok(Asked { body, peek })
+}
+
+/// The whole body, or why not.
+pub async fn collect(
+    settings: &Settings,
+    headers: &HeaderMap,
+    mut body: Incoming,
+) -> Result<Bytes, Stop> {
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > settings.max_body) {
+        return Err(too_large(settings.max_body));
+    }
+    let Some(first) = next(&mut body, settings.body_pause).await? else {
+        return Ok(Bytes::new());
+    };
+    if body.is_end_stream() && first.len() <= settings.max_body {
+        return Ok(first);
+    }
+    let expected = announced.unwrap_or(first.len() * 2).min(settings.max_body);
+    let mut all = BytesMut::with_capacity(expected.min(1 << 20));
+    all.extend_from_slice(&first);
+    while let Some(data) = next(&mut body, settings.body_pause).await? {
+        if all.len() + data.len() > settings.max_body {
+            return Err(too_large(settings.max_body));
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(all.freeze())
+}
+
+async fn next(body: &mut Incoming, patience: Duration) -> Result<Option<Bytes>, Stop> {
+    loop {
+        let frame = tokio::time::timeout(patience, body.frame())
+            .await
+            .map_err(|_| {
+                Stop::new(
+                    Code::RequestTimeout,
+                    "the request body did not arrive in time",
+                )
+            })?;
+        match frame {
+            None => return Ok(None),
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+            Some(Err(error)) => {
+                let message = format!("the request body broke off: {error}");
+                return Err(Stop::new(Code::InvalidRequest, message));
+            }
+        }
+    }
+}
+
+fn too_large(max: usize) -> Stop {
+    Stop::new(
+        Code::BodyTooLarge,
+        format!("the request body is larger than {max} bytes (`server.max_body`)"),
+    )
+}

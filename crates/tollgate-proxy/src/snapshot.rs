@@ -1,0 +1,269 @@
+//! Everything a call looks up, resolved when the configuration is loaded: keys, plans, providers,
+//! routes, prices. Immutable; a reload makes a new one and swaps it in (DESIGN §3).
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::HeaderValue;
+use parking_lot::RwLock;
+use tollgate_admission::identity::{KeyHasher, KeyRing, OnDisconnect};
+use tollgate_admission::network::Network;
+use tollgate_domain::limit::Plan;
+use tollgate_domain::price::{ModelPrice, PriceTable};
+use tollgate_wire::openai::Vendor;
+use tollgate_wire::simulated::Script;
+
+use crate::metrics::{Metrics, TargetMetrics};
+use crate::upstream::{Origin, Pool};
+
+/// Most model names without an entry of their own that are remembered.
+const MOST_FOUND: usize = 4_096;
+
+/// What the data plane is configured to do. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The keys that are good.
+    pub keys: Arc<KeyRing>,
+    /// Turns credentials into digests.
+    pub hasher: KeyHasher,
+    /// The providers, in the order in which they are asked whether they price a model.
+    pub providers: Vec<Arc<Provider>>,
+    /// The public models that have an entry of their own.
+    pub models: Arc<HashMap<Box<str>, Arc<Route>>>,
+    /// The prices of all providers' models.
+    pub prices: Arc<PriceTable>,
+    /// The plans by name.
+    pub plans: Arc<HashMap<Arc<str>, Arc<Plan>>>,
+    /// The plan of a user that has none of its own.
+    pub default_plan: Arc<Plan>,
+    /// Everything else.
+    pub settings: Settings,
+    /// Routes of models without an entry, found on first use.
+    pub found: Arc<Found>,
+}
+
+/// What holds for every call.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Largest request body, in bytes.
+    pub max_body: usize,
+    /// Largest answer that is not a stream, in bytes.
+    pub max_answer: usize,
+    /// How long a request body may pause.
+    pub body_pause: Duration,
+    /// Whose `x-forwarded-for` is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// Whether addresses are kept as digests only.
+    pub hash_addresses: bool,
+    /// What becomes of a call whose client goes away, where its key does not say.
+    pub on_disconnect: OnDisconnect,
+    /// How long the rest of an answer is read after its client went away.
+    pub drain_for: Duration,
+    /// Output tokens that are set aside where neither caller nor model says a maximum.
+    pub assumed_output: u64,
+    /// Input tokens that are set aside where the request has no bound of its own (earlier turns,
+    /// files) and the context of the model is not known.
+    pub assumed_context: u64,
+}
+
+/// A provider: where it is, how it wants to be asked, how it states what it used.
+#[derive(Debug)]
+pub struct Provider {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// Its id in the price book, where that knows it.
+    pub book_id: Option<Arc<str>>,
+    /// How it is reached.
+    pub backend: Backend,
+    /// Where it departs from the OpenAI form.
+    pub vendor: &'static Vendor,
+}
+
+/// How a provider is reached.
+#[derive(Debug)]
+pub enum Backend {
+    /// Over the network.
+    Remote(Remote),
+    /// From inside the program.
+    Simulated(Script),
+}
+
+/// A provider on the network.
+#[derive(Debug)]
+pub struct Remote {
+    /// Its connections.
+    pub pool: Arc<Pool>,
+    /// What they lead to.
+    pub origin: Origin,
+    /// The value of the `host` header.
+    pub host: HeaderValue,
+    /// What stands before `/chat/completions` in its paths, without a slash at the end.
+    pub base_path: Box<str>,
+    /// Credentials and fixed headers that every request carries.
+    pub headers: HeaderMap,
+    /// How long a stream may pause.
+    pub idle: Duration,
+    /// How long a whole call may take.
+    pub total: Duration,
+}
+
+/// A model at a provider that can serve a public name.
+#[derive(Debug)]
+pub struct Target {
+    /// The provider.
+    pub provider: Arc<Provider>,
+    /// The provider's name for the model.
+    pub model: Arc<str>,
+    /// Its share of the calls among the targets of a route.
+    pub weight: u32,
+    /// Its price; a target without one is not called.
+    pub price: Option<Arc<ModelPrice>>,
+    /// Handles of its metrics, per endpoint.
+    handles: RwLock<HashMap<Arc<str>, Arc<TargetMetrics>>>,
+}
+
+impl Target {
+    /// A target; its metric handles are looked up on first use.
+    pub fn new(
+        provider: Arc<Provider>,
+        model: Arc<str>,
+        weight: u32,
+        price: Option<Arc<ModelPrice>>,
+    ) -> Self {
+        Self {
+            provider,
+            model,
+            weight,
+            price,
+            handles: RwLock::default(),
+        }
+    }
+
+    /// The handles for calls of this target on `endpoint`, counted under the public name `model`.
+    pub fn metrics(
+        &self,
+        metrics: &Metrics,
+        model: &Arc<str>,
+        endpoint: &Arc<str>,
+    ) -> Arc<TargetMetrics> {
+        if let Some(found) = self.handles.read().get(endpoint) {
+            return Arc::clone(found);
+        }
+        let made = Arc::new(metrics.target(model, &self.provider.name, endpoint));
+        self.handles
+            .write()
+            .insert(Arc::clone(endpoint), Arc::clone(&made));
+        made
+    }
+}
+
+/// A public model name and the targets that can serve it.
+#[derive(Debug)]
+pub struct Route {
+    /// The public name.
+    pub name: Arc<str>,
+    /// Never empty.
+    pub targets: Vec<Arc<Target>>,
+    /// Output tokens assumed where the caller sets no maximum.
+    pub max_output: Option<u64>,
+}
+
+/// Routes that were found for models without an entry of their own. Bounded: names that no
+/// provider prices are not kept, so strangers cannot fill it.
+#[derive(Debug, Default)]
+pub struct Found(RwLock<HashMap<Box<str>, Arc<Route>>>);
+
+impl Snapshot {
+    /// The same with other keys.
+    #[must_use]
+    pub fn with_keys(&self, keys: Arc<KeyRing>) -> Self {
+        Self {
+            keys,
+            ..self.clone()
+        }
+    }
+
+    /// The route of a public model name: its own entry, else `provider/model`, else the first
+    /// provider that prices it.
+    pub fn route(&self, model: &str) -> Option<Arc<Route>> {
+        if let Some(route) = self.models.get(model) {
+            return Some(Arc::clone(route));
+        }
+        if let Some(route) = self.found.0.read().get(model) {
+            return Some(Arc::clone(route));
+        }
+        let route = Arc::new(self.find(model)?);
+        let mut found = self.found.0.write();
+        if found.len() < MOST_FOUND {
+            found.insert(model.into(), Arc::clone(&route));
+        }
+        Some(route)
+    }
+
+    fn find(&self, model: &str) -> Option<Route> {
+        let priced = self.providers.iter().find_map(|provider| {
+            let price = self.price(provider, model)?;
+            Some(Target::new(
+                Arc::clone(provider),
+                model.into(),
+                1,
+                Some(price),
+            ))
+        });
+        let target = priced.or_else(|| {
+            let (name, rest) = model.split_once('/')?;
+            let provider = self
+                .providers
+                .iter()
+                .find(|provider| &*provider.name == name)?;
+            let price = self.price(provider, rest);
+            Some(Target::new(Arc::clone(provider), rest.into(), 1, price))
+        })?;
+        Some(Route {
+            name: model.into(),
+            targets: vec![Arc::new(target)],
+            max_output: None,
+        })
+    }
+
+    /// The price of a provider's model.
+    pub fn price(&self, provider: &Provider, model: &str) -> Option<Arc<ModelPrice>> {
+        self.prices.resolve(&provider.name, model)
+    }
+
+    /// Every model that is served, by public name, with the provider that serves it first.
+    pub fn public_models(&self) -> Vec<(String, Arc<str>)> {
+        let mut models: BTreeMap<String, Arc<str>> = BTreeMap::new();
+        for (name, route) in &*self.models {
+            if let Some(target) = route.targets.first() {
+                models.insert(name.to_string(), Arc::clone(&target.provider.name));
+            }
+        }
+        for provider in &self.providers {
+            let book_id = provider.book_id.as_deref().unwrap_or_default();
+            for model in self.prices.book().models(book_id) {
+                models
+                    .entry(model.to_owned())
+                    .or_insert_with(|| Arc::clone(&provider.name));
+            }
+        }
+        models.into_iter().collect()
+    }
+
+    /// The plan of this name, else the default one.
+    pub fn plan(&self, name: Option<&Arc<str>>) -> &Arc<Plan> {
+        name.and_then(|name| self.plans.get(name))
+            .unwrap_or(&self.default_plan)
+    }
+
+    /// Whether this address may say who called it.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.settings
+            .trusted_proxies
+            .iter()
+            .any(|network| network.contains(address))
+    }
+}

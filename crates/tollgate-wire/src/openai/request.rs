@@ -1,0 +1,336 @@
+//! Reads a request of the OpenAI form in one pass, without a tree.
+//!
+//! It refuses what could be read in two ways: broken JSON, a known key twice, a known key in
+//! another case (some servers match keys without regard to case). Fields that bear on cost must
+//! have the type that the reference gives them; everything else passes unseen.
+
+mod fields;
+mod media;
+
+use crate::json::Text;
+use crate::json::strict::{Kind, Strict};
+use crate::peek::{BodyError, Peek, Span, StreamOptions};
+
+use super::Endpoint;
+use fields::Field;
+use media::Media;
+
+/// The model that moderations use where the body names none.
+const DEFAULT_MODERATION: &str = "omni-moderation-latest";
+/// The provider's own bound on `n`.
+const MAX_CHOICES: u64 = 128;
+
+/// Reads what `body` says about its cost. See [`Peek`].
+pub fn peek(endpoint: Endpoint, body: &[u8]) -> Result<Peek, BodyError> {
+    let mut cursor = Strict::new(body)?;
+    cursor.space();
+    if cursor.next_byte().is_some_and(|b| b != b'{') {
+        let message = "the body must be a JSON object".to_owned();
+        return Err(BodyError {
+            message,
+            param: None,
+        });
+    }
+    let mut draft = Draft::new(endpoint, cursor.offset() + 1);
+    cursor.object(|cursor, key| match draft.known(key)? {
+        Some(field) => draft.read(cursor, field),
+        None => Ok(cursor.value(&mut ()).map(drop)?),
+    })?;
+    cursor.end()?;
+    draft.finish(body.len())
+}
+
+/// A peek under construction.
+struct Draft {
+    endpoint: Endpoint,
+    seen: u32,
+    named: bool,
+    n: u64,
+    best_of: u64,
+    prompts: u64,
+    media: Media,
+    peek: Peek,
+}
+
+impl Draft {
+    fn new(endpoint: Endpoint, insert_at: usize) -> Self {
+        let mut peek = Peek::default();
+        peek.spans.insert_at = insert_at;
+        let media = Media::default();
+        Self {
+            endpoint,
+            seen: 0,
+            named: false,
+            n: 1,
+            best_of: 1,
+            prompts: 1,
+            media,
+            peek,
+        }
+    }
+
+    /// Which field a key is. Refuses one that came before, and one that only looks like one.
+    fn known(&mut self, key: Text<'_>) -> Result<Option<Field>, BodyError> {
+        let Some(field) = Field::of(key.raw) else {
+            return match fields::looks_like(key) {
+                Some(name) => Err(BodyError::of(
+                    name,
+                    format!("a key is spelled unlike `{name}`, but alike"),
+                )),
+                None => Ok(None),
+            };
+        };
+        if self.seen & field.bit() != 0 {
+            return Err(BodyError::of(
+                field.name(),
+                format!("`{}` stands twice", field.name()),
+            ));
+        }
+        self.seen |= field.bit();
+        Ok(Some(field))
+    }
+
+    fn read(&mut self, cursor: &mut Strict<'_>, field: Field) -> Result<(), BodyError> {
+        let name = field.name();
+        match field {
+            Field::Model => self.model(cursor)?,
+            Field::Stream => self.peek.stream = fields::flag(cursor, name)?.unwrap_or(false),
+            Field::StreamOptions => self.stream_options(cursor)?,
+            Field::MaxTokens => self.peek.spans.max_tokens = Some(fields::bound(cursor, name)?),
+            Field::MaxCompletionTokens => {
+                self.peek.spans.max_completion_tokens = Some(fields::bound(cursor, name)?);
+            }
+            Field::MaxOutputTokens => {
+                self.peek.spans.max_output_tokens = Some(fields::bound(cursor, name)?);
+            }
+            Field::N => self.n = choices(cursor, name)?,
+            Field::BestOf => self.best_of = choices(cursor, name)?,
+            Field::ServiceTier => self.peek.service_tier = fields::text(cursor, name)?,
+            Field::User | Field::SafetyIdentifier => self.user(cursor)?,
+            Field::Background => self.peek.background = fields::flag(cursor, name)? == Some(true),
+            Field::Store => self.peek.store = fields::flag(cursor, name)?,
+            Field::Messages | Field::Input => self.items(cursor)?,
+            Field::Prompt => self.prompt(cursor)?,
+            Field::Tools => self.tools(cursor)?,
+            Field::WebSearchOptions => {
+                let asked = cursor.value(&mut ())?.kind != Kind::Null;
+                self.peek.tools.web_search |= asked;
+                self.peek.tools.hosted |= asked;
+            }
+            Field::Plugins => self.peek.tools.hosted |= cursor.value(&mut ())?.kind != Kind::Null,
+            Field::PreviousResponseId | Field::Conversation => {
+                self.peek.input.earlier_turns |= cursor.value(&mut ())?.kind != Kind::Null;
+            }
+            Field::Modalities => self.modalities(cursor)?,
+            Field::Prediction => {
+                let item = cursor.value(&mut ())?;
+                if item.kind != Kind::Null {
+                    self.peek.input.prediction_bytes = length(item.raw);
+                }
+            }
+            Field::Models | Field::Route => {
+                self.peek.alternatives |= cursor.value(&mut ())?.kind != Kind::Null;
+            }
+        }
+        Ok(())
+    }
+
+    fn model(&mut self, cursor: &mut Strict<'_>) -> Result<(), BodyError> {
+        let item = cursor.value(&mut ())?;
+        let refuse = || BodyError::of("model", "`model` must be a string that names a model");
+        let Kind::String(text) = item.kind else {
+            return Err(refuse());
+        };
+        let name = text
+            .decode()
+            .filter(|name| !name.trim().is_empty())
+            .ok_or_else(refuse)?;
+        self.peek.model = Box::from(&*name);
+        self.peek.spans.model = Some(Span {
+            start: item.start,
+            end: item.end,
+        });
+        self.named = true;
+        Ok(())
+    }
+
+    fn stream_options(&mut self, cursor: &mut Strict<'_>) -> Result<(), BodyError> {
+        const NAME: &str = "stream_options.include_usage";
+        let start = cursor.offset();
+        if cursor.next_byte() != Some(b'{') {
+            return match cursor.value(&mut ())?.kind {
+                Kind::Null => {
+                    let span = Span {
+                        start,
+                        end: cursor.offset(),
+                    };
+                    self.peek.spans.stream_options = StreamOptions::Null(span);
+                    Ok(())
+                }
+                _ => Err(BodyError::of(
+                    "stream_options",
+                    "`stream_options` must be an object",
+                )),
+            };
+        }
+        let (mut empty, mut include_usage, mut asked) = (true, None, false);
+        cursor.object(|cursor, key| {
+            empty = false;
+            if key.raw != b"include_usage" {
+                if key
+                    .decode()
+                    .is_some_and(|key| key.eq_ignore_ascii_case("include_usage"))
+                {
+                    return Err(BodyError::of(
+                        NAME,
+                        "a key is spelled unlike `include_usage`",
+                    ));
+                }
+                return Ok(cursor.value(&mut ()).map(drop)?);
+            }
+            let start = cursor.offset();
+            asked = fields::flag(cursor, NAME)?.unwrap_or(false);
+            match include_usage.replace(Span {
+                start,
+                end: cursor.offset(),
+            }) {
+                Some(_) => Err(BodyError::of(NAME, "`include_usage` stands twice")),
+                None => Ok(()),
+            }
+        })?;
+        self.peek.usage_asked = asked;
+        self.peek.spans.stream_options = StreamOptions::Object {
+            insert_at: start + 1,
+            empty,
+            include_usage,
+        };
+        Ok(())
+    }
+
+    fn user(&mut self, cursor: &mut Strict<'_>) -> Result<(), BodyError> {
+        if let Kind::String(text) = cursor.value(&mut ())?.kind {
+            self.peek.user = text.decode().map(|user| Box::from(&*user));
+        }
+        Ok(())
+    }
+
+    /// The messages of a chat, the input items of a response, the texts to embed.
+    fn items(&mut self, cursor: &mut Strict<'_>) -> Result<(), BodyError> {
+        if cursor.next_byte() != Some(b'[') {
+            cursor.value(&mut self.media)?;
+            self.peek.input.items = 1;
+            return Ok(());
+        }
+        let (media, mut items) = (&mut self.media, 0);
+        cursor.array(|cursor| {
+            items += 1;
+            cursor.value(media).map(drop)
+        })?;
+        self.peek.input.items = items;
+        Ok(())
+    }
+
+    /// Completions: one prompt, or several, each of which is answered. Responses: a stored prompt.
+    fn prompt(&mut self, cursor: &mut Strict<'_>) -> Result<(), BodyError> {
+        if cursor.next_byte() != Some(b'[') {
+            let kind = cursor.value(&mut self.media)?.kind;
+            self.peek.input.stored_prompt = kind == Kind::Object;
+            self.peek.input.items = 1;
+            return Ok(());
+        }
+        let mut prompts = 0;
+        cursor.array(|cursor| {
+            let tokens = cursor.value(&mut ())?.kind == Kind::Number;
+            prompts += u64::from(!tokens);
+            Ok::<(), BodyError>(())
+        })?;
+        self.prompts = prompts.max(1);
+        self.peek.input.items = self.prompts;
+        Ok(())
+    }
+
+    fn tools(&mut self, cursor: &mut Strict<'_>) -> Result<(), BodyError> {
+        if cursor.next_byte() != Some(b'[') {
+            return Ok(cursor.value(&mut ()).map(drop)?);
+        }
+        let tools = &mut self.peek.tools;
+        cursor.array(|cursor| {
+            if cursor.next_byte() != Some(b'{') {
+                return Ok(cursor.value(&mut ()).map(drop)?);
+            }
+            let mut hosted = None;
+            cursor.object(|cursor, key| {
+                let item = cursor.value(&mut ())?;
+                if let (Some("type"), Kind::String(kind)) = (key.decode().as_deref(), item.kind) {
+                    hosted = kind
+                        .decode()
+                        .filter(|kind| !matches!(&**kind, "function" | "custom"));
+                }
+                Ok::<(), BodyError>(())
+            })?;
+            tools.functions |= hosted.is_none();
+            tools.hosted |= hosted.is_some();
+            tools.web_search |= hosted.is_some_and(|kind| kind.contains("web_search"));
+            Ok::<(), BodyError>(())
+        })
+    }
+
+    fn modalities(&mut self, cursor: &mut Strict<'_>) -> Result<(), BodyError> {
+        let item = cursor.value(&mut ())?;
+        self.peek.audio_output = memchr::memmem::find(item.raw, b"audio").is_some();
+        Ok(())
+    }
+
+    fn finish(mut self, length: usize) -> Result<Peek, BodyError> {
+        if !self.named {
+            if self.endpoint != Endpoint::Moderations {
+                return Err(BodyError::of(
+                    "model",
+                    "`model` is missing: name the model to call",
+                ));
+            }
+            self.peek.model = Box::from(DEFAULT_MODERATION);
+        }
+        let required = match self.endpoint {
+            Endpoint::ChatCompletions => Some(Field::Messages),
+            Endpoint::Embeddings | Endpoint::Moderations => Some(Field::Input),
+            _ => None,
+        };
+        if let Some(field) = required.filter(|field| self.seen & field.bit() == 0) {
+            return Err(BodyError::of(
+                field.name(),
+                format!("`{}` is missing", field.name()),
+            ));
+        }
+        let spans = &self.peek.spans;
+        let asked = |bound: Option<(Span, Option<u64>)>| bound.and_then(|(_, value)| value);
+        self.peek.max_output = match self.endpoint {
+            Endpoint::ChatCompletions => {
+                asked(spans.max_completion_tokens).max(asked(spans.max_tokens))
+            }
+            Endpoint::Completions => asked(spans.max_tokens),
+            Endpoint::Responses => asked(spans.max_output_tokens),
+            _ => None,
+        };
+        self.peek.stream &= self.endpoint.streams();
+        self.peek.choices = self.n.max(self.best_of).saturating_mul(self.prompts);
+        self.peek.input.bytes = u64::try_from(length).unwrap_or(u64::MAX);
+        self.media.settle(&mut self.peek.input);
+        Ok(self.peek)
+    }
+}
+
+fn choices(cursor: &mut Strict<'_>, name: &'static str) -> Result<u64, BodyError> {
+    match fields::bound(cursor, name)?.1 {
+        None => Ok(1),
+        Some(n @ 1..=MAX_CHOICES) => Ok(n),
+        Some(_) => Err(BodyError::of(
+            name,
+            format!("`{name}` must be from 1 to {MAX_CHOICES}"),
+        )),
+    }
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}

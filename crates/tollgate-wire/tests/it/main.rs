@@ -1,0 +1,8 @@
+#![cfg(test)]
+//! What the dialect promises, checked against recorded exchanges and against foreign readers.
+
+mod cases;
+mod events;
+mod requests;
+mod simulated;
+mod streams;

@@ -1,0 +1,141 @@
+//! `tollgate calls`: single calls, newest first; search and follow.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value};
+use tollgate_domain::call::{CallRecord, Outcome};
+use tollgate_domain::clock::Clock;
+use tollgate_domain::id::CallId;
+use tollgate_store::Filter;
+
+use super::form::{self, Column, Format, number, text};
+use super::open_reader;
+use super::span::{SpanArgs, shown};
+use crate::config::Config;
+
+/// How often a followed ledger is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+const COLUMNS: [Column; 11] = [
+    text("time", "TIME"),
+    text("user", "USER"),
+    text("model", "MODEL"),
+    text("endpoint", "ENDPOINT"),
+    number("status", "STATUS"),
+    text("outcome", "OUTCOME"),
+    number("input_tokens", "IN"),
+    number("output_tokens", "OUT"),
+    number("cost_usd", "COST USD"),
+    number("latency_ms", "MS"),
+    text("call_id", "CALL"),
+];
+
+/// Arguments of `tollgate calls`.
+#[derive(Debug, Args)]
+pub(crate) struct CallsArgs {
+    /// One call, by its id
+    #[arg(value_name = "CALL")]
+    id: Option<CallId>,
+    /// Keep printing new calls as they end
+    #[arg(long, short)]
+    follow: bool,
+    /// At most so many
+    #[arg(long, short = 'n', default_value_t = 50, value_name = "COUNT")]
+    limit: usize,
+    /// Only calls of this user
+    #[arg(long)]
+    user: Option<String>,
+    /// Only calls with this key
+    #[arg(long)]
+    key: Option<String>,
+    /// Only calls for this model, as asked or as served
+    #[arg(long)]
+    model: Option<String>,
+    /// Only calls that this provider served
+    #[arg(long)]
+    provider: Option<String>,
+    /// Only calls of this feature
+    #[arg(long)]
+    feature: Option<String>,
+    /// Only calls of this session
+    #[arg(long)]
+    session: Option<String>,
+    /// Only the call with this request id
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    /// Only calls that ended so: success, failed, cancelled, in_doubt
+    #[arg(long)]
+    outcome: Option<Outcome>,
+    /// Only calls with this HTTP status
+    #[arg(long)]
+    status: Option<u16>,
+    #[command(flatten)]
+    span: SpanArgs,
+    /// The form of the rows
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Prints the calls that are asked for.
+pub(crate) fn run(config: &Config, args: &CallsArgs) -> anyhow::Result<()> {
+    let reader = open_reader(config)?;
+    let zone = &config.server.timezone;
+    if let Some(id) = args.id {
+        let call = reader
+            .call(id)?
+            .with_context(|| format!("there is no call {id}"))?;
+        return Ok(print(args.format, zone, vec![call])?);
+    }
+    let filter = filter(args, zone)?;
+    let mut follow = reader.follow()?;
+    let mut calls = reader.calls(&filter, args.limit)?;
+    if !args.follow {
+        return Ok(print(args.format, zone, calls)?);
+    }
+    calls.reverse();
+    print(args.format, zone, calls)?;
+    loop {
+        std::thread::park_timeout(LOOK);
+        let calls = follow.look(&reader, &filter)?;
+        if !calls.is_empty() {
+            print(args.format, zone, calls)?;
+        }
+    }
+}
+
+fn filter(args: &CallsArgs, zone: &TimeZone) -> anyhow::Result<Filter> {
+    let shared = |text: &Option<String>| text.as_deref().map(Arc::from);
+    let between = args.span.between(zone, Clock::system().now())?;
+    Ok(Filter {
+        user: shared(&args.user),
+        key: shared(&args.key),
+        model: shared(&args.model),
+        provider: shared(&args.provider),
+        feature: shared(&args.feature),
+        session: shared(&args.session),
+        request_id: shared(&args.request_id),
+        outcome: args.outcome,
+        status: args.status,
+        since: between.from,
+        until: between.to,
+        ..Filter::default()
+    })
+}
+
+fn print(format: Format, zone: &TimeZone, calls: Vec<CallRecord>) -> std::io::Result<()> {
+    let rows: Vec<Map<String, Value>> = calls
+        .into_iter()
+        .map(|call| {
+            let time = call.time;
+            let mut row = form::row(&call);
+            if format == Format::Table {
+                row.insert("time".to_owned(), shown(time, zone).into());
+            }
+            row
+        })
+        .collect();
+    form::print(format, &COLUMNS, &rows)
+}

@@ -1,0 +1,190 @@
+//! Puts the program together: from the checked configuration to the snapshot of the data plane.
+
+mod providers;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tollgate_admission::identity::{KeyDigest, KeyEntry, KeyHasher, KeyRing};
+use tollgate_domain::clock::Clock;
+use tollgate_domain::limit::Plan;
+use tollgate_domain::money::Rate;
+use tollgate_domain::price::{EnvPrices, Override, PriceBook, PriceTable};
+use tollgate_proxy::snapshot::{Found, Provider, Route, Settings, Snapshot, Target};
+use tollgate_proxy::upstream::Connector;
+
+use crate::config::Config;
+pub(crate) use providers::book_id;
+use providers::provider;
+
+/// Input tokens set aside for a request without a bound of its own, where the model's context is
+/// not known. The largest context that is sold today.
+const ASSUMED_CONTEXT: u64 = 2_000_000;
+
+/// What stays the same when the configuration is loaded again.
+#[derive(Clone, Debug)]
+pub(crate) struct Ground {
+    /// The time.
+    pub(crate) clock: Clock,
+    /// Makes connections to providers.
+    pub(crate) connector: Connector,
+    /// The price book.
+    pub(crate) book: Arc<PriceBook>,
+    /// Turns credentials into digests.
+    pub(crate) hasher: KeyHasher,
+    /// Where tasks of connections run.
+    pub(crate) tasks: tokio::runtime::Handle,
+}
+
+/// A connector that trusts what the machine trusts.
+pub(crate) fn connector() -> anyhow::Result<Connector> {
+    use rustls_platform_verifier::ConfigVerifierExt as _;
+    let tls = rustls::ClientConfig::with_platform_verifier()
+        .context("the machine's certificate authorities cannot be used")?;
+    Ok(Connector::new(tls))
+}
+
+/// The snapshot that a configuration and the stored keys make.
+pub(crate) fn snapshot(
+    config: &Config,
+    ground: &Ground,
+    stored_keys: Vec<(KeyDigest, KeyEntry)>,
+) -> anyhow::Result<Snapshot> {
+    let prices = prices(config, &ground.book)?;
+    let providers = config
+        .providers
+        .values()
+        .filter_map(|each| provider(each, ground).transpose())
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let models = models(config, &providers, &prices);
+    let plans: HashMap<Arc<str>, Arc<Plan>> = config
+        .plans
+        .iter()
+        .map(|(name, plan)| (Arc::clone(name), Arc::new(plan.clone())))
+        .collect();
+    let default_plan = plans.get(&config.auth.default_plan).map_or_else(
+        || {
+            Arc::new(Plan {
+                name: Arc::clone(&config.auth.default_plan),
+                limits: Vec::new(),
+            })
+        },
+        Arc::clone,
+    );
+    Ok(Snapshot {
+        keys: Arc::new(keys(config, &ground.hasher, stored_keys)),
+        hasher: ground.hasher.clone(),
+        providers,
+        models: Arc::new(models),
+        prices: Arc::new(prices),
+        plans: Arc::new(plans),
+        default_plan,
+        settings: settings(config),
+        found: Arc::new(Found::default()),
+    })
+}
+
+/// The prices: configuration over environment over book.
+pub(crate) fn prices(config: &Config, book: &Arc<PriceBook>) -> anyhow::Result<PriceTable> {
+    let mut table = PriceTable::builder(Arc::clone(book)).env(config.env_prices.clone());
+    for provider in config.providers.values() {
+        table = table.provider(
+            &provider.name,
+            providers::book_id(provider, book).as_deref(),
+        );
+    }
+    for price in &config.prices {
+        let pairs = price
+            .rates
+            .iter()
+            .map(|(key, value)| (*key, value.as_str()));
+        let entry = Override::from_pairs(pairs).with_context(|| {
+            format!(
+                "line {}: prices.\"{}/{}\"",
+                price.line, price.provider, price.model
+            )
+        })?;
+        table = table.price(&price.provider, &price.model, entry);
+    }
+    if let Some((input, output)) = config.default_rate {
+        table = table.default_rate(input, output);
+    }
+    table.build().map_err(|errors| {
+        let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("{}", texts.join("\n"))
+    })
+}
+
+fn models(
+    config: &Config,
+    providers: &[Arc<Provider>],
+    prices: &PriceTable,
+) -> HashMap<Box<str>, Arc<Route>> {
+    let mut models = HashMap::new();
+    for model in config.models.values() {
+        let targets: Vec<_> = model
+            .targets
+            .iter()
+            .filter_map(|target| {
+                let provider = providers.iter().find(|each| each.name == target.provider)?;
+                let price = prices.resolve(&provider.name, &target.model);
+                let (provider, name) = (Arc::clone(provider), Arc::clone(&target.model));
+                Some(Arc::new(Target::new(provider, name, target.weight, price)))
+            })
+            .collect();
+        // Targets at providers that are not served yet leave no route.
+        if !targets.is_empty() {
+            let route = Route {
+                name: Arc::clone(&model.name),
+                targets,
+                max_output: model.max_output_tokens,
+            };
+            models.insert(Box::from(&*model.name), Arc::new(route));
+        }
+    }
+    models
+}
+
+/// The keys of the configuration and the stored ones. Where both have the same key, the
+/// configuration's entry holds.
+pub(crate) fn keys(
+    config: &Config,
+    hasher: &KeyHasher,
+    stored: Vec<(KeyDigest, KeyEntry)>,
+) -> KeyRing {
+    use secrecy::ExposeSecret as _;
+    let configured = config.auth.keys.iter().map(|key| {
+        let entry = KeyEntry {
+            name: Arc::clone(&key.name),
+            role: key.role,
+            user: Arc::clone(&key.user),
+            team: key.team.clone(),
+            plan: key.plan.clone(),
+            expires_at: key.expires_at,
+            models: key.models.clone(),
+            providers: key.providers.clone(),
+            networks: key.networks.clone(),
+            on_disconnect: key.on_disconnect,
+        };
+        (hasher.digest(key.key.expose_secret().as_bytes()), entry)
+    });
+    KeyRing::new(stored.into_iter().chain(configured))
+}
+
+fn settings(config: &Config) -> Settings {
+    let server = &config.server;
+    let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    Settings {
+        max_body: bytes(server.max_body),
+        max_answer: bytes(server.max_answer),
+        body_pause: server.body_pause,
+        trusted_proxies: server.trusted_proxies.clone(),
+        hash_addresses: server.hash_addresses,
+        on_disconnect: server.on_disconnect,
+        drain_for: server.drain_for,
+        assumed_output: server.max_output_tokens,
+        assumed_context: ASSUMED_CONTEXT,
+    }
+}

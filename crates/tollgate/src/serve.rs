@@ -1,0 +1,45 @@
+//! `tollgate serve`: starts everything, serves, reloads on request, and ends in order.
+
+mod keys;
+mod lifecycle;
+mod metrics;
+mod reload;
+mod start;
+mod strays;
+
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+
+use crate::config::Severity;
+use crate::{cli, out};
+pub(crate) use lifecycle::run_with;
+pub(crate) use start::{Started, database};
+
+/// Serves until it is told to stop.
+pub(crate) fn run(path: Option<&Path>) -> anyhow::Result<()> {
+    let (config, path) = cli::load_or_environment(path)?;
+    let unserved = config.unserved();
+    for each in &unserved {
+        let word = if each.severity == Severity::Refuse {
+            "error"
+        } else {
+            "note"
+        };
+        out::note(format_args!("{word}: {each}"));
+    }
+    ensure!(
+        unserved
+            .iter()
+            .all(|each| each.severity != Severity::Refuse),
+        "the configuration switches on what this version does not serve"
+    );
+    for caution in config.cautions() {
+        out::note(format_args!("caution: {caution}"));
+    }
+    run_with(config, path, |started| {
+        started.announce();
+        Ok(())
+    })
+    .context("the server has ended")
+}

@@ -1,0 +1,140 @@
+//! From start to end: what is started in which order, and ended in the opposite one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tollgate_proxy::leftover;
+use tollgate_proxy::server;
+
+use super::start::Started;
+use super::{keys, reload};
+use crate::config::Config;
+use crate::out;
+
+/// How long calls whose client has gone may take to settle, beyond the grace period.
+const LAST_SETTLEMENTS: Duration = Duration::from_secs(5);
+
+/// Serves `config`; `ready` is called when calls are served.
+pub(crate) fn run_with(
+    config: Config,
+    path: Option<PathBuf>,
+    ready: impl FnOnce(&Started) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("tollgate")
+        .build()
+        .context("the runtime cannot be started")?;
+    let served = runtime.block_on(serve(config, path, ready));
+    // A connection that hangs in the machine does not keep the program.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    served
+}
+
+async fn serve(
+    config: Config,
+    path: Option<PathBuf>,
+    ready: impl FnOnce(&Started) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let started = Started::start(config, path).await?;
+    let (stop, stopped) = watch::channel(false);
+    let (settle, settling) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    started.spawn_listeners(&mut tasks, &stopped);
+    tasks.spawn(keys::follow(started.handle(), stopped.clone()));
+    let mut last = JoinSet::new();
+    last.spawn(leftover::look_after(
+        Arc::clone(&started.plane),
+        started
+            .take_leftovers()
+            .context("the leftovers are taken")?,
+        settling,
+    ));
+    ready(&started)?;
+    let ended = attend(&started, &mut signals, &mut tasks).await;
+    started.plane.end();
+    // Nobody listens to these only when the tasks have ended already.
+    drop(stop.send(true));
+    tokio::select! {
+        () = finish(tasks) => {}
+        () = signals.stop() => out::note("stopping at once"),
+    }
+    drop(settle.send(true));
+    drop(tokio::time::timeout(LAST_SETTLEMENTS, finish(last)).await);
+    started.close()?;
+    ended
+}
+
+/// Waits for signals until one of them ends the program.
+async fn attend(
+    started: &Started,
+    signals: &mut Signals,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Stop => {
+                    out::note("stopping: calls in flight may finish");
+                    return Ok(());
+                }
+                Asked::Reload => match reload::reload(&started.handle()) {
+                Ok(()) => out::note("the configuration was loaded again"),
+                Err(error) => out::note(format_args!(
+                    "the configuration was not loaded, the old one stays in force: {error:#}"
+                    )),
+                },
+            },
+            Some(ended) = tasks.join_next() => match ended {
+                Ok(()) => bail!("a listener has ended"),
+                Err(error) => bail!("a listener has failed: {error}"),
+            },
+        }
+    }
+}
+
+async fn finish(mut tasks: JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Reload,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    reload: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let of = |kind| signal(kind).context("signals cannot be received");
+        Ok(Self {
+            terminate: of(SignalKind::terminate())?,
+            interrupt: of(SignalKind::interrupt())?,
+            reload: of(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.reload.recv() => Asked::Reload,
+        }
+    }
+
+    async fn stop(&mut self) {
+        while self.next().await != Asked::Stop {}
+    }
+}

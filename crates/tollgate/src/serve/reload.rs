@@ -1,0 +1,35 @@
+//! Loading the configuration again while calls are served: whole or not at all.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+
+use super::start::Handle;
+use crate::compose;
+use crate::config::{Config, ProcessEnvironment};
+
+/// Loads the configuration file again and puts it in force. What cannot change while the program
+/// runs (listeners, storage) must be as it was.
+pub(super) fn reload(handle: &Handle) -> anyhow::Result<()> {
+    let path = handle
+        .path
+        .as_deref()
+        .context("there is no configuration file to load")?;
+    let config = Config::load(path, &ProcessEnvironment)?;
+    let mut current = handle.config.lock();
+    ensure!(
+        config.server.listen == current.server.listen
+            && config.server.admin_listen == current.server.admin_listen,
+        "`server.listen` and `server.admin_listen` change only with a restart"
+    );
+    let stored = handle.stored_keys()?;
+    let snapshot = compose::snapshot(&config, &handle.ground, stored)?;
+    handle
+        .plane
+        .gate
+        .engine()
+        .set_limits(config.limits.clone().into());
+    handle.plane.snapshot.store(Arc::new(snapshot));
+    *current = config;
+    Ok(())
+}

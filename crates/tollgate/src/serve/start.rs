@@ -1,0 +1,257 @@
+//! What a running server consists of, and how it is opened and closed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use anyhow::{Context as _, bail};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry as MetricRegistry;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tollgate_admin::Scrape;
+use tollgate_admission::engine::Engine;
+use tollgate_admission::gate::Gate;
+use tollgate_admission::identity::{KeyDigest, KeyEntry, KeyHasher};
+use tollgate_admission::ledger::Ledger as _;
+use tollgate_domain::clock::Clock;
+use tollgate_domain::price::{ModelPrice, PriceBook};
+use tollgate_proxy::accept::Ids;
+use tollgate_proxy::call_log::{CallLog, Format};
+use tollgate_proxy::leftover::Leftover;
+use tollgate_proxy::metrics::Metrics;
+use tollgate_proxy::plane::{Obstacle, Plane};
+use tollgate_proxy::server::{self, ServerConfig};
+use tollgate_proxy::surface::EndpointNames;
+use tollgate_store::{Recovery, Registry, SqliteLedger};
+
+use super::metrics::LedgerMetrics;
+use super::strays;
+use crate::compose::{self, Ground};
+use crate::config::{Config, LogFormat, StorageUrl};
+use crate::{out, stored};
+
+/// A running server.
+pub(crate) struct Started {
+    /// What survives a reload.
+    pub(crate) ground: Ground,
+    /// The data plane.
+    pub(crate) plane: Arc<Plane>,
+    /// The ledger.
+    pub(crate) ledger: Arc<SqliteLedger>,
+    handle: Handle,
+    recovery: Recovery,
+    listeners: Mutex<Option<(TcpListener, TcpListener)>>,
+    leftovers: Mutex<Option<UnboundedReceiver<Leftover>>>,
+    scrape: Scrape,
+    strays: strays::Strays,
+}
+
+/// What tasks that change the server hold of it.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    /// The data plane.
+    pub(crate) plane: Arc<Plane>,
+    /// What survives a reload.
+    pub(crate) ground: Ground,
+    /// The configuration in force.
+    pub(crate) config: Arc<Mutex<Config>>,
+    /// Where it came from.
+    pub(crate) path: Option<PathBuf>,
+    /// Where the database is.
+    pub(crate) database: PathBuf,
+}
+
+impl Handle {
+    /// The keys that are stored.
+    pub(crate) fn stored_keys(&self) -> anyhow::Result<Vec<(KeyDigest, KeyEntry)>> {
+        stored::keys(&Registry::open(&self.database)?)
+    }
+}
+
+impl Started {
+    /// Opens everything that a server needs.
+    pub(crate) async fn start(config: Config, path: Option<PathBuf>) -> anyhow::Result<Self> {
+        let clock = Clock::system();
+        let listeners = (
+            bind(config.server.listen).await?,
+            bind(config.server.admin_listen).await?,
+        );
+        let database = database(&config)?;
+        let (ledger, recovery) = open_ledger(&config, &database)?;
+        let ledger = Arc::new(ledger);
+        let registry = Registry::open(&database)?;
+        let ground = Ground {
+            connector: compose::connector()?,
+            book: Arc::new(PriceBook::bundled()?),
+            hasher: KeyHasher::new(&stored::pepper(&registry)?),
+            tasks: tokio::runtime::Handle::current(),
+            clock,
+        };
+        let snapshot = compose::snapshot(&config, &ground, stored::keys(&registry)?)?;
+        let (sender, leftovers) = unbounded_channel();
+        let mut metrics = MetricRegistry::default();
+        let data_metrics = Metrics::register(&mut metrics);
+        LedgerMetrics::register(&mut metrics, &ledger);
+        let format = match config.logs.format {
+            LogFormat::Json => Format::Json,
+            LogFormat::Pretty => Format::Pretty,
+        };
+        let dropped = data_metrics.log_dropped().clone();
+        let log = Arc::new(CallLog::start(Box::new(io::stdout()), format, dropped)?);
+        let engine = Engine::new();
+        engine.set_limits(config.limits.clone().into());
+        let (strays, gate) =
+            strays::Strays::start(engine, Arc::clone(&ledger), ground.clock.clone())?;
+        let looking = Arc::clone(&ledger);
+        let plane = Arc::new(Plane {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            gate,
+            ids: Ids::default(),
+            admitted: data_metrics.admitted(),
+            metrics: data_metrics,
+            log,
+            leftovers: sender,
+            names: EndpointNames::default(),
+            started: ground.clock.monotonic(),
+            started_at: ground.clock.now(),
+            ending: AtomicBool::new(false),
+            obstacle: Obstacle::new(move || looking.status().last_error),
+            clock: ground.clock.clone(),
+        });
+        let handle = Handle {
+            plane: Arc::clone(&plane),
+            ground: ground.clone(),
+            config: Arc::new(Mutex::new(config)),
+            path,
+            database,
+        };
+        Ok(Self {
+            ground,
+            plane,
+            ledger,
+            handle,
+            recovery,
+            listeners: Mutex::new(Some(listeners)),
+            leftovers: Mutex::new(Some(leftovers)),
+            scrape: Scrape::new(move |text| {
+                prometheus_client::encoding::text::encode(text, &metrics)
+            }),
+            strays,
+        })
+    }
+
+    /// What tasks that change the server hold of it.
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// The receiver of calls whose client has gone; taken once.
+    pub(crate) fn take_leftovers(&self) -> Option<UnboundedReceiver<Leftover>> {
+        self.leftovers.lock().take()
+    }
+
+    /// Starts the two listeners; they end when `stopped` says so.
+    pub(crate) fn spawn_listeners(&self, tasks: &mut JoinSet<()>, stopped: &watch::Receiver<bool>) {
+        let Some((data, admin)) = self.listeners.lock().take() else {
+            return;
+        };
+        let config = {
+            let config = self.handle.config.lock();
+            ServerConfig {
+                head_timeout: config.server.header_read_timeout,
+                max_connections: usize::try_from(config.server.max_connections)
+                    .unwrap_or(usize::MAX),
+                grace: config.server.shutdown_grace,
+            }
+        };
+        tasks.spawn(server::serve(
+            data,
+            Arc::clone(&self.plane),
+            config,
+            stopped.clone(),
+        ));
+        let (scrape, mut stopped) = (self.scrape.clone(), stopped.clone());
+        tasks.spawn(async move {
+            let stop = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
+            if let Err(error) = tollgate_admin::server::serve(admin, scrape, stop).await {
+                out::note(format_args!("the admin plane has ended: {error}"));
+            }
+        });
+    }
+
+    /// The price of a provider's model.
+    pub(crate) fn price(&self, provider: &str, model: &str) -> Option<Arc<ModelPrice>> {
+        self.plane.snapshot.load().prices.resolve(provider, model)
+    }
+
+    /// Says what is served.
+    pub(crate) fn announce(&self) {
+        let snapshot = self.plane.snapshot.load();
+        let config = self.handle.config.lock();
+        let names: Vec<_> = snapshot
+            .providers
+            .iter()
+            .map(|provider| &*provider.name)
+            .collect();
+        out::note(format_args!(
+            "tollgate {} serves {} on http://{}, metrics on http://{}/metrics",
+            env!("CARGO_PKG_VERSION"),
+            names.join(", "),
+            config.server.listen,
+            config.server.admin_listen,
+        ));
+        if snapshot.keys.is_empty() {
+            out::note("there is no API key yet: make one with `tollgate keys create NAME`");
+        }
+        let Recovery {
+            replayed, in_doubt, ..
+        } = self.recovery;
+        if replayed > 0 || in_doubt > 0 {
+            out::note(format_args!(
+                "the last run did not end in order: {replayed} calls were read from the journal, \
+                 {in_doubt} were in flight and are marked in_doubt"
+            ));
+        }
+    }
+
+    /// Writes what waits and closes.
+    pub(crate) fn close(self) -> anyhow::Result<()> {
+        self.strays.end();
+        self.plane.log.close();
+        self.ledger.close().context(
+            "the ledger could not be closed; nothing is lost, the next start reads its journal",
+        )
+    }
+}
+
+async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}: is another server running there?"))
+}
+
+/// The file of the embedded database.
+pub(crate) fn database(config: &Config) -> anyhow::Result<PathBuf> {
+    match &config.storage.url {
+        StorageUrl::Sqlite(path) => Ok(path.clone()),
+        StorageUrl::Postgres(_) => bail!("storage.url: PostgreSQL is not served by this version"),
+    }
+}
+
+fn open_ledger(config: &Config, path: &Path) -> anyhow::Result<(SqliteLedger, Recovery)> {
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
+    }
+    SqliteLedger::open(path, &stored::options(config))
+        .with_context(|| format!("the ledger `{}` cannot be opened", path.display()))
+}
