@@ -23,18 +23,13 @@ fn requests() {
              short.\"}},{{\"role\":\"user\",\"content\":\"{text}\"}}],\"stream\":true,\
              \"max_tokens\":300,\"temperature\":0.5}}"
         ));
-        let change = Rewrite {
-            include_usage: true,
-            ..Rewrite::default()
-        };
+        let change = Rewrite { include_usage: true, ..Rewrite::default() };
         let rounds = 20_000_000 / (body.len() + 200);
         let name = format!("peek {} bytes", body.len());
         measure(&name, rounds, || peek(CHAT, black_box(&body)));
         let Ok(seen) = peek(CHAT, &body) else { return };
         let name = format!("rewrite {} bytes", body.len());
-        measure(&name, rounds, || {
-            rewrite(CHAT, black_box(&body), &seen, &change)
-        });
+        measure(&name, rounds, || rewrite(CHAT, black_box(&body), &seen, &change));
     }
 }
 
@@ -51,21 +46,15 @@ fn chunks() {
     let event = Bytes::from(chunk("{\"content\":\" token\"}"));
     let mut stream = OpenAiStream::new(CHAT, UNKNOWN.usage, false);
     let mut out = Vec::new();
-    measure(
-        &format!("push one event of {} bytes", event.len()),
-        1_000_000,
-        || {
-            out.clear();
-            stream.push(black_box(&event), &mut out)
-        },
-    );
+    measure(&format!("push one event of {} bytes", event.len()), 1_000_000, || {
+        out.clear();
+        stream.push(black_box(&event), &mut out)
+    });
     let half = event.len() / 2;
     let (left, right) = (event.slice(..half), event.slice(half..));
     measure("push the same event in two halves", 1_000_000, || {
         out.clear();
-        stream
-            .push(black_box(&left), &mut out)
-            .and_then(|_| stream.push(&right, &mut out))
+        stream.push(black_box(&left), &mut out).and_then(|_| stream.push(&right, &mut out))
     });
     let many = Bytes::from(event.repeat(50));
     measure("push fifty events in one chunk", 20_000, || {
@@ -82,14 +71,10 @@ fn others() {
          \"logprobs\":[],\"obfuscation\":\"Lml3uvUFL\",\"output_index\":1,\"sequence_number\":18}\n\n",
     );
     let mut stream = OpenAiStream::new(Endpoint::Responses, UNKNOWN.usage, false);
-    measure(
-        &format!("push one responses event of {} bytes", delta.len()),
-        1_000_000,
-        || {
-            out.clear();
-            stream.push(black_box(&delta), &mut out)
-        },
-    );
+    measure(&format!("push one responses event of {} bytes", delta.len()), 1_000_000, || {
+        out.clear();
+        stream.push(black_box(&delta), &mut out)
+    });
     let answer = format!(
         "{{\"id\":\"c\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"m\",\"choices\":[\
          {{\"index\":0,\"message\":{{\"role\":\"assistant\",\"content\":\"{}\"}},\"finish_reason\":\
@@ -98,11 +83,9 @@ fn others() {
          {{\"reasoning_tokens\":0}}}}}}",
         "word ".repeat(200)
     );
-    measure(
-        &format!("read an answer of {} bytes", answer.len()),
-        500_000,
-        || read_answer(CHAT, UNKNOWN.usage, black_box(answer.as_bytes())),
-    );
+    measure(&format!("read an answer of {} bytes", answer.len()), 500_000, || {
+        read_answer(CHAT, UNKNOWN.usage, black_box(answer.as_bytes()))
+    });
 }
 
 #[expect(clippy::disallowed_methods, reason = "it measures time")]

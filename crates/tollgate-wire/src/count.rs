@@ -42,24 +42,14 @@ pub struct InputBound {
 /// The bound that needs no tokenizer.
 pub fn upper_bound_input_tokens(peek: &Peek) -> InputBound {
     let input = &peek.input;
-    let text = input
-        .bytes
-        .saturating_sub(input.image_bytes)
-        .saturating_sub(input.audio_bytes);
-    let each = if peek.model.contains("4o-mini") {
-        IMAGE_MINI
-    } else {
-        IMAGE
-    };
+    let text = input.bytes.saturating_sub(input.image_bytes).saturating_sub(input.audio_bytes);
+    let each = if peek.model.contains("4o-mini") { IMAGE_MINI } else { IMAGE };
     let tokens = text
         .saturating_add(input.images.saturating_mul(each))
         .saturating_add(input.audio_bytes.div_ceil(AUDIO_BYTES))
         .saturating_add(OVERHEAD);
     let hidden = input.files > 0 || input.earlier_turns || input.stored_prompt || peek.tools.hosted;
-    InputBound {
-        tokens,
-        complete: !hidden,
-    }
+    InputBound { tokens, complete: !hidden }
 }
 
 /// Tokens of a text in the tokenizer of this model. For a model without a public tokenizer: two
@@ -112,31 +102,13 @@ enum Family {
 impl Family {
     fn of(model: &str) -> Self {
         let name = model.rsplit('/').next().unwrap_or(model);
-        let old = [
-            "gpt-4-",
-            "gpt-3.5",
-            "text-embedding-",
-            "davinci-002",
-            "babbage-002",
-        ];
-        let new = [
-            "gpt-",
-            "chatgpt-",
-            "o1",
-            "o3",
-            "o4",
-            "codex-",
-            "omni-moderation",
-            "computer-use",
-        ];
+        let old = ["gpt-4-", "gpt-3.5", "text-embedding-", "davinci-002", "babbage-002"];
+        let new =
+            ["gpt-", "chatgpt-", "o1", "o3", "o4", "codex-", "omni-moderation", "computer-use"];
         if name == "gpt-4" || old.iter().any(|start| name.starts_with(start)) {
             return Self::Cl100k;
         }
-        if new.iter().any(|start| name.starts_with(start)) {
-            Self::O200k
-        } else {
-            Self::Other
-        }
+        if new.iter().any(|start| name.starts_with(start)) { Self::O200k } else { Self::Other }
     }
 }
 
@@ -174,11 +146,9 @@ pub fn estimate_prompt(endpoint: Endpoint, peek: &Peek, body: &[u8]) -> u64 {
         }
     }
     let framing = match endpoint {
-        Endpoint::ChatCompletions | Endpoint::Responses => peek
-            .input
-            .items
-            .saturating_mul(PER_MESSAGE)
-            .saturating_add(3),
+        Endpoint::ChatCompletions | Endpoint::Responses => {
+            peek.input.items.saturating_mul(PER_MESSAGE).saturating_add(3)
+        }
         _ => 0,
     };
     count_tokens(&peek.model, &text)
@@ -198,10 +168,7 @@ fn texts(pull: &mut Pull<'_>, out: &mut String, depth: u8) {
         }
         Some(b'{') if depth < 16 && pull.enter_object() => {
             while let Some(key) = pull.next_key() {
-                if matches!(
-                    key,
-                    b"type" | b"url" | b"image_url" | b"data" | b"file_data" | b"id"
-                ) {
+                if matches!(key, b"type" | b"url" | b"image_url" | b"data" | b"file_data" | b"id") {
                     if pull.next_byte() == Some(b'{') {
                         texts(pull, out, depth + 1);
                     } else {
@@ -224,9 +191,7 @@ fn texts(pull: &mut Pull<'_>, out: &mut String, depth: u8) {
 
 fn push_text(pull: &mut Pull<'_>, out: &mut String) {
     let Some(text) = pull.string() else { return };
-    let decoded = text
-        .decode()
-        .unwrap_or_else(|| Cow::Owned(Text::decode_lossy(text)));
+    let decoded = text.decode().unwrap_or_else(|| Cow::Owned(Text::decode_lossy(text)));
     out.push_str(&decoded);
     out.push('\n');
 }
@@ -265,10 +230,7 @@ mod tests {
         let text = "\u{c624}\u{b298}\u{c740} \u{c88b}\u{c740} \u{b0a0}";
         assert_eq!(text.chars().count(), 8);
         assert_eq!(count_tokens("claude-sonnet-4-5", text), 4);
-        assert_eq!(
-            count_tokens("claude-sonnet-4-5", "hello"),
-            count_tokens("gpt-4o", "hello")
-        );
+        assert_eq!(count_tokens("claude-sonnet-4-5", "hello"), count_tokens("gpt-4o", "hello"));
     }
 
     #[test]
@@ -281,22 +243,14 @@ mod tests {
 
     #[test]
     fn the_bound_is_never_below_the_count() {
-        for content in [
-            "hi",
-            "\u{d55c}\u{ad6d}\u{c5b4}",
-            "\\ud83d\\ude00",
-            "a b c d e f g",
-        ] {
+        for content in ["hi", "\u{d55c}\u{ad6d}\u{c5b4}", "\\ud83d\\ude00", "a b c d e f g"] {
             let body = format!(
                 "{{\"model\":\"gpt-4o\",\"messages\":[{{\"role\":\"user\",\"content\":\"{content}\"}}]}}"
             );
             let peek = look(&body);
             let bound = upper_bound_input_tokens(&peek);
             let estimate = estimate_prompt(Endpoint::ChatCompletions, &peek, body.as_bytes());
-            assert!(
-                bound.complete && bound.tokens >= estimate && estimate > 7,
-                "{content}"
-            );
+            assert!(bound.complete && bound.tokens >= estimate && estimate > 7, "{content}");
         }
     }
 

@@ -96,11 +96,7 @@ pub fn error_event(dialect: Dialect, error: &ErrorView<'_>, sequence: Option<u64
             push_body(&mut out, dialect, error);
         }
     }
-    let blank: &[u8] = if dialect == Dialect::Gemini {
-        b"\r\n\r\n"
-    } else {
-        b"\n\n"
-    };
+    let blank: &[u8] = if dialect == Dialect::Gemini { b"\r\n\r\n" } else { b"\n\n" };
     out.extend_from_slice(blank);
     out.into()
 }
@@ -116,10 +112,7 @@ fn push_body(out: &mut Vec<u8>, dialect: Dialect, error: &ErrorView<'_>) {
 fn openai(out: &mut Vec<u8>, error: &ErrorView<'_>) {
     out.extend_from_slice(b"{\"error\":{\"message\":");
     push_string(out, error.message);
-    push_fmt(
-        out,
-        format_args!(",\"type\":\"{}\",\"param\":", openai_type(error.status)),
-    );
+    push_fmt(out, format_args!(",\"type\":\"{}\",\"param\":", openai_type(error.status)));
     push_optional(out, error.param);
     push_code(out, error);
     push_limit(out, error.limit.as_ref());
@@ -143,10 +136,7 @@ fn anthropic(out: &mut Vec<u8>, error: &ErrorView<'_>) {
 }
 
 fn gemini(out: &mut Vec<u8>, error: &ErrorView<'_>) {
-    push_fmt(
-        out,
-        format_args!("{{\"error\":{{\"code\":{},\"message\":", error.status),
-    );
+    push_fmt(out, format_args!("{{\"error\":{{\"code\":{},\"message\":", error.status));
     push_string(out, error.message);
     push_fmt(
         out,
@@ -181,16 +171,9 @@ fn push_limit(out: &mut Vec<u8>, limit: Option<&LimitView<'_>>) {
     push_string(out, limit.name);
     out.extend_from_slice(b",\"scope\":");
     push_string(out, limit.scope);
-    push_fmt(
-        out,
-        format_args!(",\"metric\":\"{}\",\"window\":", metric(limit.metric)),
-    );
+    push_fmt(out, format_args!(",\"metric\":\"{}\",\"window\":", metric(limit.metric)));
     push_string(out, limit.window);
-    for (name, amount) in [
-        ("max", limit.max),
-        ("used", limit.used),
-        ("reserved", limit.reserved),
-    ] {
+    for (name, amount) in [("max", limit.max), ("used", limit.used), ("reserved", limit.reserved)] {
         if limit.metric == Metric::CostUsd {
             let amount = NanoUsd::from_nanos(amount);
             push_fmt(out, format_args!(",\"{name}\":\"{amount}\""));
@@ -308,10 +291,7 @@ mod tests {
     #[test]
     fn every_code_has_a_type_in_every_dialect() {
         for code in Code::ALL {
-            let error = ErrorView {
-                request_id: Some("r"),
-                ..ErrorView::new(*code, "m")
-            };
+            let error = ErrorView { request_id: Some("r"), ..ErrorView::new(*code, "m") };
             let openai = parse(&error_body(Dialect::Openai, &error));
             assert_eq!(openai["error"]["code"], code.as_str());
             let anthropic = parse(&error_body(Dialect::Anthropic, &error));
@@ -347,28 +327,15 @@ mod tests {
     fn errors_inside_a_stream_are_events_of_its_form() {
         let events = [
             (Dialect::Openai, None, "data: {\"error\":", "\n\n"),
-            (
-                Dialect::Openai,
-                Some(7),
-                "event: error\ndata: {\"type\":\"error\"",
-                "\n\n",
-            ),
-            (
-                Dialect::Anthropic,
-                None,
-                "event: error\ndata: {\"type\":\"error\"",
-                "\n\n",
-            ),
+            (Dialect::Openai, Some(7), "event: error\ndata: {\"type\":\"error\"", "\n\n"),
+            (Dialect::Anthropic, None, "event: error\ndata: {\"type\":\"error\"", "\n\n"),
             (Dialect::Gemini, None, "data: {\"error\":", "\r\n\r\n"),
         ];
         for (dialect, sequence, start, end) in events {
             let event = error_event(dialect, &quota(), sequence);
             let text = str::from_utf8(&event).unwrap();
             assert!(text.starts_with(start) && text.ends_with(end), "{text}");
-            let data = text
-                .lines()
-                .find_map(|line| line.strip_prefix("data: "))
-                .unwrap();
+            let data = text.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
             assert!(serde_json::from_str::<Value>(data).is_ok());
         }
     }

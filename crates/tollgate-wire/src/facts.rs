@@ -62,10 +62,7 @@ impl ResponseStatus {
 
     /// The state that the provider's word names.
     pub fn from_word(word: &str) -> Option<Self> {
-        Self::WORDS
-            .iter()
-            .find(|(known, _)| *known == word)
-            .map(|(_, status)| *status)
+        Self::WORDS.iter().find(|(known, _)| *known == word).map(|(_, status)| *status)
     }
 
     /// Whether more is to come: the answer is to be polled.

@@ -5,18 +5,22 @@
 
 mod answer;
 mod cut;
+mod error;
 mod request;
 mod rewrite;
 mod stream;
+mod text;
 mod usage;
 pub mod vendor;
 
-pub use answer::{answer_text, read_answer, read_error};
+pub use answer::read_answer;
 pub use cut::{Cut, cut_events};
 pub(crate) use cut::{push_responses_usage, push_usage};
+pub use error::read_error;
 pub use request::peek;
 pub use rewrite::{Rewrite, rewrite};
 pub use stream::{Flow, OpenAiStream, StreamError};
+pub use text::answer_text;
 pub use vendor::{UsageRules, Vendor};
 
 use bytes::Bytes;
@@ -69,17 +73,12 @@ impl Endpoint {
 
     /// The endpoint at this path (without query), if it is one.
     pub fn from_path(path: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|endpoint| endpoint.path() == path)
+        Self::ALL.into_iter().find(|endpoint| endpoint.path() == path)
     }
 
     /// Whether the answer can be a stream.
     pub const fn streams(self) -> bool {
-        matches!(
-            self,
-            Self::ChatCompletions | Self::Completions | Self::Responses
-        )
+        matches!(self, Self::ChatCompletions | Self::Completions | Self::Responses)
     }
 
     /// Whether the usage of a stream comes only when `stream_options.include_usage` asks for it.
@@ -89,18 +88,12 @@ impl Endpoint {
 
     /// Whether the answer follows the responses form (its own events, no `[DONE]`).
     pub const fn is_responses(self) -> bool {
-        matches!(
-            self,
-            Self::Responses | Self::ResponsesCompact | Self::ResponsesInputTokens
-        )
+        matches!(self, Self::Responses | Self::ResponsesCompact | Self::ResponsesInputTokens)
     }
 
     /// Whether output tokens are generated, so that an unstated output is unknown and not zero.
     pub const fn generates(self) -> bool {
-        !matches!(
-            self,
-            Self::Embeddings | Self::Moderations | Self::ResponsesInputTokens
-        )
+        !matches!(self, Self::Embeddings | Self::Moderations | Self::ResponsesInputTokens)
     }
 
     /// Whether providers charge for it.
@@ -193,10 +186,7 @@ fn push_model(out: &mut Vec<u8>, model: &ModelEntry<'_>) {
     push_string(out, model.id);
     push_fmt(
         out,
-        format_args!(
-            ",\"object\":\"model\",\"created\":{},\"owned_by\":",
-            model.created
-        ),
+        format_args!(",\"object\":\"model\",\"created\":{},\"owned_by\":", model.created),
     );
     push_string(out, model.owned_by);
     out.push(b'}');
@@ -209,28 +199,16 @@ mod tests {
     #[test]
     fn paths_lead_where_the_reference_says() {
         for endpoint in Endpoint::ALL {
-            assert_eq!(
-                Route::from_path(endpoint.path()),
-                Some(Route::Call(endpoint))
-            );
+            assert_eq!(Route::from_path(endpoint.path()), Some(Route::Call(endpoint)));
         }
         for (path, route) in [
             ("/v1/models", Some(Route::Models)),
-            (
-                "/v1/models/meta-llama/llama-3.1",
-                Some(Route::Model("meta-llama/llama-3.1")),
-            ),
+            ("/v1/models/meta-llama/llama-3.1", Some(Route::Model("meta-llama/llama-3.1"))),
             ("/v1/models/", None),
             ("/v1/models/a b", None),
             ("/v1/responses/resp_1", Some(Route::Response("resp_1"))),
-            (
-                "/v1/responses/resp_1/cancel",
-                Some(Route::CancelResponse("resp_1")),
-            ),
-            (
-                "/v1/responses/resp_1/input_items",
-                Some(Route::ResponseItems("resp_1")),
-            ),
+            ("/v1/responses/resp_1/cancel", Some(Route::CancelResponse("resp_1"))),
+            ("/v1/responses/resp_1/input_items", Some(Route::ResponseItems("resp_1"))),
             ("/v1/responses/resp_1/other", None),
             ("/v1/responses/../models", None),
             ("/v1/responses/", None),
@@ -244,11 +222,7 @@ mod tests {
 
     #[test]
     fn model_names_are_escaped_in_the_list() {
-        let entry = ModelEntry {
-            id: "a\"b",
-            owned_by: "sim",
-            created: 7,
-        };
+        let entry = ModelEntry { id: "a\"b", owned_by: "sim", created: 7 };
         let list: serde_json::Value = serde_json::from_slice(&models_list([entry, entry])).unwrap();
         assert_eq!(list["data"].as_array().unwrap().len(), 2);
         assert_eq!(list["data"][1]["id"], "a\"b");

@@ -17,10 +17,7 @@ pub struct BodyError {
 
 impl BodyError {
     pub(crate) fn of(param: &str, message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            param: Some(param.to_owned()),
-        }
+        Self { message: message.into(), param: Some(param.to_owned()) }
     }
 }
 
@@ -28,10 +25,7 @@ impl From<Invalid> for BodyError {
     fn from(invalid: Invalid) -> Self {
         let Invalid { offset, expected } = invalid;
         let message = format!("the body is not valid JSON: expected {expected} at byte {offset}");
-        Self {
-            message,
-            param: None,
-        }
+        Self { message, param: None }
     }
 }
 
@@ -118,8 +112,7 @@ impl Peek {
     /// unless the caller set less.
     pub fn output_bound(&self, model_max: u64) -> u64 {
         let each = self.max_output.unwrap_or(model_max);
-        each.saturating_mul(self.choices.max(1))
-            .saturating_add(self.input.prediction_bytes)
+        each.saturating_mul(self.choices.max(1)).saturating_add(self.input.prediction_bytes)
     }
 
     /// Where the model's name stands, quotes included; `None` where the body does not name one.

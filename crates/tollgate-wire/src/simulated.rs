@@ -9,6 +9,7 @@ mod content;
 mod embedding;
 mod responses;
 mod schema;
+mod script;
 
 use std::time::Duration;
 
@@ -22,63 +23,7 @@ use crate::openai::Endpoint;
 use crate::peek::Peek;
 
 use content::Content;
-
-/// How the simulated provider behaves.
-#[derive(Clone, Debug)]
-pub struct Script {
-    /// From the request to the first byte of the answer.
-    pub latency: Duration,
-    /// From there to the first token of a stream.
-    pub first_token: Duration,
-    /// Between the chunks of a stream.
-    pub interval: Duration,
-    /// How many chunks a stream's text comes in; `None` sends token by token.
-    pub chunks: Option<u32>,
-    /// The input tokens that it states; `None` states a quarter of the body's bytes.
-    pub input_tokens: Option<u64>,
-    /// How many tokens it generates, as far as the caller's maximum allows.
-    pub output_tokens: Option<u64>,
-    /// How many calls of a million fail.
-    pub failures_per_million: u32,
-    /// How they fail.
-    pub failure: Failure,
-    /// What the choice of texts and failures is drawn from.
-    pub seed: u64,
-}
-
-impl Default for Script {
-    fn default() -> Self {
-        Self {
-            latency: Duration::from_millis(200),
-            first_token: Duration::ZERO,
-            interval: Duration::from_millis(10),
-            chunks: None,
-            input_tokens: None,
-            output_tokens: None,
-            failures_per_million: 0,
-            failure: Failure::ServerError,
-            seed: 0,
-        }
-    }
-}
-
-/// How a call fails.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Failure {
-    /// 500 at once.
-    #[default]
-    ServerError,
-    /// 429 with `retry-after`.
-    RateLimited,
-    /// 503.
-    Overloaded,
-    /// No answer ever comes.
-    Silent,
-    /// The connection breaks in the middle of the answer.
-    CutOff,
-    /// An error inside a stream of status 200; 500 where no stream was asked for.
-    Inband,
-}
+pub use script::{Failure, Script};
 
 /// One call of the simulated provider.
 #[derive(Clone, Copy, Debug)]
@@ -195,8 +140,7 @@ impl Answer {
         let text = match step.checked_sub(1) {
             Some(chunk) if step < last => {
                 let from = chunk * self.per_chunk;
-                self.content
-                    .text(from, self.tokens.min(from + self.per_chunk))
+                self.content.text(from, self.tokens.min(from + self.per_chunk))
             }
             _ => String::new(),
         };
@@ -228,10 +172,9 @@ pub fn answer(script: &Script, ask: &Ask<'_>) -> Plan {
         Failure::RateLimited if fails => error(script, Code::RateLimited, 429),
         Failure::Overloaded if fails => error(script, Code::Overloaded, 503),
         Failure::Inband if fails && !stream => error(script, Code::Internal, 500),
-        Failure::Silent if fails => Plan {
-            latency: Duration::MAX,
-            ..error(script, Code::Internal, 500)
-        },
+        Failure::Silent if fails => {
+            Plan { latency: Duration::MAX, ..error(script, Code::Internal, 500) }
+        }
         failure => generate(script, ask, &mut random, fails.then_some(failure)),
     }
 }
@@ -263,11 +206,7 @@ fn generate(script: &Script, ask: &Ask<'_>, random: &mut Random, fails: Option<F
             let view = ErrorView::new(Code::Internal, "the simulated provider fails on request");
             let sequence = ask.endpoint.is_responses().then_some(4);
             let event = error_event(Dialect::Openai, &view, sequence);
-            (
-                Kind::Broken(Box::new(answer), event),
-                parts / 2 + 1,
-                End::Clean,
-            )
+            (Kind::Broken(Box::new(answer), event), parts / 2 + 1, End::Clean)
         }
         Some(_) => (Kind::Stream(Box::new(answer)), parts / 2, End::Reset),
         None => (Kind::Stream(Box::new(answer)), parts, End::Clean),
@@ -278,13 +217,7 @@ fn generate(script: &Script, ask: &Ask<'_>, random: &mut Random, fails: Option<F
         status: 200,
         content_type: "text/event-stream; charset=utf-8",
         headers: Vec::new(),
-        parts: Parts {
-            kind,
-            step: 0,
-            count,
-            first_token,
-            interval,
-        },
+        parts: Parts { kind, step: 0, count, first_token, interval },
         end,
     }
 }
@@ -293,9 +226,7 @@ fn generate(script: &Script, ask: &Ask<'_>, random: &mut Random, fails: Option<F
 fn compose(script: &Script, ask: &Ask<'_>, random: &mut Random) -> Answer {
     let content = Content::choose(ask, random);
     let wanted = match &content {
-        Content::Prose { .. } => script
-            .output_tokens
-            .unwrap_or_else(|| 16 + random.next() % 48),
+        Content::Prose { .. } => script.output_tokens.unwrap_or_else(|| 16 + random.next() % 48),
         Content::Exact { .. } => u64::MAX,
     };
     let max = ask.peek.max_output.unwrap_or(u64::MAX);
@@ -307,9 +238,7 @@ fn compose(script: &Script, ask: &Ask<'_>, random: &mut Random) -> Answer {
     };
     let chunks = usize::try_from(script.chunks.unwrap_or(u32::MAX)).unwrap_or(usize::MAX);
     let choices = ask.peek.choices.max(1);
-    let output = u64::try_from(tokens)
-        .unwrap_or(u64::MAX)
-        .saturating_mul(choices);
+    let output = u64::try_from(tokens).unwrap_or(u64::MAX).saturating_mul(choices);
     let prefix = match ask.endpoint {
         Endpoint::ChatCompletions => "chatcmpl",
         Endpoint::Completions => "cmpl",
@@ -331,16 +260,8 @@ fn compose(script: &Script, ask: &Ask<'_>, random: &mut Random) -> Answer {
 }
 
 fn whole(script: &Script, body: Bytes, fails: Option<Failure>) -> Plan {
-    let end = if fails.is_some() {
-        End::Reset
-    } else {
-        End::Clean
-    };
-    let body = if end == End::Reset {
-        body.slice(..body.len() / 2)
-    } else {
-        body
-    };
+    let end = if fails.is_some() { End::Reset } else { End::Clean };
+    let body = if end == End::Reset { body.slice(..body.len() / 2) } else { body };
     Plan {
         latency: script.latency,
         status: 200,
@@ -352,10 +273,8 @@ fn whole(script: &Script, body: Bytes, fails: Option<Failure>) -> Plan {
 }
 
 fn error(script: &Script, code: Code, status: u16) -> Plan {
-    let view = ErrorView {
-        status,
-        ..ErrorView::new(code, "the simulated provider fails on request")
-    };
+    let view =
+        ErrorView { status, ..ErrorView::new(code, "the simulated provider fails on request") };
     let headers = match status {
         429 => vec![("retry-after", "1".to_owned())],
         _ => Vec::new(),
@@ -372,19 +291,11 @@ fn error(script: &Script, code: Code, status: u16) -> Plan {
 
 fn single(body: Bytes) -> Parts {
     let (first_token, interval) = (Duration::ZERO, Duration::ZERO);
-    Parts {
-        kind: Kind::Whole(body),
-        step: 0,
-        count: 1,
-        first_token,
-        interval,
-    }
+    Parts { kind: Kind::Whole(body), step: 0, count: 1, first_token, interval }
 }
 
 fn input_tokens(script: &Script, ask: &Ask<'_>) -> u64 {
-    script
-        .input_tokens
-        .unwrap_or_else(|| ask.peek.input.bytes.div_ceil(4).max(1))
+    script.input_tokens.unwrap_or_else(|| ask.peek.input.bytes.div_ceil(4).max(1))
 }
 
 /// A small generator of random numbers (`SplitMix64`), because answers must be repeatable.

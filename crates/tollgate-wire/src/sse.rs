@@ -95,11 +95,7 @@ impl Scanner {
             at += hit + 1 + usize::from(pair);
             self.line_has_bytes = false;
             if bare && !pair && at == chunk.len() {
-                self.after_return = if blank {
-                    AfterReturn::Event
-                } else {
-                    AfterReturn::Line
-                };
+                self.after_return = if blank { AfterReturn::Event } else { AfterReturn::Line };
             }
             if blank {
                 return self.bounded(at - from).map(|()| Step::Event { end: at });
@@ -132,11 +128,7 @@ impl Scanner {
     }
 
     fn bounded(&self, more: usize) -> Result<(), TooLarge> {
-        if self.kept.len().saturating_add(more) > self.limit {
-            Err(TooLarge)
-        } else {
-            Ok(())
-        }
+        if self.kept.len().saturating_add(more) > self.limit { Err(TooLarge) } else { Ok(()) }
     }
 }
 

@@ -4,7 +4,10 @@
 //! embeddings cost next to nothing. It does not validate: a broken document just ends early, and
 //! [`Pull::ended_well`] says so.
 
-use super::Text;
+use super::{Text, plain_prefix};
+
+/// Bytes that a short string has at most.
+const SHORT: usize = 32;
 
 /// The reader. After an end or a break every method returns nothing.
 #[derive(Clone, Debug)]
@@ -15,10 +18,7 @@ pub(crate) struct Pull<'a> {
 
 impl<'a> Pull<'a> {
     pub(crate) fn new(document: &'a [u8]) -> Self {
-        Self {
-            rest: document,
-            broken: false,
-        }
+        Self { rest: document, broken: false }
     }
 
     /// What has not been read yet.
@@ -69,23 +69,20 @@ impl<'a> Pull<'a> {
 
     /// Reads a string; `None` where the next value is none.
     pub(crate) fn string(&mut self) -> Option<Text<'a>> {
-        let (b'"', tail) = (self.next_byte()?, self.rest.get(1..)?) else {
-            return None;
-        };
-        let mut from = 0;
+        let (b'"', tail) = (self.next_byte()?, self.rest.get(1..)?) else { return None };
+        // Most strings are short keys, for which the search that is made for long ones is slow.
+        let mut from = plain_prefix(tail.get(..SHORT).unwrap_or(tail));
         loop {
-            let Some(hit) = tail
-                .get(from..)
-                .and_then(|t| memchr::memchr2(b'"', b'\\', t))
-            else {
-                return self.fail();
+            let at = match tail.get(from) {
+                Some(b'"' | b'\\') => from,
+                _ => match tail.get(from..).and_then(|t| memchr::memchr2(b'"', b'\\', t)) {
+                    Some(hit) => from + hit,
+                    None => return self.fail(),
+                },
             };
-            let at = from + hit;
             if tail.get(at) == Some(&b'"') {
                 self.rest = tail.get(at + 1..)?;
-                return Some(Text {
-                    raw: tail.get(..at)?,
-                });
+                return Some(Text { raw: tail.get(..at)? });
             }
             from = at + 2;
         }
@@ -130,11 +127,7 @@ impl<'a> Pull<'a> {
             match self.rest.first() {
                 Some(b'"') => self.string().map(drop)?,
                 Some(byte) => {
-                    depth = if *byte == open {
-                        depth + 1
-                    } else {
-                        depth.saturating_sub(1)
-                    };
+                    depth = if *byte == open { depth + 1 } else { depth.saturating_sub(1) };
                     self.advance(1);
                     if depth == 0 {
                         return Some(());

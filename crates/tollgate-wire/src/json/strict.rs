@@ -4,7 +4,7 @@
 //! time linear in the length. What it refuses is refused before anything is forwarded, so that we
 //! and the provider cannot read one body in two ways.
 
-use super::Text;
+use super::{Text, plain_prefix};
 
 /// How deep arrays and objects may nest; deeper is no request that anybody serves.
 pub(crate) const MAX_DEPTH: u32 = 128;
@@ -65,15 +65,8 @@ impl<'a> Strict<'a> {
     /// A cursor at the start of a document, which must be UTF-8.
     pub(crate) fn new(document: &'a [u8]) -> Result<Self, Invalid> {
         match str::from_utf8(document) {
-            Ok(_) => Ok(Self {
-                total: document.len(),
-                rest: document,
-                depth: 0,
-            }),
-            Err(bad) => Err(Invalid {
-                offset: bad.valid_up_to(),
-                expected: "UTF-8",
-            }),
+            Ok(_) => Ok(Self { total: document.len(), rest: document, depth: 0 }),
+            Err(bad) => Err(Invalid { offset: bad.valid_up_to(), expected: "UTF-8" }),
         }
     }
 
@@ -147,12 +140,7 @@ impl<'a> Strict<'a> {
             _ => self.number()?,
         };
         let raw = from.get(..from.len() - self.rest.len()).unwrap_or_default();
-        Ok(Item {
-            kind,
-            start,
-            end: self.offset(),
-            raw,
-        })
+        Ok(Item { kind, start, end: self.offset(), raw })
     }
 
     /// The byte that the next value starts with, without reading it.
@@ -170,11 +158,7 @@ impl<'a> Strict<'a> {
     /// Makes sure that nothing but white space is left.
     pub(crate) fn end(&mut self) -> Result<(), Invalid> {
         self.space();
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(self.invalid("the end of the document"))
-        }
+        if self.rest.is_empty() { Ok(()) } else { Err(self.invalid("the end of the document")) }
     }
 
     fn open(&mut self, bracket: u8, expected: &'static str) -> Result<(), Invalid> {
@@ -240,9 +224,7 @@ impl<'a> Strict<'a> {
             }
         }
         let length = from.len() - self.rest.len() - 1;
-        Ok(Text {
-            raw: from.get(..length).unwrap_or_default(),
-        })
+        Ok(Text { raw: from.get(..length).unwrap_or_default() })
     }
 
     fn escape(&mut self) -> Result<(), Invalid> {
@@ -250,10 +232,7 @@ impl<'a> Strict<'a> {
             [b'u', a, b, c, d, tail @ ..] if [a, b, c, d].iter().all(|x| x.is_ascii_hexdigit()) => {
                 tail
             }
-            [
-                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't',
-                tail @ ..,
-            ] => tail,
+            [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', tail @ ..] => tail,
             _ => return Err(self.invalid("a known escape")),
         };
         self.rest = tail;
@@ -292,36 +271,8 @@ impl<'a> Strict<'a> {
     }
 
     fn invalid(&self, expected: &'static str) -> Invalid {
-        Invalid {
-            offset: self.offset(),
-            expected,
-        }
+        Invalid { offset: self.offset(), expected }
     }
-}
-
-/// How many bytes stand before the next quote, backslash or control character.
-///
-/// Eight bytes at a time: the lowest bit that lights up marks the first such byte (borrows can only
-/// disturb the bytes above it).
-fn plain_prefix(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let (words, tail) = bytes.as_chunks::<8>();
-    let mut count = 0;
-    for word in words {
-        let word = u64::from_le_bytes(*word);
-        let quote = word ^ (ONES * 0x22);
-        let slash = word ^ (ONES * 0x5c);
-        let hit = (word.wrapping_sub(ONES * 0x20) & !word)
-            | (quote.wrapping_sub(ONES) & !quote)
-            | (slash.wrapping_sub(ONES) & !slash);
-        if hit & HIGH != 0 {
-            return count + ((hit & HIGH).trailing_zeros() / 8) as usize;
-        }
-        count += 8;
-    }
-    let plain = |byte: &&u8| !matches!(**byte, b'"' | b'\\' | 0..0x20);
-    count + tail.iter().take_while(plain).count()
 }
 
 #[cfg(test)]
@@ -389,11 +340,7 @@ mod tests {
             "\u{feff}1",
         ];
         for document in documents {
-            assert_eq!(
-                valid(document.as_bytes()),
-                oracle(document.as_bytes()),
-                "{document}"
-            );
+            assert_eq!(valid(document.as_bytes()), oracle(document.as_bytes()), "{document}");
         }
         assert!(valid(b"\"\\ud800\""), "half a surrogate pair is grammar");
         assert!(!valid(b"\"\xff\""), "not UTF-8");

@@ -5,19 +5,14 @@
 
 use tollgate_domain::usage::Usage;
 
-use crate::facts::{AnswerFacts, InbandError, ResponseStatus};
+use crate::facts::{AnswerFacts, ResponseStatus};
 use crate::json::Text;
 use crate::json::lenient::Pull;
-use crate::tally::Tally;
 
 use super::Endpoint;
+use super::error::error_value;
 use super::usage;
 use super::vendor::UsageRules;
-
-/// How much of an error's message is kept.
-const MESSAGE: usize = 1024;
-/// How deep text is looked for inside a message.
-const DEPTH: u8 = 8;
 
 /// Reads the facts of a whole answer. Never fails: what cannot be read is not stated, and a body
 /// that ends too early is marked [`AnswerFacts::cut`].
@@ -41,37 +36,6 @@ pub fn read_answer(endpoint: Endpoint, rules: UsageRules, body: &[u8]) -> Answer
     }
     facts.cut = !pull.ended_well() || body.is_empty();
     facts
-}
-
-/// Reads the error of a body with an error status, in any of the forms that vendors use:
-/// `{"error":{…}}`, `{"error":"…"}`, `{"message":…}`, `{"detail":…}`, or the first of a list.
-pub fn read_error(body: &[u8]) -> Option<InbandError> {
-    let mut pull = Pull::new(body);
-    if pull.enter_array() && !pull.next_item() {
-        return None;
-    }
-    error_fields(&mut pull).filter(|error| *error != InbandError::default())
-}
-
-/// Counts the generated text of a whole answer with `count`, for an answer without usage.
-pub fn answer_text(endpoint: Endpoint, body: &[u8], count: impl FnOnce(&str) -> u64) -> u64 {
-    let mut tally = Tally::default();
-    let mut pull = Pull::new(body);
-    let list: &[u8] = if endpoint.is_responses() {
-        b"output"
-    } else {
-        b"choices"
-    };
-    if endpoint.generates() && pull.enter_object() {
-        while let Some(key) = pull.next_key() {
-            if key == list {
-                generated(&mut pull, &mut tally, DEPTH);
-            } else {
-                pull.skip();
-            }
-        }
-    }
-    tally.estimate(count)
 }
 
 /// Reads one top-level member of a completion or a chunk, except its choices.
@@ -253,138 +217,9 @@ pub(super) fn keep(slot: &mut Option<Box<str>>, pull: &mut Pull<'_>) {
     }
 }
 
-fn seconds(raw: Option<&[u8]>) -> Option<u64> {
+pub(super) fn seconds(raw: Option<&[u8]>) -> Option<u64> {
     let text = str::from_utf8(raw?).ok()?;
     text.split('.').next()?.parse().ok()
-}
-
-/// The value of an `error` member; `null`, `false` and an empty text are no error.
-pub(super) fn error_value(pull: &mut Pull<'_>) -> Option<InbandError> {
-    match pull.next_byte() {
-        Some(b'{') => error_fields(pull),
-        Some(b'"') => {
-            let message = short(pull.string()?);
-            (!message.is_empty()).then(|| InbandError {
-                message,
-                ..InbandError::default()
-            })
-        }
-        _ => {
-            pull.skip();
-            None
-        }
-    }
-}
-
-/// The members of an error object, or of a body that holds one.
-pub(super) fn error_fields(pull: &mut Pull<'_>) -> Option<InbandError> {
-    if !pull.enter_object() {
-        pull.skip();
-        return None;
-    }
-    let mut error = InbandError::default();
-    let mut inner = None;
-    while let Some(key) = pull.next_key() {
-        match key {
-            b"message" | b"detail" => error.message = message(pull),
-            b"type" | b"status" => error.kind = word(pull.skip()).or(error.kind),
-            b"code" => error.code = word(pull.skip()),
-            b"status_code" | b"raw_status_code" => {
-                let status = seconds(pull.skip()).and_then(|n| u16::try_from(n).ok());
-                error.status = status.or(error.status);
-            }
-            b"error" => inner = error_value(pull).or(inner),
-            _ => {
-                pull.skip();
-            }
-        }
-    }
-    Some(inner.unwrap_or(error))
-}
-
-fn message(pull: &mut Pull<'_>) -> Box<str> {
-    if pull.next_byte() == Some(b'"') {
-        return pull.string().map(short).unwrap_or_default();
-    }
-    let raw = pull
-        .skip()
-        .filter(|raw| *raw != b"null")
-        .unwrap_or_default();
-    clip(&String::from_utf8_lossy(raw))
-}
-
-fn word(raw: Option<&[u8]>) -> Option<Box<str>> {
-    let raw = raw.filter(|raw| *raw != b"null")?;
-    let bare = raw
-        .strip_prefix(b"\"")
-        .and_then(|r| r.strip_suffix(b"\""))
-        .unwrap_or(raw);
-    Some(clip(&Text { raw: bare }.decode_lossy()))
-}
-
-fn short(text: Text<'_>) -> Box<str> {
-    // Six bytes of escape are the most that one byte of meaning takes.
-    let raw = text.raw.get(..MESSAGE * 6).unwrap_or(text.raw);
-    clip(&Text { raw }.decode_lossy())
-}
-
-fn clip(text: &str) -> Box<str> {
-    Box::from(
-        text.get(..text.floor_char_boundary(MESSAGE))
-            .unwrap_or_default(),
-    )
-}
-
-/// Takes into `tally` the text that a model generated, wherever it stands in this value.
-///
-/// Members that repeat others (`reasoning_details`) or that are no text (ids, roles) are left out.
-pub(super) fn generated(pull: &mut Pull<'_>, tally: &mut Tally, depth: u8) {
-    match pull.next_byte() {
-        Some(b'[') if depth > 0 && pull.enter_array() => {
-            while pull.next_item() {
-                generated(pull, tally, depth - 1);
-            }
-        }
-        Some(b'{') if depth > 0 && pull.enter_object() => {
-            let mut reasoned = false;
-            while let Some(key) = pull.next_key() {
-                generated_member(key, &mut reasoned, pull, tally, depth - 1);
-            }
-        }
-        _ => {
-            pull.skip();
-        }
-    }
-}
-
-/// One member of an object that holds generated text.
-fn generated_member(
-    key: &[u8],
-    reasoned: &mut bool,
-    pull: &mut Pull<'_>,
-    tally: &mut Tally,
-    depth: u8,
-) {
-    match key {
-        // Some servers send both names for the same text.
-        b"reasoning" | b"reasoning_content" if *reasoned => {
-            pull.skip();
-        }
-        b"content" | b"text" | b"reasoning" | b"reasoning_content" | b"refusal" | b"arguments"
-        | b"name" | b"thinking" | b"transcript" | b"input" | b"code" => {
-            *reasoned |= key.starts_with(b"reasoning");
-            if pull.next_byte() != Some(b'"') {
-                generated(pull, tally, depth);
-            } else if let Some(text) = pull.string() {
-                tally.push(text);
-            }
-        }
-        b"message" | b"delta" | b"tool_calls" | b"function_call" | b"function" | b"audio"
-        | b"summary" => generated(pull, tally, depth),
-        _ => {
-            pull.skip();
-        }
-    }
 }
 
 /// What an estimate stands for where a provider states no usage.

@@ -61,10 +61,7 @@ fn chunk_head(out: &mut Vec<u8>, cut: &Cut<'_>, model: &str) {
     out.extend_from_slice(b"data: {\"id\":");
     push_string(out, cut.facts.id.as_deref().unwrap_or("chatcmpl-cut"));
     let created = cut.facts.created.unwrap_or(0);
-    push_fmt(
-        out,
-        format_args!(",\"object\":\"{object}\",\"created\":{created},\"model\":"),
-    );
+    push_fmt(out, format_args!(",\"object\":\"{object}\",\"created\":{created},\"model\":"));
     push_string(out, model);
     out.extend_from_slice(b",\"choices\":");
 }
@@ -90,10 +87,7 @@ fn incomplete(out: &mut Vec<u8>, cut: &Cut<'_>, model: &str, usage: Option<&Usag
         Some(usage) => push_responses_usage(out, usage),
         None => out.extend_from_slice(b"null"),
     }
-    push_fmt(
-        out,
-        format_args!("}},\"sequence_number\":{}}}\n\n", cut.sequence),
-    );
+    push_fmt(out, format_args!("}},\"sequence_number\":{}}}\n\n", cut.sequence));
 }
 
 /// Writes a usage as completions state it.

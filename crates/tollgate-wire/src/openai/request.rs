@@ -26,10 +26,7 @@ pub fn peek(endpoint: Endpoint, body: &[u8]) -> Result<Peek, BodyError> {
     cursor.space();
     if cursor.next_byte().is_some_and(|b| b != b'{') {
         let message = "the body must be a JSON object".to_owned();
-        return Err(BodyError {
-            message,
-            param: None,
-        });
+        return Err(BodyError { message, param: None });
     }
     let mut draft = Draft::new(endpoint, cursor.offset() + 1);
     cursor.object(|cursor, key| match draft.known(key)? {
@@ -57,34 +54,21 @@ impl Draft {
         let mut peek = Peek::default();
         peek.spans.insert_at = insert_at;
         let media = Media::default();
-        Self {
-            endpoint,
-            seen: 0,
-            named: false,
-            n: 1,
-            best_of: 1,
-            prompts: 1,
-            media,
-            peek,
-        }
+        Self { endpoint, seen: 0, named: false, n: 1, best_of: 1, prompts: 1, media, peek }
     }
 
     /// Which field a key is. Refuses one that came before, and one that only looks like one.
     fn known(&mut self, key: Text<'_>) -> Result<Option<Field>, BodyError> {
         let Some(field) = Field::of(key.raw) else {
             return match fields::looks_like(key) {
-                Some(name) => Err(BodyError::of(
-                    name,
-                    format!("a key is spelled unlike `{name}`, but alike"),
-                )),
+                Some(name) => {
+                    Err(BodyError::of(name, format!("a key is spelled unlike `{name}`, but alike")))
+                }
                 None => Ok(None),
             };
         };
         if self.seen & field.bit() != 0 {
-            return Err(BodyError::of(
-                field.name(),
-                format!("`{}` stands twice", field.name()),
-            ));
+            return Err(BodyError::of(field.name(), format!("`{}` stands twice", field.name())));
         }
         self.seen |= field.bit();
         Ok(Some(field))
@@ -141,15 +125,9 @@ impl Draft {
         let Kind::String(text) = item.kind else {
             return Err(refuse());
         };
-        let name = text
-            .decode()
-            .filter(|name| !name.trim().is_empty())
-            .ok_or_else(refuse)?;
+        let name = text.decode().filter(|name| !name.trim().is_empty()).ok_or_else(refuse)?;
         self.peek.model = Box::from(&*name);
-        self.peek.spans.model = Some(Span {
-            start: item.start,
-            end: item.end,
-        });
+        self.peek.spans.model = Some(Span { start: item.start, end: item.end });
         self.named = true;
         Ok(())
     }
@@ -160,50 +138,32 @@ impl Draft {
         if cursor.next_byte() != Some(b'{') {
             return match cursor.value(&mut ())?.kind {
                 Kind::Null => {
-                    let span = Span {
-                        start,
-                        end: cursor.offset(),
-                    };
+                    let span = Span { start, end: cursor.offset() };
                     self.peek.spans.stream_options = StreamOptions::Null(span);
                     Ok(())
                 }
-                _ => Err(BodyError::of(
-                    "stream_options",
-                    "`stream_options` must be an object",
-                )),
+                _ => Err(BodyError::of("stream_options", "`stream_options` must be an object")),
             };
         }
         let (mut empty, mut include_usage, mut asked) = (true, None, false);
         cursor.object(|cursor, key| {
             empty = false;
             if key.raw != b"include_usage" {
-                if key
-                    .decode()
-                    .is_some_and(|key| key.eq_ignore_ascii_case("include_usage"))
-                {
-                    return Err(BodyError::of(
-                        NAME,
-                        "a key is spelled unlike `include_usage`",
-                    ));
+                if key.decode().is_some_and(|key| key.eq_ignore_ascii_case("include_usage")) {
+                    return Err(BodyError::of(NAME, "a key is spelled unlike `include_usage`"));
                 }
                 return Ok(cursor.value(&mut ()).map(drop)?);
             }
             let start = cursor.offset();
             asked = fields::flag(cursor, NAME)?.unwrap_or(false);
-            match include_usage.replace(Span {
-                start,
-                end: cursor.offset(),
-            }) {
+            match include_usage.replace(Span { start, end: cursor.offset() }) {
                 Some(_) => Err(BodyError::of(NAME, "`include_usage` stands twice")),
                 None => Ok(()),
             }
         })?;
         self.peek.usage_asked = asked;
-        self.peek.spans.stream_options = StreamOptions::Object {
-            insert_at: start + 1,
-            empty,
-            include_usage,
-        };
+        self.peek.spans.stream_options =
+            StreamOptions::Object { insert_at: start + 1, empty, include_usage };
         Ok(())
     }
 
@@ -262,9 +222,7 @@ impl Draft {
             cursor.object(|cursor, key| {
                 let item = cursor.value(&mut ())?;
                 if let (Some("type"), Kind::String(kind)) = (key.decode().as_deref(), item.kind) {
-                    hosted = kind
-                        .decode()
-                        .filter(|kind| !matches!(&**kind, "function" | "custom"));
+                    hosted = kind.decode().filter(|kind| !matches!(&**kind, "function" | "custom"));
                 }
                 Ok::<(), BodyError>(())
             })?;
@@ -284,10 +242,7 @@ impl Draft {
     fn finish(mut self, length: usize) -> Result<Peek, BodyError> {
         if !self.named {
             if self.endpoint != Endpoint::Moderations {
-                return Err(BodyError::of(
-                    "model",
-                    "`model` is missing: name the model to call",
-                ));
+                return Err(BodyError::of("model", "`model` is missing: name the model to call"));
             }
             self.peek.model = Box::from(DEFAULT_MODERATION);
         }
@@ -297,10 +252,7 @@ impl Draft {
             _ => None,
         };
         if let Some(field) = required.filter(|field| self.seen & field.bit() == 0) {
-            return Err(BodyError::of(
-                field.name(),
-                format!("`{}` is missing", field.name()),
-            ));
+            return Err(BodyError::of(field.name(), format!("`{}` is missing", field.name())));
         }
         let spans = &self.peek.spans;
         let asked = |bound: Option<(Span, Option<u64>)>| bound.and_then(|(_, value)| value);
@@ -324,10 +276,7 @@ fn choices(cursor: &mut Strict<'_>, name: &'static str) -> Result<u64, BodyError
     match fields::bound(cursor, name)?.1 {
         None => Ok(1),
         Some(n @ 1..=MAX_CHOICES) => Ok(n),
-        Some(_) => Err(BodyError::of(
-            name,
-            format!("`{name}` must be from 1 to {MAX_CHOICES}"),
-        )),
+        Some(_) => Err(BodyError::of(name, format!("`{name}` must be from 1 to {MAX_CHOICES}"))),
     }
 }
 

@@ -24,11 +24,7 @@ pub struct Rewrite<'a> {
 ///
 /// `peek` must come from this very body and endpoint.
 pub fn rewrite(endpoint: Endpoint, body: &Bytes, peek: &Peek, change: &Rewrite<'_>) -> Bytes {
-    let mut edits = Edits {
-        at: peek.spans.insert_at,
-        insert: Vec::new(),
-        replace: Vec::new(),
-    };
+    let mut edits = Edits { at: peek.spans.insert_at, insert: Vec::new(), replace: Vec::new() };
     edits.model(peek, change);
     if change.include_usage && peek.stream && endpoint.has_usage_switch() && !peek.usage_asked {
         edits.include_usage(peek);
@@ -66,29 +62,15 @@ impl Edits {
         match peek.spans.stream_options {
             StreamOptions::Absent => self.member("stream_options", b"{\"include_usage\":true}"),
             StreamOptions::Null(span) => {
-                self.replace
-                    .push((span, b"{\"include_usage\":true}".to_vec()));
+                self.replace.push((span, b"{\"include_usage\":true}".to_vec()));
             }
-            StreamOptions::Object {
-                include_usage: Some(span),
-                ..
-            } => {
+            StreamOptions::Object { include_usage: Some(span), .. } => {
                 self.replace.push((span, b"true".to_vec()));
             }
-            StreamOptions::Object {
-                insert_at,
-                empty,
-                include_usage: None,
-            } => {
+            StreamOptions::Object { insert_at, empty, include_usage: None } => {
                 let comma: &[u8] = if empty { b"" } else { b"," };
                 let member = [b"\"include_usage\":true", comma].concat();
-                self.replace.push((
-                    Span {
-                        start: insert_at,
-                        end: insert_at,
-                    },
-                    member,
-                ));
+                self.replace.push((Span { start: insert_at, end: insert_at }, member));
             }
         }
     }
@@ -97,11 +79,7 @@ impl Edits {
         let spans = &peek.spans;
         let (name, keys) = match endpoint {
             Endpoint::ChatCompletions => {
-                let name = if legacy {
-                    "max_tokens"
-                } else {
-                    "max_completion_tokens"
-                };
+                let name = if legacy { "max_tokens" } else { "max_completion_tokens" };
                 (name, [spans.max_completion_tokens, spans.max_tokens])
             }
             Endpoint::Completions => ("max_tokens", [spans.max_tokens, None]),
@@ -134,10 +112,7 @@ impl Edits {
         if self.insert.is_empty() && self.replace.is_empty() {
             return body.clone();
         }
-        let start = Span {
-            start: self.at,
-            end: self.at,
-        };
+        let start = Span { start: self.at, end: self.at };
         self.replace.push((start, self.insert));
         self.replace.sort_by_key(|(span, _)| span.start);
         let added: usize = self.replace.iter().map(|(_, text)| text.len()).sum();

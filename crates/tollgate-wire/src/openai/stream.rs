@@ -100,11 +100,7 @@ impl OpenAiStream {
         if let Some(failed) = self.failed {
             return Err(failed);
         }
-        let mut run = Run {
-            start: 0,
-            end: 0,
-            fate: Fate::Out,
-        };
+        let mut run = Run { start: 0, end: 0, fate: Fate::Out };
         let mut from = 0;
         while from < chunk.len() {
             let step = self.scanner.step(chunk, from);
@@ -125,11 +121,7 @@ impl OpenAiStream {
             from = end;
         }
         self.flush(&run, chunk, out);
-        Ok(if self.is_over() {
-            Flow::Ended
-        } else {
-            Flow::More
-        })
+        Ok(if self.is_over() { Flow::Ended } else { Flow::More })
     }
 
     /// Takes what is held for after the settlement, in order.
@@ -176,10 +168,7 @@ impl OpenAiStream {
         if !facts.is_complete() {
             facts.answer.cut = facts.answer.error.is_none();
             // Some providers send a usage of zeros until the end.
-            facts
-                .answer
-                .usage
-                .take_if(|usage| !plausible(usage, facts.text_bytes));
+            facts.answer.usage.take_if(|usage| !plausible(usage, facts.text_bytes));
         }
         if let Some(usage) = &mut facts.answer.usage {
             usage.web_searches = usage.web_searches.max(self.searches);
@@ -223,22 +212,14 @@ impl OpenAiStream {
             Fate::Held => self.held.push(whole.into()),
             Fate::Left => {}
         }
-        *run = Run {
-            start: part.end,
-            end: part.end,
-            fate: Fate::Out,
-        };
+        *run = Run { start: part.end, end: part.end, fate: Fate::Out };
     }
 
     /// Lengthens the run by bytes that share the fate of the last event.
     fn pass(&mut self, run: &mut Run, chunk: &Bytes, part: Range<usize>, out: &mut Vec<Bytes>) {
         if run.fate != self.last {
             self.flush(run, chunk, out);
-            *run = Run {
-                start: part.start,
-                end: part.start,
-                fate: self.last,
-            };
+            *run = Run { start: part.start, end: part.start, fate: self.last };
         }
         run.end = part.end;
     }

@@ -227,9 +227,7 @@ impl Stated {
             usage.reasoning = usage.reasoning.max(beyond);
             usage.output = output.saturating_add(beyond);
         }
-        let total_differs = self
-            .total
-            .is_some_and(|total| total != usage.total() && total != sum);
+        let total_differs = self.total.is_some_and(|total| total != usage.total() && total != sum);
         let clamped = usage.clamp_parts();
         Some((usage, clamped || total_differs || self.odd))
     }
@@ -245,10 +243,7 @@ impl Stated {
 
 /// The text of a number, also where it stands in quotes.
 fn number(raw: &[u8]) -> Option<&str> {
-    let bare = raw
-        .strip_prefix(b"\"")
-        .and_then(|r| r.strip_suffix(b"\""))
-        .unwrap_or(raw);
+    let bare = raw.strip_prefix(b"\"").and_then(|r| r.strip_suffix(b"\"")).unwrap_or(raw);
     str::from_utf8(bare).ok()
 }
 
@@ -258,10 +253,7 @@ fn whole(text: &str) -> Option<u64> {
 }
 
 fn money(raw: &[u8]) -> Option<NanoUsd> {
-    number(raw)?
-        .parse()
-        .ok()
-        .filter(|amount| *amount >= NanoUsd::ZERO)
+    number(raw)?.parse().ok().filter(|amount| *amount >= NanoUsd::ZERO)
 }
 
 #[cfg(test)]
@@ -271,12 +263,7 @@ mod tests {
 
     fn read_as(name: &str, json: &str) -> AnswerFacts {
         let mut facts = AnswerFacts::default();
-        read(
-            &mut Pull::new(json.as_bytes()),
-            vendor(name, "").usage,
-            true,
-            &mut facts,
-        );
+        read(&mut Pull::new(json.as_bytes()), vendor(name, "").usage, true, &mut facts);
         facts
     }
 
@@ -285,10 +272,7 @@ mod tests {
         let json = r#"{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7,
             "prompt_tokens_details":null,"completion_tokens_details":null,"extra":{"a":[1]}}"#;
         let facts = read_as("openai", json);
-        assert_eq!(
-            (facts.usage, facts.anomaly),
-            (Some(Usage::tokens(3, 4)), false)
-        );
+        assert_eq!((facts.usage, facts.anomaly), (Some(Usage::tokens(3, 4)), false));
     }
 
     #[test]
@@ -337,10 +321,7 @@ mod tests {
             "completion_tokens_details":{"reasoning_tokens":36},"cost_in_usd_ticks":4680000}"#;
         let facts = read_as("xai", json);
         let usage = facts.usage.unwrap();
-        assert_eq!(
-            (usage.output, usage.reasoning, usage.cache_read),
-            (39, 36, 128)
-        );
+        assert_eq!((usage.output, usage.reasoning, usage.cache_read), (39, 36, 128));
         assert_eq!(facts.provider_cost.unwrap().to_string(), "0.000468000");
         assert!(!facts.anomaly);
         let inside = r#"{"prompt_tokens":10,"completion_tokens":39,"total_tokens":49,
@@ -386,22 +367,10 @@ mod tests {
     fn openrouter_with_the_callers_own_key_costs_what_that_key_is_charged() {
         let json = r#"{"prompt_tokens":326,"completion_tokens":91,"total_tokens":417,"cost":0,
             "is_byok":true,"cost_details":{"upstream_inference_cost":0.0003253}}"#;
-        assert_eq!(
-            read_as("openrouter", json)
-                .provider_cost
-                .unwrap()
-                .to_string(),
-            "0.000325300"
-        );
+        assert_eq!(read_as("openrouter", json).provider_cost.unwrap().to_string(), "0.000325300");
         let own = r#"{"prompt_tokens":1,"completion_tokens":1,"cost":6e-05,
             "cost_details":{"upstream_inference_cost":0.5}}"#;
-        assert_eq!(
-            read_as("openrouter", own)
-                .provider_cost
-                .unwrap()
-                .to_string(),
-            "0.000060000"
-        );
+        assert_eq!(read_as("openrouter", own).provider_cost.unwrap().to_string(), "0.000060000");
         assert_eq!(read_as("openai", own).provider_cost, None);
     }
 
@@ -412,10 +381,7 @@ mod tests {
             "cost":{"input_tokens_cost":0.1,"total_cost":0.25}}"#;
         let facts = read_as("perplexity", json);
         let usage = facts.usage.unwrap();
-        assert_eq!(
-            (usage.output, usage.output_citation, usage.web_searches),
-            (135, 10, 3)
-        );
+        assert_eq!((usage.output, usage.output_citation, usage.web_searches), (135, 10, 3));
         assert_eq!(facts.provider_cost.unwrap().to_string(), "0.250000000");
         assert!(!facts.anomaly);
     }

@@ -34,41 +34,17 @@ const PLAIN: UsageRules = UsageRules {
     thinking_in_total: false,
     states_cost: false,
 };
-const COST: UsageRules = UsageRules {
-    states_cost: true,
-    ..PLAIN
-};
-const OUTSIDE: UsageRules = UsageRules {
-    reasoning_outside: true,
-    states_cost: true,
-    ..PLAIN
-};
-const CITING: UsageRules = UsageRules {
-    citations_outside: true,
-    states_cost: true,
-    ..PLAIN
-};
-const HIDDEN: UsageRules = UsageRules {
-    thinking_in_total: true,
-    ..PLAIN
-};
+const COST: UsageRules = UsageRules { states_cost: true, ..PLAIN };
+const OUTSIDE: UsageRules = UsageRules { reasoning_outside: true, states_cost: true, ..PLAIN };
+const CITING: UsageRules = UsageRules { citations_outside: true, states_cost: true, ..PLAIN };
+const HIDDEN: UsageRules = UsageRules { thinking_in_total: true, ..PLAIN };
 
 const fn new(name: &'static str, host: &'static str, usage: UsageRules) -> Vendor {
-    Vendor {
-        name,
-        host,
-        usage,
-        legacy_max_tokens: false,
-    }
+    Vendor { name, host, usage, legacy_max_tokens: false }
 }
 
 const fn old(name: &'static str, host: &'static str, usage: UsageRules) -> Vendor {
-    Vendor {
-        name,
-        host,
-        usage,
-        legacy_max_tokens: true,
-    }
+    Vendor { name, host, usage, legacy_max_tokens: true }
 }
 
 /// The vendors with known habits.
@@ -100,17 +76,12 @@ pub const UNKNOWN: Vendor = old("", "", PLAIN);
 /// relay of that vendor).
 pub fn vendor(name: &str, host: &str) -> &'static Vendor {
     let by_host = |vendor: &&Vendor| {
-        host.strip_suffix(vendor.host)
-            .is_some_and(|sub| sub.is_empty() || sub.ends_with('.'))
+        host.strip_suffix(vendor.host).is_some_and(|sub| sub.is_empty() || sub.ends_with('.'))
     };
     VENDORS
         .iter()
         .find(by_host)
-        .or_else(|| {
-            VENDORS
-                .iter()
-                .find(|vendor| vendor.name.eq_ignore_ascii_case(name))
-        })
+        .or_else(|| VENDORS.iter().find(|vendor| vendor.name.eq_ignore_ascii_case(name)))
         .unwrap_or(&UNKNOWN)
 }
 

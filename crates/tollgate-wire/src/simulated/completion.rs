@@ -8,11 +8,7 @@ use crate::openai::{Endpoint, push_usage};
 
 pub(super) fn whole(answer: &Answer) -> Bytes {
     let mut out = Vec::with_capacity(1024);
-    let object = if legacy(answer) {
-        "text_completion"
-    } else {
-        "chat.completion"
-    };
+    let object = if legacy(answer) { "text_completion" } else { "chat.completion" };
     head_of(&mut out, answer, object);
     for index in 0..answer.choices {
         let comma = if index > 0 { "," } else { "" };
@@ -25,10 +21,7 @@ pub(super) fn whole(answer: &Answer) -> Bytes {
         }
         push_fmt(
             &mut out,
-            format_args!(
-                ",\"logprobs\":null,\"finish_reason\":\"{}\"}}",
-                finish(answer)
-            ),
+            format_args!(",\"logprobs\":null,\"finish_reason\":\"{}\"}}", finish(answer)),
         );
     }
     out.extend_from_slice(b"],\"usage\":");
@@ -82,10 +75,9 @@ pub(super) fn delta(out: &mut Vec<u8>, answer: &Answer, text: &str) {
         let (before, after): (&[u8], &[u8]) = match (legacy(answer), answer.content.tool()) {
             (true, _) => (b"\"text\":", b""),
             (false, None) => (b"\"delta\":{\"content\":", b"}"),
-            (false, Some(_)) => (
-                b"\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":",
-                b"}}]}",
-            ),
+            (false, Some(_)) => {
+                (b"\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":", b"}}]}")
+            }
         };
         out.extend_from_slice(before);
         push_string(out, text);
@@ -97,11 +89,7 @@ pub(super) fn delta(out: &mut Vec<u8>, answer: &Answer, text: &str) {
 pub(super) fn tail(out: &mut Vec<u8>, answer: &Answer) {
     for index in 0..answer.choices {
         chunk(out, answer);
-        let empty = if legacy(answer) {
-            "\"text\":\"\""
-        } else {
-            "\"delta\":{}"
-        };
+        let empty = if legacy(answer) { "\"text\":\"\"" } else { "\"delta\":{}" };
         push_fmt(out, format_args!("{{\"index\":{index},{empty}"));
         end_of_chunk(out, answer, Some(finish(answer)));
     }
@@ -116,15 +104,7 @@ pub(super) fn tail(out: &mut Vec<u8>, answer: &Answer) {
 
 fn chunk(out: &mut Vec<u8>, answer: &Answer) {
     out.extend_from_slice(b"data: ");
-    head_of(
-        out,
-        answer,
-        if legacy(answer) {
-            "text_completion"
-        } else {
-            "chat.completion.chunk"
-        },
-    );
+    head_of(out, answer, if legacy(answer) { "text_completion" } else { "chat.completion.chunk" });
 }
 
 fn end_of_chunk(out: &mut Vec<u8>, answer: &Answer, finish: Option<&str>) {
@@ -133,11 +113,7 @@ fn end_of_chunk(out: &mut Vec<u8>, answer: &Answer, finish: Option<&str>) {
         Some(reason) => push_string(out, reason),
         None => out.extend_from_slice(b"null"),
     }
-    let end: &[u8] = if answer.include_usage {
-        b"}],\"usage\":null}\n\n"
-    } else {
-        b"}]}\n\n"
-    };
+    let end: &[u8] = if answer.include_usage { b"}],\"usage\":null}\n\n" } else { b"}]}\n\n" };
     out.extend_from_slice(end);
 }
 

@@ -79,23 +79,14 @@ pub(super) enum Content {
 impl Content {
     pub(super) fn choose(ask: &Ask<'_>, random: &mut Random) -> Self {
         let offset = usize::try_from(random.next() % 53).unwrap_or(0);
-        let asked = [
-            &b"\"response_format\""[..],
-            b"\"format\"",
-            b"\"tool_choice\"",
-        ];
-        if !asked
-            .iter()
-            .any(|key| memchr::memmem::find(ask.body, key).is_some())
-        {
+        let asked = [&b"\"response_format\""[..], b"\"format\"", b"\"tool_choice\""];
+        if !asked.iter().any(|key| memchr::memmem::find(ask.body, key).is_some()) {
             return Self::Prose { offset };
         }
         let Ok(body) = serde_json::from_slice::<Value>(ask.body) else {
             return Self::Prose { offset };
         };
-        forced_tool(&body)
-            .or_else(|| document(&body))
-            .unwrap_or(Self::Prose { offset })
+        forced_tool(&body).or_else(|| document(&body)).unwrap_or(Self::Prose { offset })
     }
 
     /// How many pieces there are; `None` where there is no end to them.
@@ -137,24 +128,16 @@ fn forced_tool(body: &Value) -> Option<Content> {
     }
     // Completions wrap a function in a member of its own, responses do not.
     let inner = |value: &Value| value.get("function").unwrap_or(value).clone();
-    let wanted = inner(choice)
-        .get("name")
-        .and_then(Value::as_str)
-        .map(str::to_owned);
+    let wanted = inner(choice).get("name").and_then(Value::as_str).map(str::to_owned);
     let tools = body.get("tools")?.as_array()?.iter().map(inner);
     let mut named = tools.filter(|tool| tool.get("name").is_some());
     let tool = named.find(|tool| match &wanted {
         Some(wanted) => tool.get("name").and_then(Value::as_str) == Some(wanted),
         None => true,
     })?;
-    let arguments = tool
-        .get("parameters")
-        .map_or_else(|| Value::Object(<_>::default()), instance);
+    let arguments = tool.get("parameters").map_or_else(|| Value::Object(<_>::default()), instance);
     let name = tool.get("name")?.as_str()?.to_owned();
-    Some(Content::Exact {
-        text: arguments.to_string(),
-        tool: Some(name),
-    })
+    Some(Content::Exact { text: arguments.to_string(), tool: Some(name) })
 }
 
 /// The document that `response_format` (or `text.format`) demands.

@@ -14,14 +14,9 @@ const MOST_DIMENSIONS: u64 = 4096;
 
 pub(super) fn vectors(script: &Script, ask: &Ask<'_>) -> Bytes {
     let body: Value = serde_json::from_slice(ask.body).unwrap_or_default();
-    let asked = body
-        .get("dimensions")
-        .and_then(Value::as_u64)
-        .unwrap_or(DIMENSIONS);
+    let asked = body.get("dimensions").and_then(Value::as_u64).unwrap_or(DIMENSIONS);
     let dimensions = asked.clamp(1, MOST_DIMENSIONS);
-    let base64 = body
-        .get("encoding_format")
-        .is_some_and(|format| format == "base64");
+    let base64 = body.get("encoding_format").is_some_and(|format| format == "base64");
     let mut out = b"{\"object\":\"list\",\"data\":[".to_vec();
     for (index, text) in inputs(&body).iter().enumerate() {
         let comma = if index > 0 { "," } else { "" };
@@ -35,10 +30,7 @@ pub(super) fn vectors(script: &Script, ask: &Ask<'_>) -> Bytes {
             push_string(&mut out, &STANDARD.encode(bytes));
         } else {
             for (at, number) in numbers.enumerate() {
-                push_fmt(
-                    &mut out,
-                    format_args!("{}{number}", if at > 0 { ',' } else { '[' }),
-                );
+                push_fmt(&mut out, format_args!("{}{number}", if at > 0 { ',' } else { '[' }));
             }
             out.push(b']');
         }

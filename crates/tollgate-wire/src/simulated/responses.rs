@@ -38,11 +38,7 @@ pub(super) fn head(out: &mut Vec<u8>, answer: &Answer) {
 /// One piece of text; `number` counts from one.
 pub(super) fn delta(out: &mut Vec<u8>, answer: &Answer, number: usize, text: &str) {
     let tool = answer.content.tool().is_some();
-    let kind = if tool {
-        "function_call_arguments"
-    } else {
-        "output_text"
-    };
+    let kind = if tool { "function_call_arguments" } else { "output_text" };
     begin(out, &format!("response.{kind}.delta"));
     place(out, answer);
     out.extend_from_slice(b",\"delta\":");
@@ -55,17 +51,10 @@ pub(super) fn tail(out: &mut Vec<u8>, answer: &Answer, pieces: usize) {
     let mut sequence = events_before(answer) + pieces;
     let text = answer.text();
     let tool = answer.content.tool().is_some();
-    let kind = if tool {
-        "function_call_arguments"
-    } else {
-        "output_text"
-    };
+    let kind = if tool { "function_call_arguments" } else { "output_text" };
     begin(out, &format!("response.{kind}.done"));
     place(out, answer);
-    push_fmt(
-        out,
-        format_args!(",\"{}\":", if tool { "arguments" } else { "text" }),
-    );
+    push_fmt(out, format_args!(",\"{}\":", if tool { "arguments" } else { "text" }));
     push_string(out, &text);
     end(out, sequence);
     if !tool {
@@ -80,32 +69,18 @@ pub(super) fn tail(out: &mut Vec<u8>, answer: &Answer, pieces: usize) {
     out.extend_from_slice(b"\"output_index\":0,\"item\":");
     item(out, answer, Some(&text));
     end(out, sequence + 1);
-    begin(
-        out,
-        if answer.short {
-            "response.incomplete"
-        } else {
-            "response.completed"
-        },
-    );
+    begin(out, if answer.short { "response.incomplete" } else { "response.completed" });
     out.extend_from_slice(b"\"response\":");
     object(out, answer, true);
     end(out, sequence + 2);
 }
 
 fn events_before(answer: &Answer) -> usize {
-    if answer.content.tool().is_some() {
-        3
-    } else {
-        4
-    }
+    if answer.content.tool().is_some() { 3 } else { 4 }
 }
 
 fn begin(out: &mut Vec<u8>, kind: &str) {
-    push_fmt(
-        out,
-        format_args!("event: {kind}\ndata: {{\"type\":\"{kind}\","),
-    );
+    push_fmt(out, format_args!("event: {kind}\ndata: {{\"type\":\"{kind}\","));
 }
 
 fn end(out: &mut Vec<u8>, sequence: usize) {
@@ -113,10 +88,7 @@ fn end(out: &mut Vec<u8>, sequence: usize) {
 }
 
 fn place(out: &mut Vec<u8>, answer: &Answer) {
-    push_fmt(
-        out,
-        format_args!("\"item_id\":\"{ITEM}\",\"output_index\":0"),
-    );
+    push_fmt(out, format_args!("\"item_id\":\"{ITEM}\",\"output_index\":0"));
     if answer.content.tool().is_none() {
         out.extend_from_slice(b",\"content_index\":0");
     }
@@ -132,15 +104,8 @@ fn part(out: &mut Vec<u8>, text: &str) {
 
 /// The one output item, with its text once it is whole.
 fn item(out: &mut Vec<u8>, answer: &Answer, text: Option<&str>) {
-    let status = if text.is_some() {
-        "completed"
-    } else {
-        "in_progress"
-    };
-    push_fmt(
-        out,
-        format_args!("{{\"id\":\"{ITEM}\",\"status\":\"{status}\","),
-    );
+    let status = if text.is_some() { "completed" } else { "in_progress" };
+    push_fmt(out, format_args!("{{\"id\":\"{ITEM}\",\"status\":\"{status}\","));
     if let Some(name) = answer.content.tool() {
         out.extend_from_slice(b"\"type\":\"function_call\",\"call_id\":\"call_sim\",\"name\":");
         push_string(out, name);

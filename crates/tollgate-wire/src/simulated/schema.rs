@@ -18,9 +18,7 @@ fn build(schema: &Value, root: &Value, depth: u8) -> Value {
         return fixed.clone();
     }
     if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
-        let found = target
-            .strip_prefix('#')
-            .and_then(|pointer| root.pointer(pointer));
+        let found = target.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
         return found.map_or(Value::Null, |found| build(found, root, depth));
     }
     for choice in ["anyOf", "oneOf", "allOf"] {
@@ -31,11 +29,7 @@ fn build(schema: &Value, root: &Value, depth: u8) -> Value {
     match kind(schema) {
         "object" => object(schema, root, depth),
         "array" => {
-            let count = schema
-                .get("minItems")
-                .and_then(Value::as_u64)
-                .unwrap_or(0)
-                .min(16);
+            let count = schema.get("minItems").and_then(Value::as_u64).unwrap_or(0).min(16);
             let items = schema.get("items").unwrap_or(&Value::Null);
             (0..count).map(|_| build(items, root, depth)).collect()
         }
@@ -62,10 +56,7 @@ fn object(schema: &Value, root: &Value, depth: u8) -> Value {
     let required = schema.get("required").and_then(Value::as_array);
     let names = required.into_iter().flatten().filter_map(Value::as_str);
     let member = |name: &str| {
-        let inner = schema
-            .get("properties")
-            .and_then(|all| all.get(name))
-            .unwrap_or(&Value::Null);
+        let inner = schema.get("properties").and_then(|all| all.get(name)).unwrap_or(&Value::Null);
         (name.to_owned(), build(inner, root, depth))
     };
     Value::Object(names.map(member).collect::<Map<_, _>>())
@@ -80,15 +71,10 @@ fn string(schema: &Value) -> Value {
         _ => "simulated".to_owned(),
     };
     let length = |key: &str| schema.get(key).and_then(Value::as_u64);
-    let least = usize::try_from(length("minLength").unwrap_or(0))
-        .unwrap_or(0)
-        .min(4096);
+    let least = usize::try_from(length("minLength").unwrap_or(0)).unwrap_or(0).min(4096);
     let most = usize::try_from(length("maxLength").unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
     let padded = text.chars().chain(std::iter::repeat('x'));
-    padded
-        .take(text.len().max(least).min(most))
-        .collect::<String>()
-        .into()
+    padded.take(text.len().max(least).min(most)).collect::<String>().into()
 }
 
 fn number(schema: &Value) -> Value {

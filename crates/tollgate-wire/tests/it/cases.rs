@@ -28,9 +28,7 @@ impl Case {
 
     /// The body of a streamed answer.
     pub(crate) fn stream(&self) -> Option<&str> {
-        self.value["response"]["body_text"]
-            .as_str()
-            .filter(|_| self.value["stream"] == true)
+        self.value["response"]["body_text"].as_str().filter(|_| self.value["stream"] == true)
     }
 }
 
@@ -54,26 +52,15 @@ pub(crate) fn cases() -> Vec<Case> {
                 _ => return None,
             };
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            Some(Case {
-                name,
-                value,
-                endpoint,
-            })
+            Some(Case { name, value, endpoint })
         })
         .collect();
     cases.sort_by(|a, b| a.name.cmp(&b.name));
-    assert!(
-        cases.len() >= 30,
-        "only {} exchanges of this form",
-        cases.len()
-    );
+    assert!(cases.len() >= 30, "only {} exchanges of this form", cases.len());
     cases
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "whoever runs the tests is to know what was left out"
-)]
+#[expect(clippy::print_stderr, reason = "whoever runs the tests is to know what was left out")]
 fn skipped(folder: &std::path::Path) {
     eprintln!("skipped: no recorded exchanges at {}", folder.display());
 }
@@ -82,27 +69,15 @@ fn check(case: &Case, facts: &AnswerFacts) {
     let (name, expected) = (&case.name, &case.value["expected"]);
     let text = |key: &str| expected[key].as_str();
     assert_eq!(facts.model.as_deref(), text("model"), "{name}: model");
-    assert_eq!(
-        facts.service_tier.as_deref(),
-        text("service_tier"),
-        "{name}: tier"
-    );
+    assert_eq!(facts.service_tier.as_deref(), text("service_tier"), "{name}: tier");
     check_usage(case, facts.usage.as_ref());
     if case.endpoint.is_responses() {
         let status = text("finish_reason").and_then(ResponseStatus::from_word);
         assert_eq!(facts.status, status, "{name}: status");
     } else if expected["outcome"] == "ok" {
-        assert_eq!(
-            facts.finish_reason.as_deref(),
-            text("finish_reason"),
-            "{name}: finish"
-        );
+        assert_eq!(facts.finish_reason.as_deref(), text("finish_reason"), "{name}: finish");
     }
-    assert_eq!(
-        facts.error.is_some(),
-        expected["outcome"] == "inband_error",
-        "{name}: error"
-    );
+    assert_eq!(facts.error.is_some(), expected["outcome"] == "inband_error", "{name}: error");
     check_cost(name, expected, facts);
 }
 
@@ -117,17 +92,9 @@ fn check_usage(case: &Case, usage: Option<&Usage>) {
     assert_eq!(usage.input, count("input_total"), "{name}: input");
     assert_eq!(usage.output, count("output_total"), "{name}: output");
     assert_eq!(usage.cache_read, count("cache_read"), "{name}: cache read");
-    assert_eq!(
-        usage.cache_write,
-        count("cache_write"),
-        "{name}: cache write"
-    );
+    assert_eq!(usage.cache_write, count("cache_write"), "{name}: cache write");
     // One provider states more reasoning than output: a part is brought back to its whole.
-    assert_eq!(
-        usage.reasoning,
-        count("reasoning").min(usage.output),
-        "{name}: reasoning"
-    );
+    assert_eq!(usage.reasoning, count("reasoning").min(usage.output), "{name}: reasoning");
     assert_eq!(usage.input_audio, count("input_audio"), "{name}: audio");
     if expected.contains_key("web_search") {
         assert_eq!(usage.web_searches, count("web_search"), "{name}: searches");
@@ -144,11 +111,7 @@ fn check_cost(name: &str, expected: &Value, facts: &AnswerFacts) {
         Some(true) => expected["cost_stated"]["details"]["upstream_inference_cost"].to_string(),
         _ => stated.to_owned(),
     };
-    assert_eq!(
-        facts.provider_cost,
-        Some(stated.parse().unwrap()),
-        "{name}: cost"
-    );
+    assert_eq!(facts.provider_cost, Some(stated.parse().unwrap()), "{name}: cost");
 }
 
 #[test]
@@ -164,18 +127,8 @@ fn recorded_answers_yield_the_expected_facts() {
         if case.value["expected"]["outcome"] == "http_error" {
             let error = read_error(&body).unwrap();
             let expected = &case.value["expected"]["error"];
-            assert_eq!(
-                &*error.message,
-                expected["message"].as_str().unwrap(),
-                "{}",
-                case.name
-            );
-            assert_eq!(
-                error.kind.as_deref(),
-                expected["type"].as_str(),
-                "{}",
-                case.name
-            );
+            assert_eq!(&*error.message, expected["message"].as_str().unwrap(), "{}", case.name);
+            assert_eq!(error.kind.as_deref(), expected["type"].as_str(), "{}", case.name);
             let code = match &expected["code"] {
                 Value::String(code) => Some(code.clone()),
                 Value::Number(code) => Some(code.to_string()),
@@ -206,12 +159,7 @@ fn recorded_streams_yield_the_expected_facts_and_pass_unchanged() {
         let failed = case.value["expected"]["outcome"] == "inband_error";
         assert_eq!(seen.facts.is_complete(), !failed, "{}", case.name);
         let text = case.value["expected"]["text_len"].as_u64().unwrap();
-        assert!(
-            seen.facts.text_bytes >= text,
-            "{}: {} bytes",
-            case.name,
-            seen.facts.text_bytes
-        );
+        assert!(seen.facts.text_bytes >= text, "{}: {} bytes", case.name, seen.facts.text_bytes);
     }
 }
 
@@ -221,12 +169,7 @@ fn recorded_streams_cut_at_every_byte_yield_the_same_facts_and_bytes() {
         let Some(body) = case.stream() else { continue };
         for keep in [true, false] {
             let new = || OpenAiStream::new(case.endpoint, case.rules(), keep);
-            splits(
-                new,
-                body.as_bytes(),
-                if body.len() < 5_000 { 5_000 } else { 200 },
-                &case.name,
-            );
+            splits(new, body.as_bytes(), if body.len() < 5_000 { 5_000 } else { 200 }, &case.name);
         }
     }
 }
@@ -241,12 +184,7 @@ fn only_the_injected_usage_chunk_is_kept_from_a_client_that_did_not_ask() {
             .split_inclusive("\n\n")
             .filter(|event| !(event.contains("\"choices\":[],") && event.contains("\"usage\":{")))
             .collect();
-        assert_eq!(
-            String::from_utf8(seen.all()).unwrap(),
-            expected,
-            "{}",
-            case.name
-        );
+        assert_eq!(String::from_utf8(seen.all()).unwrap(), expected, "{}", case.name);
         check(&case, &seen.facts.answer);
     }
 }
@@ -260,36 +198,16 @@ fn recorded_requests_are_peeked_and_change_only_where_asked() {
         }
         let bytes = Bytes::from(serde_json::to_vec(body).unwrap());
         let seen = peek(case.endpoint, &bytes).unwrap_or_else(|e| panic!("{}: {e}", case.name));
-        assert_eq!(
-            &*seen.model,
-            body["model"].as_str().unwrap(),
-            "{}",
-            case.name
-        );
+        assert_eq!(&*seen.model, body["model"].as_str().unwrap(), "{}", case.name);
         assert_eq!(seen.stream, body["stream"] == true, "{}", case.name);
-        let tools = body["tools"]
-            .as_array()
-            .is_some_and(|tools| !tools.is_empty());
-        assert_eq!(
-            seen.tools.functions || seen.tools.hosted,
-            tools,
-            "{}",
-            case.name
-        );
+        let tools = body["tools"].as_array().is_some_and(|tools| !tools.is_empty());
+        assert_eq!(seen.tools.functions || seen.tools.hosted, tools, "{}", case.name);
         let same = rewrite(case.endpoint, &bytes, &seen, &Rewrite::default());
         assert_eq!(same.as_ptr(), bytes.as_ptr(), "{}: not copied", case.name);
-        let change = Rewrite {
-            model: Some("other"),
-            ..Rewrite::default()
-        };
+        let change = Rewrite { model: Some("other"), ..Rewrite::default() };
         let changed = rewrite(case.endpoint, &bytes, &seen, &change);
         let mut expected = body.clone();
         expected["model"] = "other".into();
-        assert_eq!(
-            serde_json::from_slice::<Value>(&changed).unwrap(),
-            expected,
-            "{}",
-            case.name
-        );
+        assert_eq!(serde_json::from_slice::<Value>(&changed).unwrap(), expected, "{}", case.name);
     }
 }

@@ -116,8 +116,5 @@ fn a_large_event_in_small_chunks_takes_linear_time_and_bounded_memory() {
         assert_eq!(scanner.step(&chunk, 0), Ok(Step::More));
     }
     assert!(scanner.step(&chunk, 0).is_err());
-    assert!(
-        Scanner::with_limit(8).step(b"data: 123\n\n", 0).is_err(),
-        "also within one chunk"
-    );
+    assert!(Scanner::with_limit(8).step(b"data: 123\n\n", 0).is_err(), "also within one chunk");
 }

@@ -32,14 +32,8 @@ fn what_bears_on_cost_is_read() {
     assert!(
         seen.alternatives && seen.tools.functions && seen.tools.hosted && seen.tools.web_search
     );
-    assert_eq!(
-        (seen.max_output, seen.choices, seen.store),
-        (Some(70), 3, Some(true))
-    );
-    assert_eq!(
-        (seen.service_tier.as_deref(), seen.user.as_deref()),
-        (Some("flex"), Some("alice"))
-    );
+    assert_eq!((seen.max_output, seen.choices, seen.store), (Some(70), 3, Some(true)));
+    assert_eq!((seen.service_tier.as_deref(), seen.user.as_deref()), (Some("flex"), Some("alice")));
     assert_eq!(seen.output_bound(9), 70 * 3 + 18);
     assert_eq!(seen.input.bytes, body.len() as u64);
     let span = seen.model_span().unwrap();
@@ -52,10 +46,7 @@ fn null_is_as_good_as_absent() {
         r#""stream":null,"stream_options":null,"max_tokens":null,"n":null,"service_tier":null,
         "user":null,"tools":null,"web_search_options":null,"prediction":null"#,
     ));
-    assert_eq!(
-        (seen.stream, seen.max_output, seen.choices),
-        (false, None, 1)
-    );
+    assert_eq!((seen.stream, seen.max_output, seen.choices), (false, None, 1));
     assert!(!seen.tools.hosted);
 }
 
@@ -69,18 +60,11 @@ fn each_endpoint_has_its_own_output_maximum_and_its_own_number_of_answers() {
         (Endpoint::Embeddings, None),
     ] {
         let body = format!("{{\"model\":\"m\",\"messages\":[],\"input\":\"x\",{all}}}");
-        assert_eq!(
-            peek(endpoint, body.as_bytes()).unwrap().max_output,
-            max,
-            "{endpoint:?}"
-        );
+        assert_eq!(peek(endpoint, body.as_bytes()).unwrap().max_output, max, "{endpoint:?}");
     }
-    for (prompt, choices) in [
-        (r#""one""#, 2),
-        (r#"["one","two"]"#, 4),
-        ("[1,2,3]", 2),
-        ("[[1],[2],[3]]", 6),
-    ] {
+    for (prompt, choices) in
+        [(r#""one""#, 2), (r#"["one","two"]"#, 4), ("[1,2,3]", 2), ("[[1],[2],[3]]", 6)]
+    {
         let body = format!("{{\"model\":\"m\",\"n\":1,\"best_of\":2,\"prompt\":{prompt}}}");
         let seen = peek(Endpoint::Completions, body.as_bytes()).unwrap();
         assert_eq!(seen.choices, choices, "{prompt}");
@@ -93,10 +77,7 @@ fn wrong_types_are_refused_by_name() {
         (r#""stream":"true""#, "stream"),
         (r#""stream":1"#, "stream"),
         (r#""stream_options":true"#, "stream_options"),
-        (
-            r#""stream_options":{"include_usage":1}"#,
-            "stream_options.include_usage",
-        ),
+        (r#""stream_options":{"include_usage":1}"#, "stream_options.include_usage"),
         (r#""max_tokens":-1"#, "max_tokens"),
         (r#""max_tokens":1.5"#, "max_tokens"),
         (r#""max_tokens":"10""#, "max_tokens"),
@@ -127,10 +108,7 @@ fn wrong_types_are_refused_by_name() {
         let error = peek(endpoint, body.as_bytes()).unwrap_err();
         assert_eq!(error.param.as_deref(), param, "{body}: {error}");
     }
-    assert!(
-        peek(CHAT, b"{\"model\":\"m\",\"messages\":[\"\xff\"]}").is_err(),
-        "not UTF-8"
-    );
+    assert!(peek(CHAT, b"{\"model\":\"m\",\"messages\":[\"\xff\"]}").is_err(), "not UTF-8");
     let moderation = peek(Endpoint::Moderations, br#"{"input":"x"}"#).unwrap();
     assert_eq!(&*moderation.model, "omni-moderation-latest");
 }
@@ -170,13 +148,7 @@ fn hostile_bodies_are_refused_or_read_but_never_panic() {
         assert!(peek(CHAT, body.as_bytes()).is_err(), "{body:.40}");
     }
     let long = "x".repeat(1 << 20);
-    assert_eq!(
-        look(&with(&format!("\"user\":\"{long}\"")))
-            .user
-            .unwrap()
-            .len(),
-        1 << 20
-    );
+    assert_eq!(look(&with(&format!("\"user\":\"{long}\""))).user.unwrap().len(), 1 << 20);
     look(&with("\"x\":\"\\ud800 half a pair\""));
 }
 
@@ -188,10 +160,7 @@ fn change(body: &str, change: &Rewrite<'_>) -> String {
 
 #[test]
 fn usage_is_asked_for_where_the_client_did_not_and_nothing_else_changes() {
-    let asked = Rewrite {
-        include_usage: true,
-        ..Rewrite::default()
-    };
+    let asked = Rewrite { include_usage: true, ..Rewrite::default() };
     for (before, after) in [
         (
             r#"{ "model":"m","messages":[] , "stream":true }"#,
@@ -226,30 +195,19 @@ fn usage_is_asked_for_where_the_client_did_not_and_nothing_else_changes() {
     }
     let body = Bytes::from_static(br#"{"model":"m","input":"x","stream":true}"#);
     let seen = peek(Endpoint::Responses, &body).unwrap();
-    assert_eq!(
-        rewrite(Endpoint::Responses, &body, &seen, &asked),
-        body,
-        "no such switch there"
-    );
+    assert_eq!(rewrite(Endpoint::Responses, &body, &seen, &asked), body, "no such switch there");
 }
 
 #[test]
 fn a_clamp_lowers_the_callers_own_key_and_never_raises_it() {
-    let clamp = |legacy| Rewrite {
-        max_output: Some(100),
-        legacy_max_tokens: legacy,
-        ..Rewrite::default()
-    };
+    let clamp =
+        |legacy| Rewrite { max_output: Some(100), legacy_max_tokens: legacy, ..Rewrite::default() };
     for (members, legacy, expected) in [
         ("", false, json!({"max_completion_tokens": 100})),
         ("", true, json!({"max_tokens": 100})),
         (r#""max_tokens":500"#, false, json!({"max_tokens": 100})),
         (r#""max_tokens":5"#, false, json!({"max_tokens": 5})),
-        (
-            r#""max_completion_tokens":500"#,
-            true,
-            json!({"max_completion_tokens": 100}),
-        ),
+        (r#""max_completion_tokens":500"#, true, json!({"max_completion_tokens": 100})),
         (r#""max_tokens":null"#, false, json!({"max_tokens": 100})),
         (
             r#""max_tokens":500,"max_completion_tokens":50"#,

@@ -25,10 +25,7 @@ fn plan(script: &Script, endpoint: Endpoint, body: &str, call: u64) -> Plan {
 }
 
 fn whole(script: &Script, endpoint: Endpoint, body: &str) -> (Value, AnswerFacts) {
-    let bytes: Vec<Bytes> = plan(script, endpoint, body, 1)
-        .parts
-        .map(|(_, part)| part)
-        .collect();
+    let bytes: Vec<Bytes> = plan(script, endpoint, body, 1).parts.map(|(_, part)| part).collect();
     let facts = read_answer(endpoint, UNKNOWN.usage, &bytes.concat());
     (serde_json::from_slice(&bytes.concat()).unwrap(), facts)
 }
@@ -42,9 +39,7 @@ fn streamed(script: &Script, endpoint: Endpoint, body: &str) -> Seen {
 fn events(seen: &Seen) -> Vec<Value> {
     let text = String::from_utf8(seen.all()).unwrap();
     let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
-    data.filter(|data| *data != "[DONE]")
-        .map(|data| serde_json::from_str(data).unwrap())
-        .collect()
+    data.filter(|data| *data != "[DONE]").map(|data| serde_json::from_str(data).unwrap()).collect()
 }
 
 const CHAT: &str = r#"{"model":"sim","messages":[{"role":"user","content":"hi"}]"#;
@@ -56,11 +51,7 @@ const FORMS: [(Endpoint, &str); 3] = [
 
 #[test]
 fn a_stream_and_a_whole_answer_say_the_same_and_count_the_same() {
-    let script = Script {
-        input_tokens: Some(7),
-        output_tokens: Some(12),
-        ..Script::default()
-    };
+    let script = Script { input_tokens: Some(7), output_tokens: Some(12), ..Script::default() };
     for (endpoint, body) in FORMS {
         let (_, facts) = whole(&script, endpoint, &format!("{body}}}"));
         let seen = streamed(&script, endpoint, &format!("{body},\"stream\":true}}"));
@@ -68,10 +59,7 @@ fn a_stream_and_a_whole_answer_say_the_same_and_count_the_same() {
         let usage = facts.usage.unwrap();
         assert_eq!((usage.input, usage.output), (7, 12), "{endpoint:?}");
         assert_eq!(seen.facts.answer.usage, facts.usage, "{endpoint:?}");
-        assert_eq!(
-            seen.facts.answer.finish_reason, facts.finish_reason,
-            "{endpoint:?}"
-        );
+        assert_eq!(seen.facts.answer.finish_reason, facts.finish_reason, "{endpoint:?}");
         assert_eq!(seen.facts.answer.model.as_deref(), Some("sim"));
         assert!(seen.facts.text_bytes > 12, "{endpoint:?}");
     }
@@ -79,10 +67,7 @@ fn a_stream_and_a_whole_answer_say_the_same_and_count_the_same() {
 
 #[test]
 fn the_callers_maximum_shortens_the_answer_and_is_the_reason_given() {
-    let script = Script {
-        output_tokens: Some(50),
-        ..Script::default()
-    };
+    let script = Script { output_tokens: Some(50), ..Script::default() };
     for ((endpoint, body), key, reason) in [
         (FORMS[0], "max_tokens", "length"),
         (FORMS[1], "max_tokens", "length"),
@@ -96,23 +81,13 @@ fn the_callers_maximum_shortens_the_answer_and_is_the_reason_given() {
 
 #[test]
 fn several_choices_are_each_generated_and_counted() {
-    let script = Script {
-        output_tokens: Some(4),
-        ..Script::default()
-    };
-    let (value, facts) = whole(
-        &script,
-        Endpoint::ChatCompletions,
-        &format!("{CHAT},\"n\":3}}"),
-    );
+    let script = Script { output_tokens: Some(4), ..Script::default() };
+    let (value, facts) = whole(&script, Endpoint::ChatCompletions, &format!("{CHAT},\"n\":3}}"));
     assert_eq!(value["choices"].as_array().unwrap().len(), 3);
     assert_eq!(facts.usage.unwrap().output, 12);
     let body = format!("{CHAT},\"n\":3,\"stream\":true}}");
     let seen = streamed(&script, Endpoint::ChatCompletions, &body);
-    let stops = events(&seen)
-        .iter()
-        .filter(|e| e["choices"][0]["finish_reason"] == "stop")
-        .count();
+    let stops = events(&seen).iter().filter(|e| e["choices"][0]["finish_reason"] == "stop").count();
     assert_eq!((stops, seen.facts.answer.usage.unwrap().output), (3, 12));
 }
 
@@ -125,20 +100,14 @@ fn a_schema_is_answered_with_a_document_that_has_what_it_requires() {
     );
     let (value, _) = whole(&Script::default(), Endpoint::ChatCompletions, &chat);
     let text = value["choices"][0]["message"]["content"].as_str().unwrap();
-    assert_eq!(
-        serde_json::from_str::<Value>(text).unwrap()["city"],
-        "simulated"
-    );
+    assert_eq!(serde_json::from_str::<Value>(text).unwrap()["city"], "simulated");
     let responses = format!(
         "{{\"model\":\"sim\",\"input\":\"hi\",\"text\":{{\"format\":{{\"type\":\"json_schema\",\
          \"name\":\"c\",\"schema\":{schema}}}}}}}"
     );
     let (value, _) = whole(&Script::default(), Endpoint::Responses, &responses);
     let text = value["output"][0]["content"][0]["text"].as_str().unwrap();
-    assert_eq!(
-        serde_json::from_str::<Value>(text).unwrap()["city"],
-        "simulated"
-    );
+    assert_eq!(serde_json::from_str::<Value>(text).unwrap()["city"], "simulated");
 }
 
 #[test]
@@ -149,20 +118,14 @@ fn a_tool_that_is_demanded_is_called() {
          \"function\":{{\"name\":\"find\",\"parameters\":{parameters}}}}}]}}"
     );
     let seen = streamed(&Script::default(), Endpoint::ChatCompletions, &chat);
-    assert_eq!(
-        seen.facts.answer.finish_reason.as_deref(),
-        Some("tool_calls")
-    );
+    assert_eq!(seen.facts.answer.finish_reason.as_deref(), Some("tool_calls"));
     let (mut name, mut arguments) = (String::new(), String::new());
     for event in events(&seen) {
         let function = &event["choices"][0]["delta"]["tool_calls"][0]["function"];
         name.push_str(function["name"].as_str().unwrap_or_default());
         arguments.push_str(function["arguments"].as_str().unwrap_or_default());
     }
-    assert_eq!(
-        (name.as_str(), arguments.as_str()),
-        ("find", r#"{"q":"simulated"}"#)
-    );
+    assert_eq!((name.as_str(), arguments.as_str()), ("find", r#"{"q":"simulated"}"#));
     let responses = format!(
         "{{\"model\":\"sim\",\"input\":\"hi\",\"tool_choice\":{{\"type\":\"function\",\"name\":\
          \"find\"}},\"tools\":[{{\"type\":\"function\",\"name\":\"find\",\"parameters\":{parameters}}}]}}"
@@ -180,25 +143,13 @@ fn responses_events_are_numbered_without_gaps_and_repeat_the_text_whole() {
     for (number, event) in events.iter().enumerate() {
         assert_eq!(event["sequence_number"], number);
     }
-    let of = |kind: &str| {
-        events
-            .iter()
-            .filter(|e| e["type"] == kind)
-            .cloned()
-            .collect::<Vec<_>>()
-    };
+    let of = |kind: &str| events.iter().filter(|e| e["type"] == kind).cloned().collect::<Vec<_>>();
     let deltas = of("response.output_text.delta");
-    let joined: String = deltas
-        .iter()
-        .map(|e| e["delta"].as_str().unwrap())
-        .collect();
+    let joined: String = deltas.iter().map(|e| e["delta"].as_str().unwrap()).collect();
     assert_eq!(of("response.output_text.done")[0]["text"], joined.as_str());
     let last = events.last().unwrap();
     assert_eq!(last["type"], "response.completed");
-    assert_eq!(
-        last["response"]["output"][0]["content"][0]["text"],
-        joined.as_str()
-    );
+    assert_eq!(last["response"]["output"][0]["content"][0]["text"], joined.as_str());
 }
 
 #[test]
@@ -217,9 +168,7 @@ fn embeddings_depend_on_the_text_and_come_in_both_encodings() {
     );
     use base64::Engine as _;
     let text = coded["data"][1]["embedding"].as_str().unwrap();
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(text)
-        .unwrap();
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
     let first = f64::from(f32::from_le_bytes(bytes[..4].try_into().unwrap()));
     assert!((first - vector(1)[0].as_f64().unwrap()).abs() < 1e-9);
     let tokens = r#"{"model":"sim","input":[1,2,3],"dimensions":2}"#;
@@ -230,19 +179,9 @@ fn embeddings_depend_on_the_text_and_come_in_both_encodings() {
 #[test]
 fn failures_come_as_often_and_in_the_way_that_the_script_says() {
     let body = format!("{CHAT},\"stream\":true}}");
-    let script = |failure, rate| Script {
-        failure,
-        failures_per_million: rate,
-        ..Script::default()
-    };
-    let of = |failure| {
-        plan(
-            &script(failure, 1_000_000),
-            Endpoint::ChatCompletions,
-            &body,
-            1,
-        )
-    };
+    let script =
+        |failure, rate| Script { failure, failures_per_million: rate, ..Script::default() };
+    let of = |failure| plan(&script(failure, 1_000_000), Endpoint::ChatCompletions, &body, 1);
     assert_eq!(of(Failure::ServerError).status, 500);
     let limited = of(Failure::RateLimited);
     assert_eq!((limited.status, limited.headers[0].0), (429, "retry-after"));
@@ -274,9 +213,7 @@ fn waits_are_those_of_the_script_and_texts_repeat_with_the_seed() {
     };
     let body = format!("{CHAT},\"stream\":true}}");
     let parts = |call| -> Vec<(Duration, Bytes)> {
-        plan(&script, Endpoint::ChatCompletions, &body, call)
-            .parts
-            .collect()
+        plan(&script, Endpoint::ChatCompletions, &body, call).parts.collect()
     };
     let waits: Vec<u128> = parts(1).iter().map(|(wait, _)| wait.as_millis()).collect();
     assert_eq!(waits, [300, 0, 20, 20, 20, 20, 20]);

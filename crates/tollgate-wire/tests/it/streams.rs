@@ -29,11 +29,7 @@ pub(crate) fn collect(stream: &mut OpenAiStream, chunks: impl IntoIterator<Item 
         stream.push(&chunk, &mut out).unwrap();
     }
     let facts = stream.finish();
-    Seen {
-        passed: out.concat(),
-        held: stream.take_final().concat(),
-        facts,
-    }
+    Seen { passed: out.concat(), held: stream.take_final().concat(), facts }
 }
 
 /// Cuts `body` in two at every byte, or at some where it is longer than `limit`, and into single
@@ -51,11 +47,7 @@ pub(crate) fn splits(new: impl Fn() -> OpenAiStream, body: &[u8], limit: usize, 
 }
 
 fn chat(vendor_name: &str, keep: bool) -> OpenAiStream {
-    OpenAiStream::new(
-        Endpoint::ChatCompletions,
-        vendor(vendor_name, "").usage,
-        keep,
-    )
+    OpenAiStream::new(Endpoint::ChatCompletions, vendor(vendor_name, "").usage, keep)
 }
 
 fn run(stream: &mut OpenAiStream, body: &str) -> Seen {
@@ -78,28 +70,13 @@ fn the_end_is_held_until_it_is_taken_and_events_are_not_delayed() {
     let first = Bytes::from([DELTA, head].concat());
     assert_eq!(stream.push(&first, &mut out).unwrap(), Flow::More);
     assert_eq!(out.concat(), DELTA.as_bytes());
-    assert_eq!(
-        out[0].as_ptr(),
-        first.as_ptr(),
-        "a whole event is not copied"
-    );
+    assert_eq!(out[0].as_ptr(), first.as_ptr(), "a whole event is not copied");
     assert!(stream.first_token_seen());
     let second = Bytes::from([tail, STOP, USAGE, DONE].concat());
     assert_eq!(stream.push(&second, &mut out).unwrap(), Flow::Ended);
-    assert_eq!(
-        out.concat(),
-        [DELTA, DELTA, STOP, USAGE].concat().as_bytes()
-    );
-    assert_eq!(
-        stream
-            .push(&Bytes::from_static(b": bye\n\n"), &mut out)
-            .unwrap(),
-        Flow::Ended
-    );
-    assert_eq!(
-        stream.take_final().concat(),
-        [DONE, ": bye\n\n"].concat().as_bytes()
-    );
+    assert_eq!(out.concat(), [DELTA, DELTA, STOP, USAGE].concat().as_bytes());
+    assert_eq!(stream.push(&Bytes::from_static(b": bye\n\n"), &mut out).unwrap(), Flow::Ended);
+    assert_eq!(stream.take_final().concat(), [DONE, ": bye\n\n"].concat().as_bytes());
     assert!(stream.finish().is_complete());
 }
 
@@ -116,11 +93,7 @@ fn the_last_usage_that_is_not_null_counts_and_nothing_is_summed() {
     let body = [&growing(1), &growing(2), &growing(3), after, DONE].concat();
     let seen = run(&mut chat("openai", false), &body);
     assert_eq!(seen.facts.answer.usage, Some(Usage::tokens(3, 3)));
-    assert_eq!(
-        seen.all(),
-        body.as_bytes(),
-        "usage beside choices, and moderation, stay"
-    );
+    assert_eq!(seen.all(), body.as_bytes(), "usage beside choices, and moderation, stay");
 }
 
 #[test]
@@ -145,11 +118,7 @@ fn groq_usage_stands_in_x_groq_where_the_client_did_not_ask() {
     assert_eq!(seen.facts.answer.usage, Some(Usage::tokens(4, 2)));
     assert_eq!(seen.all(), [alone, DONE].concat().as_bytes());
     let seen = run(&mut chat("groq", false), &[USAGE, alone, DONE].concat());
-    assert_eq!(
-        seen.facts.answer.usage,
-        Some(Usage::tokens(3, 5)),
-        "the usual place comes first"
-    );
+    assert_eq!(seen.facts.answer.usage, Some(Usage::tokens(3, 5)), "the usual place comes first");
 }
 
 #[test]
@@ -161,10 +130,7 @@ fn a_groq_error_event_after_status_200_ends_the_stream_without_done() {
     assert_eq!(seen.passed, DELTA.as_bytes());
     assert_eq!(seen.held, error.as_bytes());
     let found = seen.facts.answer.error.clone().unwrap();
-    assert_eq!(
-        (found.code.as_deref(), found.status),
-        (Some("tool_use_failed"), Some(400))
-    );
+    assert_eq!((found.code.as_deref(), found.status), (Some("tool_use_failed"), Some(400)));
     assert!(!seen.facts.is_complete() && !seen.facts.done);
 }
 
@@ -172,33 +138,17 @@ fn a_groq_error_event_after_status_200_ends_the_stream_without_done() {
 fn an_error_inside_an_ordinary_chunk_is_an_error_and_its_usage_counts() {
     let chunk = "data: {\"error\":{\"code\":400,\"message\":\"Token limit\"},\"choices\":[],\
         \"usage\":{\"prompt_tokens\":43,\"completion_tokens\":10,\"total_tokens\":53,\"cost\":0}}\n\n";
-    let seen = run(
-        &mut chat("openrouter", false),
-        &[DELTA, chunk, DONE].concat(),
-    );
-    assert_eq!(
-        seen.facts.answer.error.unwrap().code.as_deref(),
-        Some("400")
-    );
+    let seen = run(&mut chat("openrouter", false), &[DELTA, chunk, DONE].concat());
+    assert_eq!(seen.facts.answer.error.unwrap().code.as_deref(), Some("400"));
     assert_eq!(seen.facts.answer.usage, Some(Usage::tokens(43, 10)));
     assert_eq!(seen.held, [chunk, DONE].concat().as_bytes());
     for none in ["null", "false", "\"\""] {
         let chunk = DELTA.replace("\"usage\":null", &format!("\"error\":{none}"));
-        assert!(
-            run(&mut chat("openai", false), &chunk)
-                .facts
-                .answer
-                .error
-                .is_none(),
-            "{none}"
-        );
+        assert!(run(&mut chat("openai", false), &chunk).facts.answer.error.is_none(), "{none}");
     }
     let object = "{\"object\":\"error\",\"message\":\"m\",\"code\":\"1300\"}";
     let seen = run(&mut chat("mistral", false), &format!("data: {object}\n\n"));
-    assert_eq!(
-        seen.facts.answer.error.unwrap().code.as_deref(),
-        Some("1300")
-    );
+    assert_eq!(seen.facts.answer.error.unwrap().code.as_deref(), Some("1300"));
 }
 
 #[test]
@@ -220,13 +170,7 @@ fn zeros_that_a_provider_sends_until_the_end_are_no_usage_of_a_cut_stream() {
         "\"usage\":null",
         "\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":0,\"total_tokens\":9}",
     );
-    assert_eq!(
-        run(&mut chat("perplexity", true), &skeleton)
-            .facts
-            .answer
-            .usage,
-        None
-    );
+    assert_eq!(run(&mut chat("perplexity", true), &skeleton).facts.answer.usage, None);
 }
 
 #[test]
@@ -236,19 +180,10 @@ fn every_kind_of_generated_text_counts_once() {
         (r#"{"content":null,"reasoning":"abcd"}"#, 4),
         (r#"{"reasoning_content":"ab","content":""}"#, 2),
         (r#"{"reasoning":"ab","reasoning_content":"ab"}"#, 2),
-        (
-            r#"{"reasoning":"ab","reasoning_details":[{"text":"ab"}]}"#,
-            2,
-        ),
+        (r#"{"reasoning":"ab","reasoning_details":[{"text":"ab"}]}"#, 2),
         (r#"{"refusal":"no"}"#, 2),
-        (
-            r#"{"tool_calls":[{"index":0,"id":"x","function":{"name":"f","arguments":"{}"}}]}"#,
-            3,
-        ),
-        (
-            r#"{"content":[{"type":"thinking","thinking":[{"type":"text","text":"Okay"}]}]}"#,
-            4,
-        ),
+        (r#"{"tool_calls":[{"index":0,"id":"x","function":{"name":"f","arguments":"{}"}}]}"#, 3),
+        (r#"{"content":[{"type":"thinking","thinking":[{"type":"text","text":"Okay"}]}]}"#, 4),
         (r#"{"role":"assistant","content":""}"#, 0),
         (r#"{"content":"quote \" and slash \\"}"#, 21),
     ] {
@@ -262,28 +197,18 @@ fn every_kind_of_generated_text_counts_once() {
     let mut stream = OpenAiStream::new(Endpoint::Completions, vendor("", "").usage, true);
     let seen = run(&mut stream, legacy);
     assert_eq!(
-        (
-            seen.facts.text_bytes,
-            seen.facts.answer.finish_reason.as_deref()
-        ),
+        (seen.facts.text_bytes, seen.facts.answer.finish_reason.as_deref()),
         (3, Some("stop"))
     );
 }
 
 #[test]
 fn chunks_that_begin_alike_are_still_read_where_they_differ() {
-    let other = DELTA
-        .replace("m-1", "m-2")
-        .replace("\"usage\"", "\"service_tier\":\"flex\",\"usage\"");
-    let seen = run(
-        &mut chat("openai", true),
-        &[DELTA, DELTA, &other, &other, USAGE, DONE].concat(),
-    );
-    assert_eq!(
-        seen.facts.answer.model.as_deref(),
-        Some("m-1"),
-        "the last one counts"
-    );
+    let other =
+        DELTA.replace("m-1", "m-2").replace("\"usage\"", "\"service_tier\":\"flex\",\"usage\"");
+    let seen =
+        run(&mut chat("openai", true), &[DELTA, DELTA, &other, &other, USAGE, DONE].concat());
+    assert_eq!(seen.facts.answer.model.as_deref(), Some("m-1"), "the last one counts");
     assert_eq!(seen.facts.answer.service_tier.as_deref(), Some("flex"));
     assert_eq!(seen.facts.text_bytes, 4 * 9);
 }
@@ -312,22 +237,11 @@ fn a_stream_of_responses_ends_with_its_last_event_and_carries_usage_there() {
         \"output_tokens\":6,\"total_tokens\":11}},\"type\":\"response.incomplete\"}\n\n";
     let new = || OpenAiStream::new(Endpoint::Responses, vendor("", "").usage, false);
     let seen = run(&mut new(), &[body, last].concat());
-    assert_eq!(
-        (&*seen.passed, &*seen.held),
-        (body.as_bytes(), last.as_bytes())
-    );
+    assert_eq!((&*seen.passed, &*seen.held), (body.as_bytes(), last.as_bytes()));
     let facts = &seen.facts.answer;
-    let expected = Usage {
-        web_searches: 1,
-        file_searches: 1,
-        ..Usage::tokens(5, 6)
-    };
+    let expected = Usage { web_searches: 1, file_searches: 1, ..Usage::tokens(5, 6) };
     assert_eq!(facts.usage, Some(expected));
-    assert_eq!(
-        facts.service_tier.as_deref(),
-        Some("flex"),
-        "not the one while it was queued"
-    );
+    assert_eq!(facts.service_tier.as_deref(), Some("flex"), "not the one while it was queued");
     assert_eq!(facts.finish_reason.as_deref(), Some("max_output_tokens"));
     assert_eq!(seen.facts.text_bytes, 3);
     assert!(seen.facts.is_complete());
@@ -340,11 +254,7 @@ fn a_stream_of_responses_ends_with_its_last_event_and_carries_usage_there() {
     ] {
         let seen = run(&mut new(), &[body, error].concat());
         let found = seen.facts.answer.error.as_ref().unwrap();
-        assert_eq!(
-            (found.code.as_deref(), &*found.message),
-            (Some("x"), "m"),
-            "{error}"
-        );
+        assert_eq!((found.code.as_deref(), &*found.message), (Some("x"), "m"), "{error}");
         assert!(!seen.facts.is_complete());
         assert_eq!(seen.held, error.as_bytes());
     }
@@ -362,17 +272,11 @@ fn a_stream_that_we_end_reads_as_one_that_reached_its_length() {
     assert_eq!(seen.facts.answer.model.as_deref(), Some("m-1"));
     assert!(seen.facts.is_complete());
     let text = str::from_utf8(&events).unwrap();
-    assert!(
-        text.contains("\"index\":1") && !text.contains("\"index\":0"),
-        "{text}"
-    );
+    assert!(text.contains("\"index\":1") && !text.contains("\"index\":0"), "{text}");
 
     let new = || OpenAiStream::new(Endpoint::Responses, vendor("", "").usage, true);
     let mut stream = new();
-    run(
-        &mut stream,
-        "data: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\"}}\n\n",
-    );
+    run(&mut stream, "data: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\"}}\n\n");
     let events = cut_events(&stream.cut(), "asked", Some(&Usage::tokens(3, 4)));
     let text = str::from_utf8(&events).unwrap();
     let data: Value =
@@ -380,10 +284,7 @@ fn a_stream_that_we_end_reads_as_one_that_reached_its_length() {
     assert_eq!(data["response"]["id"], "resp_1");
     assert_eq!(data["sequence_number"], 1);
     let seen = run(&mut new(), text);
-    assert_eq!(
-        seen.facts.answer.finish_reason.as_deref(),
-        Some("max_output_tokens")
-    );
+    assert_eq!(seen.facts.answer.finish_reason.as_deref(), Some("max_output_tokens"));
     assert_eq!(seen.facts.answer.usage, Some(Usage::tokens(3, 4)));
     assert!(seen.facts.is_complete());
 }

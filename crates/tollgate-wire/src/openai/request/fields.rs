@@ -83,26 +83,18 @@ pub(super) fn flag(cursor: &mut Strict<'_>, name: &str) -> Result<Option<bool>, 
     match cursor.value(&mut ())?.kind {
         Kind::Bool(flag) => Ok(Some(flag)),
         Kind::Null => Ok(None),
-        _ => Err(BodyError::of(
-            name,
-            format!("`{name}` must be true or false"),
-        )),
+        _ => Err(BodyError::of(name, format!("`{name}` must be true or false"))),
     }
 }
 
 /// A whole number that is not negative, or `null`; and where it stands.
 pub(super) fn bound(cursor: &mut Strict<'_>, name: &str) -> Result<(Span, Option<u64>), BodyError> {
     let item = cursor.value(&mut ())?;
-    let span = Span {
-        start: item.start,
-        end: item.end,
-    };
+    let span = Span { start: item.start, end: item.end };
     if item.kind == Kind::Null {
         return Ok((span, None));
     }
-    let number = str::from_utf8(item.raw)
-        .ok()
-        .and_then(|text| text.parse().ok());
+    let number = str::from_utf8(item.raw).ok().and_then(|text| text.parse().ok());
     match number.filter(|_| item.kind == Kind::Number) {
         Some(number) => Ok((span, Some(number))),
         None => {

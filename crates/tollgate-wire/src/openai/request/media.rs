@@ -28,11 +28,7 @@ impl Media {
     /// that text cannot be hidden in a member that no provider reads.
     pub(super) fn settle(self, input: &mut Input) {
         input.images = self.images;
-        input.image_bytes = if self.image_urls <= self.images {
-            self.image_bytes
-        } else {
-            0
-        };
+        input.image_bytes = if self.image_urls <= self.images { self.image_bytes } else { 0 };
         input.audio_bytes = if self.sounds > 0 { self.sound_bytes } else { 0 };
         input.remote_media = self.remote;
         input.files = self.files;

@@ -8,7 +8,9 @@ use std::borrow::Cow;
 use crate::facts::{AnswerFacts, InbandError};
 use crate::json::Text;
 use crate::json::lenient::Pull;
-use crate::openai::answer::{error_fields, generated, keep, member, response};
+use crate::openai::answer::{keep, member, response};
+use crate::openai::error::error_fields;
+use crate::openai::text::generated;
 use crate::sse::Event;
 
 use super::{Fate, OpenAiStream};
@@ -34,10 +36,7 @@ impl OpenAiStream {
     pub(super) fn read(&mut self, event: &[u8]) -> Fate {
         let (name, data) = match self.scanner.read(event) {
             Event { data: None, .. } => return self.fate(),
-            Event {
-                name,
-                data: Some(data),
-            } => (name, data),
+            Event { name, data: Some(data) } => (name, data),
         };
         if data.trim_ascii() == b"[DONE]" {
             self.done = true;
@@ -58,19 +57,13 @@ impl OpenAiStream {
     }
 
     fn fate(&self) -> Fate {
-        if self.is_over() {
-            Fate::Held
-        } else {
-            Fate::Out
-        }
+        if self.is_over() { Fate::Held } else { Fate::Out }
     }
 
     /// A chunk of a chat or a completion.
     fn chunk(&mut self, data: &[u8]) -> Chunk {
         let mut chunk = Chunk::default();
-        let repeated = data
-            .strip_prefix(&*self.prefix)
-            .filter(|_| !self.prefix.is_empty());
+        let repeated = data.strip_prefix(&*self.prefix).filter(|_| !self.prefix.is_empty());
         let mut pull = Pull::new(repeated.unwrap_or(data));
         if repeated.is_some() {
             self.choices(&mut pull, &mut chunk);
@@ -116,17 +109,13 @@ impl OpenAiStream {
         let plain = !chunk.has_usage && !chunk.has_more && !chunk.has_choices;
         if plain && length <= PREFIX && self.facts.error.is_none() {
             self.prefix.clear();
-            self.prefix
-                .extend_from_slice(data.get(..length).unwrap_or_default());
+            self.prefix.extend_from_slice(data.get(..length).unwrap_or_default());
         }
     }
 
     /// `"object":"error"` marks a chunk that is an error as a whole (Mistral).
     fn object(&mut self, pull: &mut Pull<'_>, data: &[u8]) {
-        if pull
-            .string_or_skip()
-            .is_some_and(|object| object.raw == b"error")
-        {
+        if pull.string_or_skip().is_some_and(|object| object.raw == b"error") {
             self.facts.error = error_fields(&mut Pull::new(data));
         }
     }
@@ -168,23 +157,14 @@ impl OpenAiStream {
             }
         }
         let bit = 1u128.checked_shl(index).unwrap_or(0);
-        self.open = if stopped {
-            self.open & !bit
-        } else {
-            self.open | bit
-        };
+        self.open = if stopped { self.open & !bit } else { self.open | bit };
     }
 
     /// An event of the responses form. Its name says what to look for; where there is no `event`
     /// line, its `type` does.
     fn response_event(&mut self, name: &[u8], data: &[u8]) {
-        let passing: [&[u8]; 5] = [
-            b".done",
-            b".added",
-            b".searching",
-            b".in_progress_item",
-            b".partial_image",
-        ];
+        let passing: [&[u8]; 5] =
+            [b".done", b".added", b".searching", b".in_progress_item", b".partial_image"];
         if passing.iter().any(|end| name.ends_with(end)) {
             return;
         }
@@ -250,7 +230,5 @@ fn error_event(data: &[u8]) -> InbandError {
 
 /// An index below 128; anything else is treated as one that is not followed.
 fn small(raw: Option<&[u8]>) -> u32 {
-    raw.and_then(|raw| str::from_utf8(raw).ok())
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(999)
+    raw.and_then(|raw| str::from_utf8(raw).ok()).and_then(|text| text.parse().ok()).unwrap_or(999)
 }
