@@ -5,9 +5,7 @@ use tollgate_admission::identity::{OnDisconnect, Role};
 use tollgate_domain::money::NanoUsd;
 
 use super::words::{self, redacted, span};
-use crate::config::{
-    Config, ConfigKey, CountersUrl, JwtKey, Model, Provider, Route, StorageUrl,
-};
+use crate::config::{Config, ConfigKey, CountersUrl, JwtKey, Model, Provider, Route, StorageUrl};
 
 /// One thing that is in force.
 #[derive(Debug)]
@@ -120,16 +118,17 @@ fn key(key: &ConfigKey) -> String {
 fn provider(provider: &Provider) -> String {
     if let Some(simulated) = &provider.simulated {
         return format!(
-            "simulated: {} to the first byte, {} chunks {} apart, {} fail",
+            "simulated: {} to the first byte, {} chunks {} apart, error rate {}",
             span(simulated.latency),
             simulated.chunks,
             span(simulated.chunk_interval),
             simulated.error_rate
         );
     }
-    let key = provider.api_key.as_ref().map_or("no key".to_owned(), |key| {
-        format!("key {}", redacted(key))
-    });
+    let key = provider
+        .api_key
+        .as_ref()
+        .map_or_else(|| "no key".to_owned(), |key| format!("key {}", redacted(key)));
     format!(
         "{} at {}, {key}; {} attempts, {} in all",
         provider.kind.as_str(),
@@ -144,9 +143,12 @@ fn model(model: &Model) -> String {
     let targets: Vec<String> = model
         .targets
         .iter()
-        .map(|target| match weighted {
-            true => format!("{}/{} ({})", target.provider, target.model, target.weight),
-            false => format!("{}/{}", target.provider, target.model),
+        .map(|target| {
+            if weighted {
+                format!("{}/{} ({})", target.provider, target.model, target.weight)
+            } else {
+                format!("{}/{}", target.provider, target.model)
+            }
         })
         .collect();
     let mut words = match (model.targets.len(), model.route) {
@@ -172,13 +174,12 @@ fn caps(config: &Config) -> Vec<Fact> {
         if plan.limits.is_empty() {
             facts.push(fact(&section, "-", "no limits"));
         }
-        facts.extend(plan.limits.iter().map(|limit| {
-            fact(&section, &limit.name, words::limit(limit))
-        }));
+        facts.extend(
+            plan.limits.iter().map(|limit| fact(&section, &limit.name, words::limit(limit))),
+        );
     }
-    facts.extend(config.limits.iter().map(|limit| {
-        fact("limits", &limit.name, words::limit(limit))
-    }));
+    facts
+        .extend(config.limits.iter().map(|limit| fact("limits", &limit.name, words::limit(limit))));
     facts
 }
 

@@ -1,0 +1,117 @@
+//! What a configuration may say, and somebody should think about: sample secrets left in place,
+//! providers without a key, an admin plane that the network can reach. None of it stops a start.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+
+use super::auth::SHORT_KEY;
+use super::reader::join;
+use super::{Config, JwtKey, Kind};
+
+/// The secrets that the example shows; whoever knows the example knows them.
+const SAMPLES: &[&str] = &["admin-secret", "change-me-in-production", "tg_backend_example"];
+
+/// Something that somebody should think about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Caution {
+    /// The key it is about.
+    pub key: String,
+    /// Its line, where there is a file.
+    pub line: Option<u32>,
+    /// What there is to think about.
+    pub sentence: String,
+}
+
+impl fmt::Display for Caution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.sentence)
+    }
+}
+
+impl Config {
+    /// What somebody should think about, in the order of the file.
+    pub fn cautions(&self) -> Vec<Caution> {
+        let mut found = Vec::new();
+        found.extend(self.weak_secrets());
+        found.extend(self.open_doors());
+        found.extend(self.missing());
+        let mut cautions: Vec<Caution> = found
+            .into_iter()
+            .map(|(key, sentence)| Caution { line: self.line_of(&key), key, sentence })
+            .collect();
+        cautions.sort_by_key(|caution| caution.line.unwrap_or(u32::MAX));
+        cautions
+    }
+
+    fn weak_secrets(&self) -> Vec<(String, String)> {
+        let mut secrets: Vec<(String, &SecretString)> = Vec::new();
+        if let Some(key) = &self.server.admin_key {
+            secrets.push(("server.admin_key".to_owned(), key));
+        }
+        if let Some(JwtKey::Secret(secret)) = self.auth.jwt.as_ref().map(|jwt| &jwt.key) {
+            secrets.push(("auth.jwt.secret".to_owned(), secret));
+        }
+        let keys = self.auth.keys.iter().enumerate();
+        secrets.extend(keys.map(|(at, key)| (format!("auth.keys[{at}].key"), &key.key)));
+        secrets.into_iter().filter_map(|(key, secret)| Some((key, weakness(secret)?))).collect()
+    }
+
+    fn open_doors(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        let admin = self.server.admin_listen;
+        if !admin.ip().is_loopback() {
+            let sentence = format!(
+                "the admin plane listens on {admin}: the network can reach it, and /metrics needs no key"
+            );
+            found.push(("server.admin_listen".to_owned(), sentence));
+        }
+        if let Some(variable) = self.kill_switch {
+            let sentence = format!("{variable} is set in the environment: every call is refused");
+            found.push((String::new(), sentence));
+        }
+        found
+    }
+
+    fn missing(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for provider in self.providers.values() {
+            if provider.kind != Kind::Simulated && provider.api_key.is_none() {
+                let sentence = "no `api_key`: calls are sent without a credential";
+                found.push((join("providers", &provider.name), sentence.to_owned()));
+            }
+        }
+        if self.providers.is_empty() {
+            let sentence = "there is no provider, so no call can be served";
+            found.push(("providers".to_owned(), sentence.to_owned()));
+        }
+        if self.auth.keys.is_empty() && self.auth.jwt.is_none() && self.auth.guests.is_none() {
+            let sentence =
+                "no key is configured: make one with `tollgate keys`, or add [[auth.keys]]";
+            found.push(("auth.keys".to_owned(), sentence.to_owned()));
+        }
+        let unlimited = self.plans.values().all(|plan| plan.limits.is_empty());
+        if unlimited && self.limits.is_empty() {
+            let sentence = "no limit is configured: calls are metered and none is refused; \
+                            `preset = \"starter\"` at the top brings some";
+            found.push(("plans".to_owned(), sentence.to_owned()));
+        }
+        found
+    }
+}
+
+fn weakness(secret: &SecretString) -> Option<String> {
+    let secret = secret.expose_secret();
+    if SAMPLES.contains(&secret) {
+        return Some("this is the secret of the example, which everybody knows".to_owned());
+    }
+    (secret.len() < SHORT_KEY)
+        .then(|| format!("this secret has only {} characters and may be guessed", secret.len()))
+}

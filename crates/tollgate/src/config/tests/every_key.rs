@@ -1,0 +1,204 @@
+//! Every key of the schema is one that somebody reads: a documented key without effect is a lie.
+
+use toml::de::DeTable;
+
+use super::nothing;
+use crate::config::Config;
+use crate::config::reader::{Fields, Reading};
+use crate::config::schema;
+
+/// A configuration that holds every key.
+const FULL: &str = r#"
+preset = "monitor"
+
+[server]
+listen = "127.0.0.1:1"
+admin_listen = "127.0.0.1:2"
+admin_key = "k"
+trusted_proxies = []
+max_body = 1
+max_answer = 1
+body_pause = "1s"
+header_read_timeout = "1s"
+max_connections = 1
+shutdown_grace = "1s"
+timezone = "UTC"
+on_disconnect = "abort"
+drain_for = "1s"
+max_output_tokens = 1
+hash_addresses = true
+
+[storage]
+url = "sqlite://x"
+commit = "async"
+durability = "power"
+in_doubt = "release"
+
+[counters]
+url = "memory:"
+degraded = "deny"
+
+[auth]
+default_plan = "p"
+auto_register = true
+guests = "p"
+[auth.jwt]
+algorithm = "EdDSA"
+public_key_file = "k.pem"
+user_claim = "u"
+plan_claim = "p"
+issuer = "i"
+audience = "a"
+[[auth.keys]]
+name = "n"
+key = "k"
+role = "user"
+user = "u"
+team = "t"
+plan = "p"
+expires = 2027-01-01T00:00:00Z
+models = ["m"]
+providers = ["net"]
+ips = ["::/0"]
+on_disconnect = "drain"
+
+[providers.net]
+kind = "openai"
+base_url = "http://h/v1"
+api_key = "k"
+price_book = "openai"
+headers = { x-team = "t" }
+timeout = { connect = "1s", first_byte = "1s", idle = "1s", total = "1s" }
+retry = { attempts = 1, base = "1s", max = "1s" }
+breaker = { error_rate = 1, window = "1s", min_calls = 1, open_for = "1s", slow_first_byte = "1s" }
+[providers.sim]
+kind = "simulated"
+latency = "0s"
+error_rate = 0
+chunk_interval = "0s"
+chunks = 1
+output_tokens = 1
+
+[models.m]
+route = "priority"
+targets = [{ provider = "sim", model = "m", weight = 1 }]
+fallback = ["n"]
+max_output_tokens = 1
+[models.n]
+targets = [{ provider = "sim" }]
+
+[prices.default]
+input = 1
+output = 1
+[prices."sim/m"]
+@PRICES@
+effective_from = "2026-01-01"
+effective_to = 2027-01-01
+
+[plans.p]
+timezone = "UTC"
+on_disconnect = "drain"
+limits = [{ name = "l", metric = "requests", window = "day", max = 1, rollover = 0.5 }]
+
+[limits.l]
+scope = "user"
+metric = "requests"
+window = "day"
+max = 1
+on_limit = "deny"
+warn_at = [0.5]
+mode = "shadow"
+timezone = "UTC"
+feature = "f"
+models = ["m"]
+providers = ["sim"]
+
+[cache]
+enabled = false
+ttl = "1s"
+max_bytes = 1
+scope = "shared"
+coalesce = false
+
+[duplicates]
+identical = 2
+window = "1s"
+action = "alert"
+block_for = "1s"
+
+[logs]
+format = "pretty"
+bodies = "full"
+[[logs.sinks]]
+kind = "loki"
+url = "http://h"
+index = "i"
+enabled = false
+
+[sentry]
+dsn = ""
+environment = "e"
+traces_sample_rate = 1
+
+[alerts]
+language = "en"
+[alerts.channels.c]
+kind = "slack"
+url = ""
+[[alerts.rules]]
+name = "r"
+when = "w"
+channels = ["c"]
+action = "throttle for 1h"
+
+[billing.stripe]
+api_key = ""
+webhook_secret = ""
+meter = "m"
+quantity = "q"
+
+[jobs]
+purge = { schedule = "* * * * *", keep_calls = "1d", keep_bodies = "1d" }
+daily_report = { schedule = "* * * * *", channels = ["c"] }
+weekly_report = { schedule = "* * * * *", channels = ["c"] }
+price_refresh = { schedule = "* * * * *", url = "u" }
+rollup_check = { schedule = "* * * * *" }
+stripe_upload = { schedule = "* * * * *" }
+statement = { schedule = "* * * * *" }
+probe = { schedule = "* * * * *" }
+
+[display]
+currency = "KRW"
+usd_rate = 1470
+"#;
+
+#[test]
+fn every_key_of_the_schema_is_read() {
+    let prices: Vec<String> = schema::PRICE
+        .keys
+        .iter()
+        .filter(|key| key.form == "decimal")
+        .map(|key| match key.name {
+            // The same price said in two ways would be refused.
+            "requests_per_1k" => String::new(),
+            name => format!("{name} = 1\n"),
+        })
+        .collect();
+    let text = FULL.replace("@PRICES@", &prices.concat());
+    let table = DeTable::parse(&text).unwrap_or_else(|e| panic!("{e}"));
+    let reading = Reading::new("f", &text, &nothing);
+    let root = Fields::new(&reading, &schema::ROOT, String::new(), (0, Some(table.get_ref())));
+    let config = Config::read(&root, &reading);
+    let mut asked = reading.asked();
+    asked.insert((schema::PRICE.header, "requests_per_1k"));
+    // The key of HS256 and that of the other algorithms do not go together.
+    asked.extend([(schema::JWT.header, "secret"), (schema::JWT.header, "jwks_url")]);
+    let (problems, _) = reading.finish();
+    assert!(problems.is_empty(), "{problems:#?}");
+    assert_eq!(config.jobs.others.len(), 7);
+    for section in schema::ALL {
+        for key in section.keys {
+            assert!(asked.contains(&(section.header, key.name)), "{} {}", section.header, key.name);
+        }
+    }
+}

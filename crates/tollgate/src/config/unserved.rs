@@ -1,0 +1,191 @@
+//! What a configuration may switch on and this version does not serve: one table, one row each.
+//!
+//! When a feature arrives its row is deleted here, and nothing else changes. A row refuses where
+//! going on without the feature would be wrong or dangerous; otherwise it is a note that the start
+//! and `tollgate check` print.
+
+use std::fmt;
+
+use serde::Serialize;
+use tollgate_domain::limit::Metric;
+
+use super::{Bodies, Config, CountersUrl, Kind, Route, StorageUrl};
+
+/// Whether the program may start without a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// It may not.
+    Refuse,
+    /// It may, and says so.
+    Note,
+}
+
+/// A feature that the configuration switches on and this version does not serve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unserved {
+    /// Whether the program may start without it.
+    pub severity: Severity,
+    /// The key that switches it on.
+    pub key: String,
+    /// The line of the key, where there is a file.
+    pub line: Option<u32>,
+    /// What is not served, and what holds instead.
+    pub sentence: &'static str,
+}
+
+impl fmt::Display for Unserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        write!(f, "{}: {}", self.key, self.sentence)
+    }
+}
+
+struct Row {
+    severity: Severity,
+    /// The keys that switch it on.
+    on: fn(&Config) -> Vec<String>,
+    sentence: &'static str,
+}
+
+const fn refuse(on: fn(&Config) -> Vec<String>, sentence: &'static str) -> Row {
+    Row { severity: Severity::Refuse, on, sentence }
+}
+
+const fn note(on: fn(&Config) -> Vec<String>, sentence: &'static str) -> Row {
+    Row { severity: Severity::Note, on, sentence }
+}
+
+const ROWS: &[Row] = &[
+    refuse(
+        |c| when(matches!(c.storage.url, StorageUrl::Postgres(_)), "storage.url"),
+        "PostgreSQL is not served by this version; use sqlite://PATH",
+    ),
+    refuse(
+        |c| when(!matches!(c.counters.url, CountersUrl::Memory), "counters.url"),
+        "Redis counters are not served by this version; use memory:",
+    ),
+    refuse(
+        |c| when(!c.auth.auto_register, "auth.auto_register"),
+        "registration is not served by this version: users are made on first sight",
+    ),
+    note(unserved_kinds, "this kind of provider is not served by this version; no call goes there"),
+    note(
+        |c| when(c.auth.jwt.is_some(), "auth.jwt"),
+        "tokens (JWT) are not served by this version; such callers are refused",
+    ),
+    note(
+        |c| when(c.auth.guests.is_some(), "auth.guests"),
+        "guests are not served by this version; callers without credentials are refused",
+    ),
+    note(
+        |c| models(c, |model| !model.fallback.is_empty(), "fallback"),
+        "fallback is not served by this version; a failure of the targets goes to the client",
+    ),
+    note(
+        |c| models(c, |model| !matches!(model.route, Route::Weighted | Route::Priority), "route"),
+        "this route is not served by this version; targets are chosen by weight",
+    ),
+    note(
+        unit_limits,
+        "units are counted by the reservations API, which is not served by this version",
+    ),
+    note(
+        |c| when(c.cache.is_some_and(|cache| cache.enabled), "cache.enabled"),
+        "the prompt cache is not served by this version; every call goes to its provider",
+    ),
+    note(
+        |c| when(c.duplicates.is_some(), "duplicates"),
+        "protection against duplicate storms is not served by this version",
+    ),
+    note(
+        |c| when(c.logs.bodies != Bodies::Off, "logs.bodies"),
+        "prompts and answers are not kept by this version",
+    ),
+    note(sinks, "log sinks are not served by this version; log lines go to standard output"),
+    note(
+        |c| when(c.sentry.as_ref().is_some_and(|sentry| sentry.dsn.is_some()), "sentry.dsn"),
+        "Sentry is not served by this version; no report is sent",
+    ),
+    note(
+        |c| when(!c.alerts.rules.is_empty(), "alerts.rules"),
+        "alert rules are not served by this version; nothing is alerted",
+    ),
+    note(channels, "alert channels are not served by this version; nothing is sent"),
+    note(stripe, "Stripe is not served by this version; no usage is sent"),
+    note(jobs, "scheduled work is not served by this version; it does not run"),
+];
+
+impl Kind {
+    /// Whether this version can call providers of this kind.
+    pub const fn is_served(self) -> bool {
+        match self {
+            Self::Openai | Self::Simulated => true,
+            Self::Anthropic | Self::Gemini | Self::Azure | Self::Bedrock => false,
+        }
+    }
+}
+
+impl Config {
+    /// What is switched on and not served by this version: refusals first, then notes by line.
+    pub fn unserved(&self) -> Vec<Unserved> {
+        let mut found: Vec<Unserved> = ROWS
+            .iter()
+            .flat_map(|row| {
+                (row.on)(self).into_iter().map(|key| Unserved {
+                    severity: row.severity,
+                    line: self.line_of(&key),
+                    key,
+                    sentence: row.sentence,
+                })
+            })
+            .collect();
+        found.sort_by_key(|unserved| (unserved.severity == Severity::Note, unserved.line));
+        found
+    }
+}
+
+fn when(on: bool, key: &str) -> Vec<String> {
+    if on { vec![key.to_owned()] } else { Vec::new() }
+}
+
+fn unserved_kinds(config: &Config) -> Vec<String> {
+    let unserved = config.providers.values().filter(|provider| !provider.kind.is_served());
+    unserved.map(|provider| super::reader::join("providers", &provider.name)).collect()
+}
+
+fn models(config: &Config, on: fn(&super::Model) -> bool, key: &str) -> Vec<String> {
+    let found = config.models.values().filter(|model| on(model));
+    found.map(|model| format!("{}.{key}", super::reader::join("models", &model.name))).collect()
+}
+
+fn unit_limits(config: &Config) -> Vec<String> {
+    let units = config.limits.iter().filter(|limit| limit.metric == Metric::Units);
+    units.map(|limit| super::reader::join("limits", &limit.name)).collect()
+}
+
+fn sinks(config: &Config) -> Vec<String> {
+    let sinks = config.logs.sinks.iter().enumerate();
+    sinks.filter(|(_, sink)| sink.enabled).map(|(at, _)| format!("logs.sinks[{at}]")).collect()
+}
+
+fn channels(config: &Config) -> Vec<String> {
+    let channels = config.alerts.channels.iter().filter(|(_, channel)| channel.url.is_some());
+    channels.map(|(name, _)| super::reader::join("alerts.channels", name)).collect()
+}
+
+fn stripe(config: &Config) -> Vec<String> {
+    let on = config
+        .stripe
+        .as_ref()
+        .is_some_and(|stripe| stripe.api_key.is_some() || stripe.webhook_secret.is_some());
+    when(on, "billing.stripe")
+}
+
+fn jobs(config: &Config) -> Vec<String> {
+    let purge = config.jobs.purge.iter().map(|_| "purge");
+    let others = config.jobs.others.keys().copied();
+    purge.chain(others).map(|name| format!("jobs.{name}")).collect()
+}
