@@ -99,22 +99,15 @@ impl Case {
             stream: case["stream"].as_bool().unwrap_or_default(),
             method: text(&request["method"]),
             url: text(&request["url"]),
-            request: Some(&request["body"])
-                .filter(|body| !body.is_null())
-                .cloned(),
-            status: response["status"]
-                .as_u64()
-                .and_then(|n| u16::try_from(n).ok())
-                .unwrap_or(0),
+            request: Some(&request["body"]).filter(|body| !body.is_null()).cloned(),
+            status: response["status"].as_u64().and_then(|n| u16::try_from(n).ok()).unwrap_or(0),
             headers: content_headers(&response["headers"]),
             body: body(response),
             expected: Expected {
                 outcome: text(&expected["outcome"]),
                 model: expected["model"].as_str().map(str::to_owned),
                 service_tier: expected["service_tier"].as_str().map(str::to_owned),
-                usage: expected["usage"]
-                    .as_object()
-                    .map(|_| usage(&expected["usage"])),
+                usage: expected["usage"].as_object().map(|_| usage(&expected["usage"])),
             },
         }
     }
@@ -127,11 +120,7 @@ impl Case {
         }
         let mut pieces = Vec::with_capacity(cuts.len() + 1);
         let mut from = 0;
-        for cut in cuts
-            .iter()
-            .copied()
-            .filter(|cut| *cut > 0 && *cut < self.body.len())
-        {
+        for cut in cuts.iter().copied().filter(|cut| *cut > 0 && *cut < self.body.len()) {
             pieces.push(Piece::Send(self.body.slice(from..cut)));
             from = cut;
         }
@@ -148,10 +137,7 @@ fn body(response: &Value) -> Bytes {
         return Bytes::copy_from_slice(text.as_bytes());
     }
     if let Some(text) = response["body_base64"].as_str() {
-        return base64::engine::general_purpose::STANDARD
-            .decode(text)
-            .unwrap()
-            .into();
+        return base64::engine::general_purpose::STANDARD.decode(text).unwrap().into();
     }
     match &response["body"] {
         Value::Null => Bytes::new(),
@@ -160,12 +146,7 @@ fn body(response: &Value) -> Bytes {
 }
 
 fn content_headers(headers: &Value) -> Vec<(String, String)> {
-    let framing = [
-        "transfer-encoding",
-        "content-length",
-        "content-encoding",
-        "connection",
-    ];
+    let framing = ["transfer-encoding", "content-length", "content-encoding", "connection"];
     let Some(headers) = headers.as_object() else {
         return Vec::new();
     };
@@ -213,10 +194,6 @@ mod tests {
         assert!(cases.len() > 60, "only {} exchanges", cases.len());
         let plain = Case::load("openai-chat-plain").unwrap();
         assert_eq!(plain.expected.usage, Some(Usage::tokens(8, 9)));
-        assert!(
-            cases
-                .iter()
-                .all(|case| case.status >= 200 && !case.body.is_empty())
-        );
+        assert!(cases.iter().all(|case| case.status >= 200 && !case.body.is_empty()));
     }
 }

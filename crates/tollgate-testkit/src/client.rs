@@ -71,22 +71,17 @@ impl Http {
 
     /// GETs `path`.
     pub async fn get(&self, path: &str) -> Answer {
-        self.send(Method::GET, path, Bytes::new())
-            .await
-            .expect("GET was not answered")
+        self.send(Method::GET, path, Bytes::new()).await.expect("GET was not answered")
     }
 
     /// POSTs a JSON document and waits for the whole answer.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.post_bytes(path, serde_json::to_vec(body).unwrap())
-            .await
+        self.post_bytes(path, serde_json::to_vec(body).unwrap()).await
     }
 
     /// POSTs bytes as `application/json` and waits for the whole answer.
     pub async fn post_bytes(&self, path: &str, body: impl Into<Bytes>) -> Answer {
-        self.send(Method::POST, path, body.into())
-            .await
-            .expect("POST was not answered")
+        self.send(Method::POST, path, body.into()).await.expect("POST was not answered")
     }
 
     /// Sends a request and waits for the whole answer, which may break off.
@@ -98,19 +93,11 @@ impl Http {
             match stream.next().await {
                 Ok(Some(chunk)) => whole.extend_from_slice(&chunk),
                 Ok(None) => {
-                    return Ok(Answer {
-                        status,
-                        headers,
-                        body: whole.into(),
-                    });
+                    return Ok(Answer { status, headers, body: whole.into() });
                 }
                 Err(why) => {
                     let head = Some((status, headers));
-                    return Err(Broken {
-                        head,
-                        partial: whole.into(),
-                        why,
-                    });
+                    return Err(Broken { head, partial: whole.into(), why });
                 }
             }
         }
@@ -119,16 +106,12 @@ impl Http {
     /// POSTs a JSON document and returns once the head of the answer is there.
     pub async fn stream(&self, path: &str, body: &Value) -> Stream {
         let body = serde_json::to_vec(body).unwrap().into();
-        self.open(Method::POST, path, body)
-            .await
-            .expect("the stream was not opened")
+        self.open(Method::POST, path, body).await.expect("the stream was not opened")
     }
 
     /// Sends a request and returns once the head of the answer is there.
     pub async fn open(&self, method: Method, path: &str, body: Bytes) -> Result<Stream, Broken> {
-        let mut request = Request::builder()
-            .method(&method)
-            .uri(format!("{}{path}", self.base));
+        let mut request = Request::builder().method(&method).uri(format!("{}{path}", self.base));
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
@@ -136,21 +119,13 @@ impl Http {
             request = request.header("content-type", "application/json");
         }
         let request = request.body(Full::new(body)).unwrap();
-        let broken = |why: String| Broken {
-            head: None,
-            partial: Bytes::new(),
-            why,
-        };
+        let broken = |why: String| Broken { head: None, partial: Bytes::new(), why };
         match tokio::time::timeout(PATIENCE, self.client.request(request)).await {
             Err(_) => Err(broken(format!("no head of an answer within {PATIENCE:?}"))),
             Ok(Err(error)) => Err(broken(format!("{error:?}"))),
             Ok(Ok(answer)) => {
                 let (head, body) = answer.into_parts();
-                Ok(Stream {
-                    status: head.status.as_u16(),
-                    headers: head.headers,
-                    body,
-                })
+                Ok(Stream { status: head.status.as_u16(), headers: head.headers, body })
             }
         }
     }
@@ -206,23 +181,14 @@ impl Answer {
 
     /// A header as text; empty where it is missing.
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// The `code` of an error in the `OpenAI` dialect; panics where the body is not of that shape.
     pub fn error_code(&self) -> String {
         let body = self.json();
         let error = &body["error"];
-        assert!(
-            error["message"].is_string() && error["type"].is_string(),
-            "not an error: {body}"
-        );
-        error["code"]
-            .as_str()
-            .unwrap_or_else(|| panic!("no code in {body}"))
-            .to_owned()
+        assert!(error["message"].is_string() && error["type"].is_string(), "not an error: {body}");
+        error["code"].as_str().unwrap_or_else(|| panic!("no code in {body}")).to_owned()
     }
 }

@@ -135,10 +135,7 @@ impl Config {
     /// Adds a plan; each limit is an inline table as a configuration writes it.
     #[must_use]
     pub fn plan(self, name: &str, limits: &[&str]) -> Self {
-        self.section(&format!(
-            "[plans.{name}]\nlimits = [\n  {}\n]",
-            limits.join(",\n  ")
-        ))
+        self.section(&format!("[plans.{name}]\nlimits = [\n  {}\n]", limits.join(",\n  ")))
     }
 
     /// Puts callers that are not told otherwise on this plan.
@@ -151,13 +148,7 @@ impl Config {
     /// The text of the file, for a program that listens on these addresses and keeps its data in
     /// `folder`.
     pub fn text(&self, data: SocketAddr, admin: SocketAddr, folder: &Path) -> String {
-        let Self {
-            server,
-            grace,
-            storage,
-            auth,
-            sections,
-        } = self;
+        let Self { server, grace, storage, auth, sections } = self;
         format!(
             "[server]\nlisten = \"{data}\"\nadmin_listen = \"{admin}\"\n\
              admin_key = \"{ADMIN_KEY}\"\nshutdown_grace = \"{grace}\"\n{server}\n\

@@ -15,11 +15,8 @@ pub const MODEL: &str = "oracle-1";
 /// Most output tokens that a request asks for; the oracle never gives more.
 pub const MAX_TOKENS: u64 = 64;
 /// Prices in USD per million tokens, as a configuration writes them.
-pub const PRICES: [(&str, &str); 3] = [
-    ("input", "2.50"),
-    ("cached_input", "1.25"),
-    ("output", "10.00"),
-];
+pub const PRICES: [(&str, &str); 3] =
+    [("input", "2.50"), ("cached_input", "1.25"), ("output", "10.00")];
 
 /// What the oracle states for a nonce. Input stays below the bytes of [`request`], output below
 /// [`MAX_TOKENS`], so that a sound reservation always covers it.
@@ -67,25 +64,17 @@ pub fn request(nonce: u64, stream: bool) -> Value {
 /// The nonce that a request carries, found in its bytes.
 pub fn nonce(body: &[u8]) -> Option<u64> {
     let at = body.windows(6).position(|six| six == b"nonce-")?;
-    std::str::from_utf8(body.get(at + 6..at + 26)?)
-        .ok()?
-        .parse()
-        .ok()
+    std::str::from_utf8(body.get(at + 6..at + 26)?).ok()?.parse().ok()
 }
 
 /// The oracle's answer to a request, streamed where it asks so, `pause` between two chunks.
 pub fn reply(request: &Received, pause: Duration) -> Reply {
     let Some(nonce) = nonce(&request.body) else {
-        return Reply::json(
-            400,
-            &json!({"error": {"message": "no nonce", "type": "bad"}}),
-        );
+        return Reply::json(400, &json!({"error": {"message": "no nonce", "type": "bad"}}));
     };
     let body = request.json();
     if body["stream"].as_bool().unwrap_or_default() {
-        let include = body["stream_options"]["include_usage"]
-            .as_bool()
-            .unwrap_or_default();
+        let include = body["stream_options"]["include_usage"].as_bool().unwrap_or_default();
         Reply::events(events(nonce, include)).paced(pause)
     } else {
         Reply::json(200, &answer(nonce))
@@ -129,10 +118,7 @@ pub fn events(nonce: u64, include_usage: bool) -> Vec<String> {
         last["usage"] = stated(&usage(nonce));
         chunks.push(last);
     }
-    let mut events: Vec<String> = chunks
-        .iter()
-        .map(|chunk| format!("data: {chunk}\n\n"))
-        .collect();
+    let mut events: Vec<String> = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
     events.push("data: [DONE]\n\n".to_owned());
     events
 }

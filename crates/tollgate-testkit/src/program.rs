@@ -62,10 +62,7 @@ impl Program {
 
     /// Writes the configuration and starts nothing.
     pub fn prepare(binary: &Path, config: Config) -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("tollgate-test-")
-            .tempdir()
-            .unwrap();
+        let folder = tempfile::Builder::new().prefix("tollgate-test-").tempdir().unwrap();
         let mut program = Self {
             binary: binary.to_owned(),
             folder,
@@ -97,11 +94,7 @@ impl Program {
 
     /// Starts the process; an error is what it said where it ended or did not become ready.
     pub async fn launch(&mut self) -> Result<(), String> {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.log_path())
-            .unwrap();
+        let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         let child = Command::new(&self.binary)
             .args(["serve", "--config"])
             .arg(self.config_path())
@@ -117,11 +110,7 @@ impl Program {
             if ready(self.data).await {
                 return Ok(());
             }
-            if let Some(status) = self
-                .child
-                .as_mut()
-                .and_then(|child| child.try_wait().unwrap())
-            {
+            if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().unwrap()) {
                 self.child = None;
                 return Err(format!("ended with {status}: {}", tail(&self.log(), 4_000)));
             }
@@ -161,13 +150,7 @@ impl Program {
 
     fn signal(&self, which: &str) {
         let pid = self.pid().expect("the program is not running").to_string();
-        assert!(
-            Command::new("kill")
-                .args([which, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args([which, &pid]).status().unwrap().success());
     }
 
     /// Process id, while it runs.
@@ -177,9 +160,7 @@ impl Program {
 
     /// Whether the process runs.
     pub fn alive(&mut self) -> bool {
-        self.child
-            .as_mut()
-            .is_some_and(|child| child.try_wait().unwrap().is_none())
+        self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
     /// Waits until the process has ended by itself; `None` where it has not within.
@@ -241,18 +222,11 @@ async fn ready(address: SocketAddr) -> bool {
         socket.read_to_end(&mut answer).await.ok()?;
         Some(answer.starts_with(b"HTTP/1.1 200"))
     };
-    tokio::time::timeout(Duration::from_secs(2), ask)
-        .await
-        .ok()
-        .flatten()
-        .unwrap_or_default()
+    tokio::time::timeout(Duration::from_secs(2), ask).await.ok().flatten().unwrap_or_default()
 }
 
 fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn tail(text: &str, most: usize) -> &str {

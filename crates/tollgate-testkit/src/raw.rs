@@ -36,10 +36,7 @@ impl RawAnswer {
     /// The `error.code` of a JSON body; empty where there is none.
     pub fn error_code(&self) -> String {
         let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
-        body["error"]["code"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        body["error"]["code"].as_str().unwrap_or_default().to_owned()
     }
 }
 
@@ -48,10 +45,7 @@ impl Raw {
     pub async fn connect(address: &str) -> Self {
         let socket = TcpStream::connect(address).await.expect("no connection");
         socket.set_nodelay(true).unwrap();
-        Self {
-            socket,
-            unread: Vec::new(),
-        }
+        Self { socket, unread: Vec::new() }
     }
 
     /// Writes bytes; `false` where the peer no longer takes them.
@@ -69,11 +63,8 @@ impl Raw {
     pub async fn exchange(&mut self, bytes: &[u8], within: Duration) -> RawAnswer {
         let (mut read, mut write) = self.socket.split();
         let unread = &mut self.unread;
-        let reading = async {
-            timeout(within, read_answer(&mut read, unread))
-                .await
-                .unwrap_or_default()
-        };
+        let reading =
+            async { timeout(within, read_answer(&mut read, unread)).await.unwrap_or_default() };
         let writing = async {
             // A refusal may close the connection before all is written.
             let _written = write.write_all(bytes).await;
@@ -85,6 +76,20 @@ impl Raw {
     /// Reads one answer.
     pub async fn answer(&mut self, within: Duration) -> RawAnswer {
         self.exchange(b"", within).await
+    }
+
+    /// Reads until `mark` has come; `false` where the connection ends before, or time runs out.
+    pub async fn read_until(&mut self, mark: &[u8], within: Duration) -> bool {
+        let reading = async {
+            while !self.unread.windows(mark.len()).any(|window| window == mark) {
+                match self.socket.read_buf(&mut self.unread).await {
+                    Ok(0) | Err(_) => return false,
+                    Ok(_) => {}
+                }
+            }
+            true
+        };
+        timeout(within, reading).await.unwrap_or_default()
     }
 
     /// Waits until the peer closes, dropping what it sends; `false` where it does not within.
@@ -122,10 +127,7 @@ async fn read_answer(socket: &mut (impl AsyncRead + Unpin), unread: &mut Vec<u8>
 }
 
 fn unfinished(unread: &[u8]) -> RawAnswer {
-    let mut answer = RawAnswer {
-        closed: true,
-        ..RawAnswer::default()
-    };
+    let mut answer = RawAnswer { closed: true, ..RawAnswer::default() };
     if let Some((status, head, at)) = head(unread) {
         answer.status = status;
         answer.head = head;
@@ -137,11 +139,7 @@ fn unfinished(unread: &[u8]) -> RawAnswer {
 fn head(bytes: &[u8]) -> Option<(u16, String, usize)> {
     let at = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&bytes[..at]).into_owned();
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0);
+    let status = head.split(' ').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
     Some((status, head, at))
 }
 
@@ -151,31 +149,18 @@ fn parse(bytes: &mut Vec<u8>) -> Option<RawAnswer> {
     let field = |name: &str| {
         head.lines().find_map(|line| {
             let (each, value) = line.split_once(':')?;
-            each.eq_ignore_ascii_case(name)
-                .then(|| value.trim().to_owned())
+            each.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
         })
     };
     if field("transfer-encoding").is_some() {
         let (body, end) = dechunk(bytes, at)?;
         bytes.drain(..end);
-        return Some(RawAnswer {
-            status,
-            head,
-            body,
-            closed: false,
-        });
+        return Some(RawAnswer { status, head, body, closed: false });
     }
-    let length: usize = field("content-length")
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0);
+    let length: usize = field("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
     let body = bytes.get(at..at + length)?.to_vec();
     bytes.drain(..at + length);
-    Some(RawAnswer {
-        status,
-        head,
-        body,
-        closed: false,
-    })
+    Some(RawAnswer { status, head, body, closed: false })
 }
 
 fn dechunk(bytes: &[u8], mut at: usize) -> Option<(Vec<u8>, usize)> {

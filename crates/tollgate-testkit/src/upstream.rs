@@ -55,10 +55,7 @@ pub enum Answered {
 impl Received {
     /// Value of a header, by its lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(each, _)| each == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(each, _)| each == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as JSON; null where it is none.
@@ -84,9 +81,7 @@ pub struct Upstream {
 
 impl std::fmt::Debug for Upstream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Upstream")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Upstream").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -107,11 +102,7 @@ impl Upstream {
             connections: AtomicUsize::new(0),
         });
         let task = tokio::spawn(serve::accept(listener, Arc::clone(&shared)));
-        Self {
-            address,
-            shared,
-            task,
-        }
+        Self { address, shared, task }
     }
 
     /// Starts one that gives the same answer to everything, until [`Upstream::answer`] changes it.
@@ -146,13 +137,7 @@ impl Upstream {
 
     /// The latest request; panics where there was none.
     pub fn last(&self) -> Received {
-        self.shared
-            .received
-            .lock()
-            .unwrap()
-            .last()
-            .cloned()
-            .expect("nothing was received")
+        self.shared.received.lock().unwrap().last().cloned().expect("nothing was received")
     }
 
     /// Forgets the requests so far.
@@ -168,14 +153,7 @@ impl Upstream {
     /// Waits until the request number `seq` has been answered, or abandoned.
     pub async fn answered(&self, seq: usize, within: Duration) -> Answered {
         eventually("the provider finishes its answer", within, || async {
-            match self
-                .shared
-                .received
-                .lock()
-                .unwrap()
-                .get(seq)
-                .map(|each| each.answer)
-            {
+            match self.shared.received.lock().unwrap().get(seq).map(|each| each.answer) {
                 None => Err("no such request yet".to_owned()),
                 Some(Answered::Running) => Err("still running".to_owned()),
                 Some(answer) => Ok(answer),
@@ -199,17 +177,12 @@ mod tests {
             Reply::events(["data: 1\n\n", "data: 2\n\n"]).after(1, Piece::Gate(gate.clone()));
         let upstream = Upstream::always(reply).await;
         let client = Http::without_key(&upstream.url(""));
-        let mut stream = client
-            .stream("/v1/chat/completions", &json!({"n": 1}))
-            .await;
+        let mut stream = client.stream("/v1/chat/completions", &json!({"n": 1})).await;
         assert_eq!(stream.next().await.unwrap().unwrap(), "data: 1\n\n");
         assert_eq!(upstream.last().answer, Answered::Running);
         gate.open();
         assert_eq!(stream.rest().await, "data: 2\n\n");
-        assert_eq!(
-            upstream.answered(0, Duration::from_secs(5)).await,
-            Answered::Whole
-        );
+        assert_eq!(upstream.answered(0, Duration::from_secs(5)).await, Answered::Whole);
         assert_eq!(upstream.last().json(), json!({"n": 1}));
     }
 
@@ -218,25 +191,15 @@ mod tests {
         for how in [Piece::Reset, Piece::Close] {
             let upstream = Upstream::always(Reply::events(["a", "b", "c"]).cut(2, how)).await;
             let client = Http::without_key(&upstream.url(""));
-            let broken = client
-                .send(http::Method::POST, "/", Bytes::new())
-                .await
-                .unwrap_err();
-            assert!(
-                broken.head.is_none() || broken.partial.len() <= 2,
-                "{broken:?}"
-            );
+            let broken = client.send(http::Method::POST, "/", Bytes::new()).await.unwrap_err();
+            assert!(broken.head.is_none() || broken.partial.len() <= 2, "{broken:?}");
         }
         let reply = Reply::events(["a", "b"]).after(1, Piece::Hang);
         let upstream = Upstream::always(reply).await;
         let mut raw = Raw::connect(&upstream.address.to_string()).await;
         assert!(raw.send("GET / HTTP/1.1\r\n\r\n").await);
         let seen = eventually("a request", Duration::from_secs(5), || async {
-            if upstream.count() == 1 {
-                Ok(())
-            } else {
-                Err("none".to_owned())
-            }
+            if upstream.count() == 1 { Ok(()) } else { Err("none".to_owned()) }
         });
         seen.await;
         drop(raw);

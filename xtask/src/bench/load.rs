@@ -28,10 +28,7 @@ impl Connection {
     async fn open(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
-        Ok(Self {
-            socket,
-            buffer: Vec::with_capacity(32 * 1024),
-        })
+        Ok(Self { socket, buffer: Vec::with_capacity(32 * 1024) })
     }
 
     /// Sends a request and reads its answer to the end; an error where the status is not 200.
@@ -46,11 +43,7 @@ impl Connection {
                 }
             }
             None => {
-                while !self
-                    .buffer
-                    .get(end..)
-                    .is_some_and(|body| body.ends_with(b"0\r\n\r\n"))
-                {
+                while !self.buffer.get(end..).is_some_and(|body| body.ends_with(b"0\r\n\r\n")) {
                     self.read().await?;
                 }
             }
@@ -65,10 +58,7 @@ impl Connection {
             if let Some(at) = memchr::memmem::find(&self.buffer, b"\r\n\r\n") {
                 let head = self.buffer.get(..at + 4).unwrap_or_default();
                 if !head.starts_with(b"HTTP/1.1 200") {
-                    bail!(
-                        "not answered with 200: {}",
-                        String::from_utf8_lossy(&self.buffer)
-                    );
+                    bail!("not answered with 200: {}", String::from_utf8_lossy(&self.buffer));
                 }
                 return Ok((at + 4, content_length(head)));
             }

@@ -28,15 +28,11 @@ pub(super) fn start() -> Result<SocketAddr> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    thread::Builder::new()
-        .name("provider".to_owned())
-        .spawn(move || {
-            let local = tokio::task::LocalSet::new();
-            local.block_on(&runtime, accept(listener))
-        })?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new().name("provider".to_owned()).spawn(move || {
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, accept(listener))
+    })?;
     Ok(address)
 }
 
@@ -124,8 +120,7 @@ impl Answers {
                 }
                 Mode::Stream => self.stream(&mut socket, None).await?,
                 Mode::Paced => {
-                    self.stream(&mut socket, Some(Duration::from_millis(5)))
-                        .await?;
+                    self.stream(&mut socket, Some(Duration::from_millis(5))).await?;
                 }
                 Mode::Slow => self.slow(&mut socket).await?,
             }
@@ -215,10 +210,8 @@ fn events() -> Vec<Vec<u8>> {
     let choice = |delta: &str, finish: &str| {
         format!("[{{\"index\":0,\"delta\":{delta},\"logprobs\":null,\"finish_reason\":{finish}}}]")
     };
-    let mut events = vec![chunk(
-        &choice("{\"role\":\"assistant\",\"content\":\"\"}", "null"),
-        "null",
-    )];
+    let mut events =
+        vec![chunk(&choice("{\"role\":\"assistant\",\"content\":\"\"}", "null"), "null")];
     while events.len() < EVENTS - 3 {
         events.push(chunk(&choice("{\"content\":\" word\"}", "null"), "null"));
     }

@@ -25,12 +25,7 @@ pub(super) fn family(pid: u32) -> Result<Vec<u32>> {
     let mut family = vec![pid];
     let mut at = 0;
     while let Some(parent) = family.get(at).copied() {
-        family.extend(
-            parents
-                .iter()
-                .filter(|(_, of)| *of == parent)
-                .map(|(pid, _)| *pid),
-        );
+        family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
         at += 1;
     }
     Ok(family)
@@ -61,10 +56,7 @@ pub(super) fn resident_kib(pids: &[u32]) -> Result<f64> {
     let mut sum = 0.0;
     for pid in pids {
         let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .context("no VmRSS")?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
         sum += line.trim().trim_end_matches(" kB").parse::<f64>()?;
     }
     Ok(sum)

@@ -1,8 +1,5 @@
 //! The two proxies under measurement: their configuration, their processes, their end.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a measuring tool waits by the clock"
-)]
+#![expect(clippy::disallowed_methods, reason = "a measuring tool waits by the clock")]
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -42,11 +39,7 @@ impl Drop for Proxy {
 impl Proxy {
     /// Where requests of that mode go: nginx streams through a port of its own, unbuffered.
     pub(super) fn address_for(&self, mode: &str) -> SocketAddr {
-        if matches!(mode, "fast" | "delay") {
-            self.calls
-        } else {
-            self.streams
-        }
+        if matches!(mode, "fast" | "delay") { self.calls } else { self.streams }
     }
 
     /// CPU time so far, of all threads and workers.
@@ -80,11 +73,7 @@ impl Proxies {
     /// Both, first the one whose turn it is in this round.
     pub(super) fn in_order(&self, round: u32) -> [&Proxy; 2] {
         let [a, b] = &self.both;
-        if round.is_multiple_of(2) {
-            [a, b]
-        } else {
-            [b, a]
-        }
+        if round.is_multiple_of(2) { [a, b] } else { [b, a] }
     }
 }
 
@@ -104,9 +93,7 @@ fn free_port() -> Result<SocketAddr> {
 }
 
 fn folder() -> Result<TempDir> {
-    Ok(tempfile::Builder::new()
-        .prefix("tollgate-bench-")
-        .tempdir()?)
+    Ok(tempfile::Builder::new().prefix("tollgate-bench-").tempdir()?)
 }
 
 /// A command on the core under measurement.
@@ -134,13 +121,7 @@ fn nginx(args: &BenchArgs, origin: SocketAddr) -> Result<Proxy> {
         .stderr(File::create(folder.path().join("stderr"))?)
         .spawn()
         .context("starting nginx")?;
-    Ok(Proxy {
-        name: "nginx",
-        calls,
-        streams,
-        child,
-        _folder: folder,
-    })
+    Ok(Proxy { name: "nginx", calls, streams, child, _folder: folder })
 }
 
 fn tollgate(args: &BenchArgs, origin: SocketAddr) -> Result<Proxy> {
@@ -150,23 +131,14 @@ fn tollgate(args: &BenchArgs, origin: SocketAddr) -> Result<Proxy> {
     let config = folder.path().join("tollgate.toml");
     fs::write(&config, text)?;
     // The log line of each call is written, to where it costs no disk.
-    let child = pinned(
-        &args.core,
-        &fs::canonicalize(&args.tollgate).context("tollgate")?,
-    )
-    .args(["serve", "--config"])
-    .arg(&config)
-    .current_dir(folder.path())
-    .stdin(Stdio::null())
-    .stdout(Stdio::null())
-    .stderr(File::create(folder.path().join("stderr"))?)
-    .spawn()
-    .context("starting tollgate")?;
-    Ok(Proxy {
-        name: "tollgate",
-        calls: listen,
-        streams: listen,
-        child,
-        _folder: folder,
-    })
+    let child = pinned(&args.core, &fs::canonicalize(&args.tollgate).context("tollgate")?)
+        .args(["serve", "--config"])
+        .arg(&config)
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(folder.path().join("stderr"))?)
+        .spawn()
+        .context("starting tollgate")?;
+    Ok(Proxy { name: "tollgate", calls: listen, streams: listen, child, _folder: folder })
 }

@@ -29,9 +29,7 @@ impl Report {
 
     /// Adds the size of a binary in MiB.
     pub(super) fn note_binary(&mut self, who: &str, path: &Path) -> Result<()> {
-        let bytes = fs::metadata(path)
-            .with_context(|| path.display().to_string())?
-            .len();
+        let bytes = fs::metadata(path).with_context(|| path.display().to_string())?.len();
         let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX);
         self.add("binary.mib", who, f64::from(kib) / 1024.0);
         Ok(())
@@ -39,12 +37,7 @@ impl Report {
 
     /// Prints a line for each measurement: median of each, and Tollgate's over nginx's.
     pub(super) fn print(&self, out: &mut impl Write) -> io::Result<()> {
-        let width = self
-            .rounds
-            .keys()
-            .map(String::len)
-            .max()
-            .unwrap_or_default();
+        let width = self.rounds.keys().map(String::len).max().unwrap_or_default();
         writeln!(
             out,
             "{:width$} {:>12} {:>12} {:>12} {:>8}",
@@ -55,9 +48,7 @@ impl Report {
             let cell = |value: Option<f64>| {
                 value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"))
             };
-            let ratio = of("tollgate")
-                .zip(of("nginx"))
-                .map(|(ours, theirs)| ours / theirs);
+            let ratio = of("tollgate").zip(of("nginx")).map(|(ours, theirs)| ours / theirs);
             writeln!(
                 out,
                 "{what:width$} {:>12} {:>12} {:>12} {:>8}",

@@ -63,33 +63,23 @@ impl Program {
 
     /// Every call in the ledger, oldest first.
     pub fn calls(&self) -> Vec<Value> {
-        let mut rows = self.cli(&["ledger", "export", "--format", "json"]).rows();
+        let mut rows = self.cli(&["ledger", "export"]).rows();
         rows.sort_by_cached_key(|row| row["time"].as_str().unwrap_or_default().to_owned());
         rows
     }
 
     /// Waits until the ledger holds `count` admitted calls, all settled, and gives them.
     pub async fn settled(&self, count: usize) -> Vec<Value> {
-        eventually(
-            "so many calls are settled",
-            Duration::from_secs(15),
-            || async {
-                let mut rows = self.calls();
-                rows.retain(|row| row["outcome"] != "refused");
-                let open = rows
-                    .iter()
-                    .filter(|row| row["outcome"] == "in_doubt")
-                    .count();
-                if rows.len() == count && open == 0 {
-                    Ok(rows)
-                } else {
-                    Err(format!(
-                        "{} calls of {count}, {open} in doubt: {rows:#?}",
-                        rows.len()
-                    ))
-                }
-            },
-        )
+        eventually("so many calls are settled", Duration::from_secs(15), || async {
+            let mut rows = self.calls();
+            rows.retain(|row| row["outcome"] != "refused");
+            let open = rows.iter().filter(|row| row["outcome"] == "in_doubt").count();
+            if rows.len() == count && open == 0 {
+                Ok(rows)
+            } else {
+                Err(format!("{} calls of {count}, {open} in doubt: {rows:#?}", rows.len()))
+            }
+        })
         .await
     }
 

@@ -75,10 +75,7 @@ async fn read_request(
     let head = String::from_utf8_lossy(&head);
     let mut lines = head.lines();
     let mut first = lines.next().unwrap_or_default().split(' ');
-    let (method, path) = (
-        first.next().unwrap_or_default(),
-        first.next().unwrap_or_default(),
-    );
+    let (method, path) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
     let headers: Vec<(String, String)> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
@@ -91,9 +88,7 @@ async fn read_request(
         body: Bytes::new(),
         answer: Answered::Running,
     };
-    let length = request
-        .header("content-length")
-        .and_then(|text| text.parse::<usize>().ok());
+    let length = request.header("content-length").and_then(|text| text.parse::<usize>().ok());
     request.body = match length {
         Some(length) => {
             fill(socket, buffer, length).await?;

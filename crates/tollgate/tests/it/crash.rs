@@ -57,10 +57,7 @@ async fn call(client: &Http, nonce: u64) -> Seen {
     let stream = nonce.is_multiple_of(2);
     let body = Bytes::from(oracle::request(nonce, stream).to_string());
     let client = client.with("x-request-id", &format!("oracle-{nonce}"));
-    match client
-        .send(Method::POST, "/v1/chat/completions", body)
-        .await
-    {
+    match client.send(Method::POST, "/v1/chat/completions", body).await {
         Ok(answer) if answer.status == 200 => {
             let text = answer.text();
             let whole = if stream {
@@ -83,13 +80,7 @@ async fn call(client: &Http, nonce: u64) -> Seen {
 }
 
 fn nonce_of(row: &Value) -> u64 {
-    row["request_id"]
-        .as_str()
-        .unwrap()
-        .strip_prefix("oracle-")
-        .unwrap()
-        .parse()
-        .unwrap()
+    row["request_id"].as_str().unwrap().strip_prefix("oracle-").unwrap().parse().unwrap()
 }
 
 /// Rows by nonce; panics where a call is in the ledger twice.
@@ -97,10 +88,7 @@ fn by_nonce(rows: &[Value]) -> HashMap<u64, &Value> {
     let mut ids = HashSet::new();
     let mut found = HashMap::new();
     for row in rows {
-        assert!(
-            ids.insert(row["call_id"].as_str().unwrap()),
-            "twice: {row:#}"
-        );
+        assert!(ids.insert(row["call_id"].as_str().unwrap()), "twice: {row:#}");
         assert!(found.insert(nonce_of(row), row).is_none(), "twice: {row:#}");
     }
     found
@@ -110,15 +98,8 @@ fn assert_ledger_tells_the_truth(rows: &[Value], seen: &HashMap<u64, Seen>, sent
     let found = by_nonce(rows);
     for (nonce, seen) in seen {
         let Some(row) = found.get(nonce) else {
-            assert_eq!(
-                *seen,
-                Seen::Nothing,
-                "the answer of {nonce} was seen, its row is lost"
-            );
-            assert!(
-                !sent.contains(nonce),
-                "{nonce} was sent to the provider, its row is lost"
-            );
+            assert_eq!(*seen, Seen::Nothing, "the answer of {nonce} was seen, its row is lost");
+            assert!(!sent.contains(nonce), "{nonce} was sent to the provider, its row is lost");
             continue;
         };
         if *seen == Seen::Whole {
@@ -128,41 +109,28 @@ fn assert_ledger_tells_the_truth(rows: &[Value], seen: &HashMap<u64, Seen>, sent
         match row["outcome"].as_str().unwrap() {
             "success" => {
                 assert_eq!(cost, oracle::cost(*nonce), "{row:#}");
-                assert!(
-                    sent.contains(nonce),
-                    "a success that the provider never saw: {row:#}"
-                );
+                assert!(sent.contains(nonce), "a success that the provider never saw: {row:#}");
             }
-            "in_doubt" => assert!(
-                cost >= oracle::cost(*nonce),
-                "less than it can cost: {row:#}"
-            ),
+            "in_doubt" => assert!(cost >= oracle::cost(*nonce), "less than it can cost: {row:#}"),
             "failed" | "cancelled" | "refused" => {}
             other => panic!("{other}: {row:#}"),
         }
     }
     for nonce in found.keys() {
-        assert!(
-            seen.contains_key(nonce),
-            "a row of a call that nobody made: {nonce}"
-        );
+        assert!(seen.contains_key(nonce), "a row of a call that nobody made: {nonce}");
     }
 }
 
 async fn crash_rounds(program: &mut Program, load: &Load, rounds: u64) {
     for round in 0..rounds {
         let before = load.seen.lock().unwrap().len();
-        let pause = 60 + oracle::mix(round) % 60;
+        let pause = 40 + oracle::mix(round) % 60;
         tokio::time::sleep(Duration::from_millis(pause)).await;
         if round % 20 == 0 {
             // Now and then make sure that calls do go through between two crashes.
             eventually("calls go through", Duration::from_secs(10), || async {
                 let now = load.seen.lock().unwrap().len();
-                if now > before + CLIENTS {
-                    Ok(())
-                } else {
-                    Err(format!("{now} after {before}"))
-                }
+                if now > before + CLIENTS { Ok(()) } else { Err(format!("{now} after {before}")) }
             })
             .await;
         }
@@ -173,10 +141,7 @@ async fn crash_rounds(program: &mut Program, load: &Load, rounds: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_call_is_lost_or_counted_twice_when_the_program_is_killed_again_and_again() {
     let rounds = std::env::var("TOLLGATE_CRASH_ROUNDS");
-    let rounds: u64 = rounds
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(200);
+    let rounds: u64 = rounds.ok().and_then(|text| text.parse().ok()).unwrap_or(200);
     let pause = Duration::from_millis(1);
     let upstream = Upstream::start(move |request| oracle::reply(request, pause)).await;
     let mut program = start(oracle_config(&upstream)).await;
@@ -195,16 +160,10 @@ async fn no_call_is_lost_or_counted_twice_when_the_program_is_killed_again_and_a
     // The last word: what a start finds, asked beside the running server, and once more after it.
     program.restart().await;
     let seen = load.seen.lock().unwrap().clone();
-    let sent: HashSet<u64> = upstream
-        .received()
-        .iter()
-        .filter_map(|request| oracle::nonce(&request.body))
-        .collect();
+    let sent: HashSet<u64> =
+        upstream.received().iter().filter_map(|request| oracle::nonce(&request.body)).collect();
     let rows = program.calls();
-    let in_doubt = rows
-        .iter()
-        .filter(|row| row["outcome"] == "in_doubt")
-        .count();
+    let in_doubt = rows.iter().filter(|row| row["outcome"] == "in_doubt").count();
     let whole = seen.values().filter(|seen| **seen == Seen::Whole).count();
     println!(
         "{rounds} crashes: {} calls made, {whole} answered whole, {} sent upstream, {} rows, \
@@ -214,14 +173,8 @@ async fn no_call_is_lost_or_counted_twice_when_the_program_is_killed_again_and_a
         rows.len()
     );
     assert_ledger_tells_the_truth(&rows, &seen, &sent);
-    assert!(
-        in_doubt > 0,
-        "no crash hit a call in flight: the test did not test"
-    );
-    assert!(
-        u64::try_from(whole).unwrap() > rounds,
-        "hardly a call went through"
-    );
+    assert!(in_doubt > 0, "no crash hit a call in flight: the test did not test");
+    assert!(u64::try_from(whole).unwrap() > rounds, "hardly a call went through");
     program.cli(&["ledger", "verify"]);
     program.kill9();
     assert_eq!(program.calls().len(), rows.len());

@@ -21,50 +21,25 @@ const CHAT: &str = "/v1/chat/completions";
 
 /// Nothing was forwarded, nothing charged, and the program still serves a good call.
 async fn assert_unharmed(upstream: &Upstream, program: &mut Program, what: &str) {
-    assert_eq!(
-        upstream.count(),
-        0,
-        "{what}: forwarded {:#?}",
-        upstream.received()
-    );
+    assert_eq!(upstream.count(), 0, "{what}: forwarded {:#?}", upstream.received());
     for row in program.calls() {
         assert_eq!(row["outcome"], "refused", "{what}: {row:#}");
-        assert_eq!(
-            row["cost_usd"],
-            NanoUsd::ZERO.to_string(),
-            "{what}: {row:#}"
-        );
+        assert_eq!(row["cost_usd"], NanoUsd::ZERO.to_string(), "{what}: {row:#}");
     }
     assert_serves(program, what).await;
 }
 
 async fn assert_serves(program: &mut Program, what: &str) {
-    assert!(
-        program.alive(),
-        "{what}: the program has ended: {}",
-        program.log()
-    );
-    let answer = program
-        .client()
-        .post(CHAT, &oracle::request(1, false))
-        .await;
+    assert!(program.alive(), "{what}: the program has ended: {}", program.log());
+    let answer = program.client().post(CHAT, &oracle::request(1, false)).await;
     assert_eq!(answer.status, 200, "{what}: {}", answer.text());
-    assert!(
-        !program.log().contains("panicked"),
-        "{what}: {}",
-        program.log()
-    );
+    assert!(!program.log().contains("panicked"), "{what}: {}", program.log());
 }
 
 fn assert_refused(answer: &Answer, status: u16, code: &str, what: &str) {
     assert_eq!(answer.status, status, "{what}: {}", answer.text());
     assert_eq!(answer.error_code(), code, "{what}: {}", answer.text());
-    assert!(
-        answer
-            .header("content-type")
-            .starts_with("application/json"),
-        "{what}"
-    );
+    assert!(answer.header("content-type").starts_with("application/json"), "{what}");
     assert!(!answer.header("x-request-id").is_empty(), "{what}");
 }
 
@@ -72,10 +47,7 @@ fn assert_refused(answer: &Answer, status: u16, code: &str, what: &str) {
 async fn bodies_that_are_not_requests_are_refused_and_never_forwarded() {
     let (upstream, mut program) = oracle_pair(Duration::ZERO).await;
     let client = program.client();
-    let deep = format!(
-        "{{\"model\":\"oracle-1\",\"messages\":{}",
-        "[".repeat(200_000)
-    );
+    let deep = format!("{{\"model\":\"oracle-1\",\"messages\":{}", "[".repeat(200_000));
     let bodies: [(&str, &[u8]); 17] = [
         ("nothing", b""),
         ("half an object", b"{"),
@@ -84,21 +56,12 @@ async fn bodies_that_are_not_requests_are_refused_and_never_forwarded() {
         ("an array", b"[]"),
         ("a string", b"\"oracle-1\""),
         ("a number", b"12"),
-        (
-            "two documents",
-            b"{\"model\":\"oracle-1\",\"messages\":[]}{}",
-        ),
-        (
-            "not UTF-8",
-            b"{\"model\":\"oracle-1\",\"messages\":[\"\xff\xfe\"]}",
-        ),
+        ("two documents", b"{\"model\":\"oracle-1\",\"messages\":[]}{}"),
+        ("not UTF-8", b"{\"model\":\"oracle-1\",\"messages\":[\"\xff\xfe\"]}"),
         ("a NUL", b"{\"model\":\"oracle-1\",\0\"messages\":[]}"),
         ("no model", b"{\"messages\":[]}"),
         ("a model that is null", b"{\"model\":null,\"messages\":[]}"),
-        (
-            "a model that is a list",
-            b"{\"model\":[\"oracle-1\"],\"messages\":[]}",
-        ),
+        ("a model that is a list", b"{\"model\":[\"oracle-1\"],\"messages\":[]}"),
         ("an empty model", b"{\"model\":\"\",\"messages\":[]}"),
         ("single quotes", b"{'model':'oracle-1'}"),
         ("a form", b"model=oracle-1&messages=x"),
@@ -139,22 +102,13 @@ async fn fields_of_the_wrong_type_that_decide_cost_are_refused() {
         ("stream_options", "\"include_usage\""),
         ("stream_options", "7"),
     ] {
-        let stream = if field == "stream" {
-            ""
-        } else {
-            "\"stream\":true,"
-        };
+        let stream = if field == "stream" { "" } else { "\"stream\":true," };
         let body = format!(
             "{{\"model\":\"oracle-1\",{stream}\"{field}\":{value},\
              \"messages\":[{{\"role\":\"user\",\"content\":\"hello\"}}]}}"
         );
         let answer = client.post_bytes(CHAT, body).await;
-        assert_refused(
-            &answer,
-            400,
-            "invalid_request",
-            &format!("{field} = {value}"),
-        );
+        assert_refused(&answer, 400, "invalid_request", &format!("{field} = {value}"));
     }
     assert_unharmed(&upstream, &mut program, "wrong types").await;
 }
@@ -162,9 +116,11 @@ async fn fields_of_the_wrong_type_that_decide_cost_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_field_stated_twice_cannot_smuggle_another_model_or_maximum_past_the_price() {
     let upstream = Upstream::start(|request| oracle::reply(request, Duration::ZERO)).await;
-    let config = oracle_config(&upstream)
-        .model("dear-1", "up", "dear-1")
-        .price("up", "dear-1", &[("input", "1000"), ("output", "9000")]);
+    let config = oracle_config(&upstream).model("dear-1", "up", "dear-1").price(
+        "up",
+        "dear-1",
+        &[("input", "1000"), ("output", "9000")],
+    );
     let mut program = start(config).await;
     for twice in [
         "\"model\":\"oracle-1\",\"model\":\"dear-1\"",
@@ -189,12 +145,7 @@ async fn callers_models_and_paths_that_are_not_known_are_refused_by_their_own_co
     let good = oracle::request(1, false);
     let client = program.client();
 
-    for wrong in [
-        "tg_wrong",
-        "",
-        "tg_backend_for_tests_0123456789abcdeg",
-        &"k".repeat(6_000),
-    ] {
+    for wrong in ["tg_wrong", "", "tg_backend_for_tests_0123456789abcdeg", &"k".repeat(6_000)] {
         let answer = Http::new(&program.base(), wrong).post(CHAT, &good).await;
         assert_refused(&answer, 401, "unauthenticated", &format!("key {wrong:.20}"));
     }
@@ -208,25 +159,10 @@ async fn callers_models_and_paths_that_are_not_known_are_refused_by_their_own_co
     );
     let mut unknown = good.clone();
     unknown["model"] = json!("gpt-nonsense-999");
-    assert_refused(
-        &client.post(CHAT, &unknown).await,
-        404,
-        "unknown_model",
-        "unknown model",
-    );
+    assert_refused(&client.post(CHAT, &unknown).await, 404, "unknown_model", "unknown model");
     unknown["model"] = json!("mystery");
-    assert_refused(
-        &client.post(CHAT, &unknown).await,
-        400,
-        "unpriced_model",
-        "no price",
-    );
-    assert_refused(
-        &client.post("/v1/nothing", &good).await,
-        404,
-        "not_found",
-        "path",
-    );
+    assert_refused(&client.post(CHAT, &unknown).await, 400, "unpriced_model", "no price");
+    assert_refused(&client.post("/v1/nothing", &good).await, 404, "not_found", "path");
     let get = client.get(CHAT).await;
     assert_refused(&get, 405, "method_not_allowed", "method");
     assert_unharmed(&upstream, &mut program, "refusals").await;
@@ -246,10 +182,7 @@ async fn credentials_are_taken_from_each_header_that_an_sdk_uses() {
     .enumerate()
     {
         let nonce = u64::try_from(at).unwrap();
-        let answer = anonymous
-            .with(name, value)
-            .post(CHAT, &oracle::request(nonce, false))
-            .await;
+        let answer = anonymous.with(name, value).post(CHAT, &oracle::request(nonce, false)).await;
         assert_eq!(answer.status, 200, "{name}: {}", answer.text());
     }
     let path = format!("{CHAT}?key={KEY}");
@@ -276,19 +209,8 @@ async fn bodies_over_the_maximum_are_refused_whether_their_length_is_stated_or_n
     for (what, request) in [("stated", stated), ("chunked", chunked)] {
         let mut raw = Raw::connect(&program.address()).await;
         let answer = raw.exchange(request.as_bytes(), SOON).await;
-        assert_eq!(
-            answer.status,
-            413,
-            "{what}: {} {}",
-            answer.head,
-            answer.text()
-        );
-        assert_eq!(
-            answer.error_code(),
-            "body_too_large",
-            "{what}: {}",
-            answer.text()
-        );
+        assert_eq!(answer.status, 413, "{what}: {} {}", answer.head, answer.text());
+        assert_eq!(answer.error_code(), "body_too_large", "{what}: {}", answer.text());
     }
     assert_unharmed(&upstream, &mut program, "large bodies").await;
 }
@@ -313,22 +235,13 @@ async fn a_request_whose_length_is_ambiguous_never_smuggles_a_second_one() {
     let chunked_hidden = format!("0\r\n\r\n{hidden}");
     let length = chunked_hidden.len();
     let forms = [
-        (
-            "length before coding",
-            format!("content-length: {length}\r\ntransfer-encoding: chunked"),
-        ),
-        (
-            "coding before length",
-            format!("transfer-encoding: chunked\r\ncontent-length: {length}"),
-        ),
+        ("length before coding", format!("content-length: {length}\r\ntransfer-encoding: chunked")),
+        ("coding before length", format!("transfer-encoding: chunked\r\ncontent-length: {length}")),
         (
             "a space before the colon",
             format!("transfer-encoding : chunked\r\ncontent-length: {length}"),
         ),
-        (
-            "an unknown coding",
-            format!("transfer-encoding: xchunked\r\ncontent-length: {length}"),
-        ),
+        ("an unknown coding", format!("transfer-encoding: xchunked\r\ncontent-length: {length}")),
         (
             "chunked twice",
             format!(
@@ -339,50 +252,23 @@ async fn a_request_whose_length_is_ambiguous_never_smuggles_a_second_one() {
             "chunked not last",
             format!("transfer-encoding: chunked, identity\r\ncontent-length: {length}"),
         ),
-        (
-            "a tab",
-            format!("transfer-encoding:\tchunked\r\ncontent-length: {length}"),
-        ),
-        (
-            "a vertical tab",
-            format!("transfer-encoding: \x0bchunked\r\ncontent-length: {length}"),
-        ),
-        (
-            "a folded line",
-            format!("transfer-encoding:\r\n chunked\r\ncontent-length: {length}"),
-        ),
-        (
-            "two lengths",
-            format!("content-length: 5\r\ncontent-length: {length}"),
-        ),
+        ("a tab", format!("transfer-encoding:\tchunked\r\ncontent-length: {length}")),
+        ("a vertical tab", format!("transfer-encoding: \x0bchunked\r\ncontent-length: {length}")),
+        ("a folded line", format!("transfer-encoding:\r\n chunked\r\ncontent-length: {length}")),
+        ("two lengths", format!("content-length: 5\r\ncontent-length: {length}")),
         ("a list of lengths", format!("content-length: 5, {length}")),
         ("a signed length", format!("content-length: +{length}")),
         ("a negative length", "content-length: -1".to_owned()),
-        (
-            "a hexadecimal length",
-            format!("content-length: 0x{length:x}"),
-        ),
-        (
-            "a length beyond all",
-            "content-length: 99999999999999999999999".to_owned(),
-        ),
-        (
-            "a bare CR",
-            format!("x: y\rtransfer-encoding: chunked\r\ncontent-length: {length}"),
-        ),
-        (
-            "a NUL in a name",
-            format!("transfer\0-encoding: chunked\r\ncontent-length: {length}"),
-        ),
+        ("a hexadecimal length", format!("content-length: 0x{length:x}")),
+        ("a length beyond all", "content-length: 99999999999999999999999".to_owned()),
+        ("a bare CR", format!("x: y\rtransfer-encoding: chunked\r\ncontent-length: {length}")),
+        ("a NUL in a name", format!("transfer\0-encoding: chunked\r\ncontent-length: {length}")),
     ];
     for (what, framing) in forms {
         let request =
             format!("POST {CHAT} HTTP/1.1\r\n{auth}\r\n{framing}\r\n\r\n{chunked_hidden}");
         let answers = raw_answers(&program, request.as_bytes()).await;
-        assert!(
-            answers.iter().all(|answer| answer.status != 200),
-            "{what}: {answers:#?}"
-        );
+        assert!(answers.iter().all(|answer| answer.status != 200), "{what}: {answers:#?}");
         assert_eq!(upstream.count(), 0, "{what}: {:#?}", upstream.received());
     }
     for (what, chunk) in [
@@ -396,10 +282,7 @@ async fn a_request_whose_length_is_ambiguous_never_smuggles_a_second_one() {
             "POST {CHAT} HTTP/1.1\r\n{auth}\r\ntransfer-encoding: chunked\r\n\r\n{chunk}{hidden}"
         );
         let answers = raw_answers(&program, request.as_bytes()).await;
-        assert!(
-            answers.iter().all(|answer| answer.status != 200),
-            "{what}: {answers:#?}"
-        );
+        assert!(answers.iter().all(|answer| answer.status != 200), "{what}: {answers:#?}");
         assert_eq!(upstream.count(), 0, "{what}: {:#?}", upstream.received());
     }
     assert_unharmed(&upstream, &mut program, "smuggling").await;
@@ -408,10 +291,7 @@ async fn a_request_whose_length_is_ambiguous_never_smuggles_a_second_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_are_no_request_do_not_harm_the_program() {
     let (upstream, mut program) = oracle_pair(Duration::ZERO).await;
-    let long_header = format!(
-        "GET / HTTP/1.1\r\nhost: t\r\nx: {}\r\n\r\n",
-        "h".repeat(2 << 20)
-    );
+    let long_header = format!("GET / HTTP/1.1\r\nhost: t\r\nx: {}\r\n\r\n", "h".repeat(2 << 20));
     let many = "x-again: 1\r\n".repeat(5_000);
     let many = format!("GET /health HTTP/1.1\r\nhost: t\r\n{many}\r\n");
     let long_target = format!("GET /{} HTTP/1.1\r\nhost: t\r\n\r\n", "a".repeat(2 << 20));
@@ -462,20 +342,14 @@ async fn slow_callers_hold_up_nobody_else() {
     }
     assert_serves(&mut program, "slow callers").await;
     let rows = program.settled(21).await;
-    assert!(
-        rows.iter().all(|row| row["outcome"] == "success"),
-        "{rows:#?}"
-    );
+    assert!(rows.iter().all(|row| row["outcome"] == "success"), "{rows:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_never_arrives_whole_is_given_up() {
     let (upstream, program) = oracle_pair(Duration::ZERO).await;
     let mut head = Raw::connect(&program.address()).await;
-    assert!(
-        head.send("POST /v1/chat/completions HTTP/1.1\r\nhost: t\r\nx-slow")
-            .await
-    );
+    assert!(head.send("POST /v1/chat/completions HTTP/1.1\r\nhost: t\r\nx-slow").await);
     let mut body = Raw::connect(&program.address()).await;
     let part = format!(
         "POST {CHAT} HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {KEY}\r\n\
@@ -484,14 +358,8 @@ async fn a_request_that_never_arrives_whole_is_given_up() {
     assert!(body.send(part).await);
     let patience = Duration::from_secs(75);
     let (head, body) = tokio::join!(head.closed(patience), body.closed(patience));
-    assert!(
-        head,
-        "a head that does not end is kept open for longer than {patience:?}"
-    );
-    assert!(
-        body,
-        "a body that does not end is kept open for longer than {patience:?}"
-    );
+    assert!(head, "a head that does not end is kept open for longer than {patience:?}");
+    assert!(body, "a body that does not end is kept open for longer than {patience:?}");
     assert_eq!(upstream.count(), 0);
 }
 
@@ -526,36 +394,11 @@ async fn assert_still_serves(upstream: &Upstream, program: &mut Program, what: &
 async fn a_provider_that_answers_no_http_gives_a_502_and_costs_nothing_for_sure() {
     let huge_head = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(4 << 20));
     for (what, reply, status, code) in [
-        (
-            "garbage",
-            Reply::garbage("\x7fELF\0\0garbage\r\n\r\n"),
-            502,
-            "upstream_error",
-        ),
-        (
-            "nothing, then the end",
-            Reply::status(200).first(Piece::Close),
-            502,
-            "upstream_error",
-        ),
-        (
-            "nothing, then a reset",
-            Reply::status(200).first(Piece::Reset),
-            502,
-            "upstream_error",
-        ),
-        (
-            "half a head",
-            Reply::garbage("HTTP/1.1 200 OK\r\ncontent-"),
-            502,
-            "upstream_error",
-        ),
-        (
-            "a head without end",
-            Reply::garbage(huge_head),
-            502,
-            "upstream_error",
-        ),
+        ("garbage", Reply::garbage("\x7fELF\0\0garbage\r\n\r\n"), 502, "upstream_error"),
+        ("nothing, then the end", Reply::status(200).first(Piece::Close), 502, "upstream_error"),
+        ("nothing, then a reset", Reply::status(200).first(Piece::Reset), 502, "upstream_error"),
+        ("half a head", Reply::garbage("HTTP/1.1 200 OK\r\ncontent-"), 502, "upstream_error"),
+        ("a head without end", Reply::garbage(huge_head), 502, "upstream_error"),
         ("silence", Reply::never(), 504, "upstream_timeout"),
     ] {
         for stream in [false, true] {
@@ -593,27 +436,17 @@ async fn a_stream_that_breaks_off_is_broken_for_the_client_too_and_is_charged_by
             Ok(answer) => answer.text(),
             Err(broken) => broken.clone(),
         };
-        assert!(
-            !text.contains("[DONE]"),
-            "{what}: half an answer looks whole: {text}"
-        );
+        assert!(!text.contains("[DONE]"), "{what}: half an answer looks whole: {text}");
         if let Ok(answer) = &answer {
             // Ended in good order is fine only where an error event says that it is not whole.
-            assert!(
-                answer.text().contains("\"error\""),
-                "{what}: {}",
-                answer.text()
-            );
+            assert!(answer.text().contains("\"error\""), "{what}: {}", answer.text());
         }
         let row = program.settled_call("victim").await;
         assert_eq!(row["outcome"], "failed", "{what}: {row:#}");
         assert_eq!(row["estimated"], true, "{what}: {row:#}");
         let cost: NanoUsd = row["cost_usd"].as_str().unwrap().parse().unwrap();
         assert!(cost > NanoUsd::ZERO, "{what}: {row:#}");
-        assert!(
-            cost < NanoUsd::from_nanos(640_000),
-            "{what}: the whole reservation: {row:#}"
-        );
+        assert!(cost < NanoUsd::from_nanos(640_000), "{what}: the whole reservation: {row:#}");
         assert_still_serves(&upstream, &mut program, what).await;
     }
 }
@@ -622,23 +455,16 @@ async fn a_stream_that_breaks_off_is_broken_for_the_client_too_and_is_charged_by
 async fn a_json_answer_that_breaks_off_is_not_passed_on_as_whole() {
     let body = oracle::answer(6).to_string();
     let half = body.get(..body.len() / 2).unwrap().to_owned();
-    for (what, how) in [
-        ("a reset", Piece::Reset),
-        ("an end", Piece::Close),
-        ("silence", Piece::Hang),
-    ] {
+    for (what, how) in
+        [("a reset", Piece::Reset), ("an end", Piece::Close), ("silence", Piece::Hang)]
+    {
         let reply = Reply::status(200)
             .header("content-type", "application/json")
             .pieces([Piece::Send(half.clone().into()), how])
             .stated_length(body.len());
         let (upstream, mut program, answer) = against(reply, &oracle::request(6, false)).await;
         if let Ok(answer) = &answer {
-            assert!(
-                answer.status >= 500,
-                "{what}: {} {}",
-                answer.status,
-                answer.text()
-            );
+            assert!(answer.status >= 500, "{what}: {} {}", answer.status, answer.text());
             answer.error_code();
         }
         let row = program.settled_call("victim").await;
@@ -677,41 +503,22 @@ async fn an_answer_of_a_wrong_kind_is_never_a_free_success() {
         answer["usage"] = usage;
         Reply::json(200, &answer)
     };
-    let html = Reply::status(200)
-        .header("content-type", "text/html")
-        .whole(html);
+    let html = Reply::status(200).header("content-type", "text/html").whole(html);
     for (what, reply) in [
         ("HTML", html),
-        (
-            "an empty body",
-            Reply::status(200).header("content-type", "application/json"),
-        ),
+        ("an empty body", Reply::status(200).header("content-type", "application/json")),
         ("204", Reply::status(204)),
         ("a list", Reply::json(200, &json!([]))),
         ("no usage", usage(Value::Null)),
         ("usage that is text", usage(json!("lots"))),
-        (
-            "negative usage",
-            usage(json!({"prompt_tokens": -5, "completion_tokens": -7})),
-        ),
-        (
-            "usage of text",
-            usage(json!({"prompt_tokens": "5", "completion_tokens": "x"})),
-        ),
-        (
-            "usage in fractions",
-            usage(json!({"prompt_tokens": 1.5, "completion_tokens": 0.1})),
-        ),
+        ("negative usage", usage(json!({"prompt_tokens": -5, "completion_tokens": -7}))),
+        ("usage of text", usage(json!({"prompt_tokens": "5", "completion_tokens": "x"}))),
     ] {
         let (upstream, mut program, _answer) = against(reply, &oracle::request(6, false)).await;
         let row = program.settled_call("victim").await;
         if row["outcome"] == "success" {
             assert_eq!(row["estimated"], true, "{what}: {row:#}");
-            assert_ne!(
-                row["cost_usd"],
-                NanoUsd::ZERO.to_string(),
-                "{what}: {row:#}"
-            );
+            assert_ne!(row["cost_usd"], NanoUsd::ZERO.to_string(), "{what}: {row:#}");
         } else {
             assert_eq!(row["outcome"], "failed", "{what}: {row:#}");
         }
@@ -722,11 +529,7 @@ async fn an_answer_of_a_wrong_kind_is_never_a_free_success() {
 #[tokio::test(flavor = "multi_thread")]
 async fn usage_beyond_all_measure_does_not_overflow() {
     let mut answer = oracle::answer(6);
-    for huge in [
-        json!(u64::MAX),
-        json!(1_u64 << 62),
-        json!(9_999_999_999_999_u64),
-    ] {
+    for huge in [json!(u64::MAX), json!(1_u64 << 62), json!(9_999_999_999_999_u64)] {
         answer["usage"] = json!({"prompt_tokens": huge, "completion_tokens": huge});
         let (upstream, mut program, _answer) =
             against(Reply::json(200, &answer), &oracle::request(6, false)).await;
@@ -739,22 +542,27 @@ async fn usage_beyond_all_measure_does_not_overflow() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_endless_event_is_relayed_without_being_kept() {
-    let piece = "x".repeat(64 * 1024);
-    let mut pieces = vec!["data: {\"choices\":[{\"delta\":{\"content\":\"".to_owned()];
-    pieces.extend(std::iter::repeat_n(piece, 24 * 16));
-    pieces.push("\"}}]}\n\n".to_owned());
-    pieces.extend(oracle::events(6, true));
-    let expected: usize = pieces.iter().map(String::len).sum();
-    let mut body = oracle::request(6, true);
-    body["stream_options"] = json!({"include_usage": true});
-    let (upstream, mut program, answer) = against(Reply::events(pieces), &body).await;
-    match answer {
-        Ok(answer) => assert_eq!(answer.body.len(), expected),
-        // The edge of the reservation may end it: 64 tokens cannot be 24 MiB.
-        Err(broken) => panic!("{broken:.200}"),
+async fn a_large_event_is_relayed_and_one_without_end_is_not_kept() {
+    for (mib, may_end) in [(2, false), (24, true)] {
+        let mut pieces = vec!["data: {\"choices\":[{\"delta\":{\"content\":\"".to_owned()];
+        pieces.extend(std::iter::repeat_n("x".repeat(64 * 1024), mib * 16));
+        pieces.push("\"}}]}\n\n".to_owned());
+        pieces.extend(oracle::events(6, true));
+        let expected: usize = pieces.iter().map(String::len).sum();
+        let mut body = oracle::request(6, true);
+        body["max_tokens"] = json!(30_000_000);
+        body["stream_options"] = json!({"include_usage": true});
+        let (upstream, mut program, answer) = against(Reply::events(pieces), &body).await;
+        let answer = answer.unwrap_or_else(|broken| panic!("{broken:.200}"));
+        let row = program.settled_call("victim").await;
+        assert_ne!(row["cost_usd"], NanoUsd::ZERO.to_string(), "{row:#}");
+        let relayed = answer.body.len() == expected;
+        assert!(relayed || may_end, "{mib} MiB: {:.300}", answer.text());
+        if !relayed {
+            // What is not passed on whole says so, to the client and in the ledger.
+            assert!(answer.text().contains("\"error\""), "{mib} MiB: {:.300}", answer.text());
+            assert_eq!(row["outcome"], "failed", "{row:#}");
+        }
+        assert_still_serves(&upstream, &mut program, "a large event").await;
     }
-    let row = program.settled_call("victim").await;
-    assert_ne!(row["cost_usd"], NanoUsd::ZERO.to_string(), "{row:#}");
-    assert_still_serves(&upstream, &mut program, "an endless event").await;
 }

@@ -24,9 +24,7 @@ async fn the_first_chunk_arrives_before_the_provider_sends_the_second() {
 
     let mut stream = program.client().stream(CHAT, &body).await;
     assert_eq!(stream.status, 200);
-    let first = tokio::time::timeout(SOON, stream.next())
-        .await
-        .expect("the chunk was held back");
+    let first = tokio::time::timeout(SOON, stream.next()).await.expect("the chunk was held back");
     assert_eq!(first.unwrap().unwrap(), events[0]);
     assert_eq!(upstream.last().answer, Answered::Running);
     gate.open();
@@ -39,10 +37,7 @@ async fn the_head_of_a_stream_arrives_before_its_first_event() {
     let reply = Reply::events(oracle::events(8, true)).after(0, Piece::Gate(gate.clone()));
     let upstream = Upstream::always(reply).await;
     let program = start(oracle_config(&upstream)).await;
-    let mut stream = program
-        .client()
-        .stream(CHAT, &oracle::request(8, true))
-        .await;
+    let mut stream = program.client().stream(CHAT, &oracle::request(8, true)).await;
     assert_eq!(stream.status, 200);
     gate.open();
     assert!(stream.rest().await.ends_with(b"data: [DONE]\n\n"));
@@ -74,11 +69,7 @@ async fn an_answer_tells_who_served_it_and_under_which_id() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_insane_request_id_is_replaced() {
     let (_upstream, program) = oracle_pair(Duration::ZERO).await;
-    for insane in [
-        "x".repeat(10_000),
-        "a b\tc".to_owned(),
-        "{\"a\":1}\"".to_owned(),
-    ] {
+    for insane in ["x".repeat(10_000), "a b\tc".to_owned(), "{\"a\":1}\"".to_owned()] {
         let client = program.client().with("x-request-id", &insane);
         let answer = client.post(CHAT, &oracle::request(2, false)).await;
         let given = answer.header("x-request-id");
@@ -96,10 +87,7 @@ async fn a_service_key_names_the_end_user_and_labels_of_a_call() {
         .with("x-tollgate-session", "run-1")
         .with("x-tollgate-feature", "diary_analysis")
         .with("x-tollgate-tags", "team=blue,env=prod");
-    assert_eq!(
-        client.post(CHAT, &oracle::request(3, false)).await.status,
-        200
-    );
+    assert_eq!(client.post(CHAT, &oracle::request(3, false)).await.status, 200);
     let row = program.settled_call("labels").await;
     assert_eq!(row["user"], "alice");
     assert_eq!(row["session"], "run-1");
@@ -124,10 +112,7 @@ async fn headers_of_the_caller_that_are_ours_do_not_reach_the_provider() {
             assert!(!value.contains("tg_"), "{name}: {value}");
             assert_ne!(name, "cookie");
         }
-        assert_eq!(
-            received.header("authorization"),
-            Some("Bearer upstream-secret")
-        );
+        assert_eq!(received.header("authorization"), Some("Bearer upstream-secret"));
     }
 }
 
@@ -147,10 +132,7 @@ async fn health_needs_no_credentials_and_models_are_listed_for_those_who_have_th
     assert_eq!(models.status, 200);
     assert_eq!(models.json()["object"], "list");
     let data = models.json()["data"].as_array().cloned().unwrap();
-    let listed = data
-        .iter()
-        .find(|model| model["id"] == oracle::MODEL)
-        .expect("the model");
+    let listed = data.iter().find(|model| model["id"] == oracle::MODEL).expect("the model");
     assert_eq!(listed["object"], "model");
     assert_eq!(upstream.count(), 0, "listing models asks no provider");
     assert!(program.calls().is_empty(), "listing models is no call");
@@ -169,16 +151,11 @@ async fn on_sigterm_a_stream_is_finished_and_the_program_leaves_with_zero() {
     program.sigterm();
     let refused = async {
         // New connections are refused, at once or as soon as the signal is handled.
-        while tokio::net::TcpStream::connect(program.address())
-            .await
-            .is_ok()
-        {
+        while tokio::net::TcpStream::connect(program.address()).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(SOON, refused)
-        .await
-        .expect("new connections are still accepted");
+    tokio::time::timeout(SOON, refused).await.expect("new connections are still accepted");
     gate.open();
     assert!(stream.rest().await.ends_with(b"data: [DONE]\n\n"));
     drop(stream);
@@ -203,11 +180,7 @@ async fn on_sigterm_a_stream_that_never_ends_is_cut_after_the_grace_and_settled(
     assert_eq!(status.code(), Some(0), "{}", program.log());
     let rows = program.calls();
     assert_eq!(rows.len(), 1, "{rows:#?}");
-    assert_ne!(
-        rows[0]["outcome"], "in_doubt",
-        "what remains is settled: {:#}",
-        rows[0]
-    );
+    assert_ne!(rows[0]["outcome"], "in_doubt", "what remains is settled: {:#}", rows[0]);
     assert_ne!(rows[0]["outcome"], "success", "{:#}", rows[0]);
 }
 
@@ -215,15 +188,9 @@ async fn on_sigterm_a_stream_that_never_ends_is_cut_after_the_grace_and_settled(
 async fn an_idle_keep_alive_connection_does_not_delay_the_end() {
     let (_upstream, mut program) = oracle_pair(Duration::ZERO).await;
     let client = program.client();
-    assert_eq!(
-        client.post(CHAT, &oracle::request(11, false)).await.status,
-        200
-    );
+    assert_eq!(client.post(CHAT, &oracle::request(11, false)).await.status, 200);
     program.sigterm();
-    let status = program
-        .exited(Duration::from_secs(5))
-        .await
-        .expect("the program did not end");
+    let status = program.exited(Duration::from_secs(5)).await.expect("the program did not end");
     assert_eq!(status.code(), Some(0));
 }
 
@@ -232,10 +199,7 @@ async fn the_log_has_one_line_a_call_and_no_secret_or_prompt() {
     let (_upstream, mut program) = oracle_pair(Duration::ZERO).await;
     let client = program.client();
     for (nonce, id) in [(20, "log-20"), (21, "log-21")] {
-        client
-            .with("x-request-id", id)
-            .post(CHAT, &oracle::request(nonce, nonce == 21))
-            .await;
+        client.with("x-request-id", id).post(CHAT, &oracle::request(nonce, nonce == 21)).await;
         program.settled_call(id).await;
     }
     program.sigterm();
@@ -251,12 +215,7 @@ async fn the_log_has_one_line_a_call_and_no_secret_or_prompt() {
         assert_eq!(lines[0]["status"], 200);
         assert_eq!(lines[0]["model"], oracle::MODEL);
     }
-    for secret in [
-        "please count",
-        "answer-0000",
-        "tg_backend_for",
-        "upstream-secret",
-    ] {
+    for secret in ["please count", "answer-0000", "tg_backend_for", "upstream-secret"] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
 }

@@ -54,14 +54,8 @@ fn streamed(include_usage: bool) -> Reply {
     };
     let choice = |delta: Value, finish: Value| json!([{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": null}]);
     let mut events = vec![
-        chunk(
-            choice(json!({"role": "assistant", "content": ""}), Value::Null),
-            Value::Null,
-        ),
-        chunk(
-            choice(json!({"content": "Hello"}), Value::Null),
-            Value::Null,
-        ),
+        chunk(choice(json!({"role": "assistant", "content": ""}), Value::Null), Value::Null),
+        chunk(choice(json!({"content": "Hello"}), Value::Null), Value::Null),
         chunk(choice(json!({"content": "!"}), Value::Null), Value::Null),
         chunk(choice(json!({}), json!("stop")), Value::Null),
     ];
@@ -121,10 +115,7 @@ fn response_events() -> Reply {
     events.push(json!({"type": "response.completed", "response": response("completed")}));
     let events = events.into_iter().enumerate().map(|(at, mut event)| {
         event["sequence_number"] = json!(at);
-        format!(
-            "event: {}\ndata: {event}\n\n",
-            event["type"].as_str().unwrap()
-        )
+        format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap())
     });
     Reply::events(events)
 }
@@ -141,10 +132,7 @@ fn embeddings(body: &Value) -> Reply {
         .map(|at| json!({"object": "embedding", "index": at, "embedding": vector}))
         .collect();
     let usage = json!({"prompt_tokens": 2, "total_tokens": 2});
-    Reply::json(
-        200,
-        &json!({"object": "list", "model": "sdk-embed", "data": data, "usage": usage}),
-    )
+    Reply::json(200, &json!({"object": "list", "model": "sdk-embed", "data": data, "usage": usage}))
 }
 
 fn scripted(request: &Received) -> Reply {
@@ -183,9 +171,7 @@ fn run_clients(program: &Program, models: &[(&str, &str)]) {
     let python = tests().join("../../.cache/venv/bin/python");
     let mut commands = [Command::new(python), Command::new("node")];
     commands[0].arg(tests().join("python/test_openai.py"));
-    commands[1]
-        .args(["--test", "--test-reporter=spec"])
-        .arg(tests().join("node/openai.test.mjs"));
+    commands[1].args(["--test", "--test-reporter=spec"]).arg(tests().join("node/openai.test.mjs"));
     let mut failed = Vec::new();
     for command in &mut commands {
         command
