@@ -33,10 +33,7 @@ pub(crate) async fn metrics(State(scrape): State<Scrape>) -> Response {
     match (scrape.0)(&mut text) {
         Ok(()) => {
             let mut headers = HeaderMap::new();
-            headers.insert(
-                CONTENT_TYPE,
-                axum::http::HeaderValue::from_static(OPENMETRICS),
-            );
+            headers.insert(CONTENT_TYPE, axum::http::HeaderValue::from_static(OPENMETRICS));
             (headers, text).into_response()
         }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

@@ -20,9 +20,7 @@ pub async fn serve(
         .route("/health", get(alive))
         .route("/livez", get(alive))
         .with_state(scrape);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop)
-        .await
+    axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
 
 async fn alive() -> &'static str {

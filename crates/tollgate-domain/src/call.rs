@@ -88,6 +88,9 @@ words!(Outcome {
 });
 words!(CacheState { Miss = "miss", Hit = "hit", Coalesced = "coalesced", Bypass = "bypass" });
 
+/// An application's own labels: name and value.
+pub type Tags = Vec<(Arc<str>, Arc<str>)>;
+
 /// One call as the ledger keeps it. Serialised, it is the document of SPEC §18.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Document", into = "Document")]
@@ -111,7 +114,7 @@ pub struct CallRecord {
     /// What the application calls the action.
     pub feature: Option<Arc<str>>,
     /// The application's own labels.
-    pub tags: Vec<(Arc<str>, Arc<str>)>,
+    pub tags: Tags,
     /// The dialect of the client.
     pub dialect: Dialect,
     /// The path that was called.
@@ -251,12 +254,7 @@ impl From<Document> for CallRecord {
         let tags = document
             .tags
             .into_iter()
-            .map(|(name, value)| {
-                (
-                    Arc::from(name),
-                    Arc::from(value.as_str().unwrap_or_default()),
-                )
-            })
+            .map(|(name, value)| (Arc::from(name), Arc::from(value.as_str().unwrap_or_default())))
             .collect();
         Self {
             call_id: document.call_id,
@@ -286,9 +284,7 @@ impl From<Document> for CallRecord {
             price_version: document.price_version,
             estimated: document.estimated,
             latency_us: document.latency_us.max(document.latency_ms * 1_000),
-            ttft_us: document
-                .ttft_us
-                .or_else(|| document.ttft_ms.map(|ms| ms * 1_000)),
+            ttft_us: document.ttft_us.or_else(|| document.ttft_ms.map(|ms| ms * 1_000)),
         }
     }
 }

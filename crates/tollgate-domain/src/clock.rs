@@ -28,30 +28,20 @@ impl fmt::Debug for Clock {
 
 impl Clock {
     /// The machine's clock.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the machine's time"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's time")]
     pub fn system() -> Self {
-        Self(Source::System {
-            started: Instant::now(),
-        })
+        Self(Source::System { started: Instant::now() })
     }
 
     /// A clock that stands at `start` until [`Clock::advance`] or [`Clock::set`] moves it.
     pub fn manual(start: Timestamp) -> Self {
-        Self(Source::Manual(Arc::new(AtomicI64::new(
-            start.as_microsecond(),
-        ))))
+        Self(Source::Manual(Arc::new(AtomicI64::new(start.as_microsecond()))))
     }
 
     /// The wall-clock time, to the microsecond.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "the one place that reads the time"
-            )]
+            #[expect(clippy::disallowed_methods, reason = "the one place that reads the time")]
             Source::System { .. } => {
                 Timestamp::try_from(std::time::SystemTime::now()).unwrap_or(Timestamp::MIN)
             }
@@ -72,10 +62,7 @@ impl Clock {
     /// Moves a manual clock forward; does nothing to the machine's.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(at) = &self.0 {
-            at.fetch_add(
-                i64::try_from(by.as_micros()).unwrap_or(i64::MAX),
-                Ordering::AcqRel,
-            );
+            at.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::AcqRel);
         }
     }
 

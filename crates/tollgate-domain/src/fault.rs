@@ -95,11 +95,7 @@ mod tests {
     fn codes_are_distinct_and_their_statuses_are_errors() {
         let names: HashSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(names.len(), Code::ALL.len());
-        assert!(
-            Code::ALL
-                .iter()
-                .all(|code| (400..600).contains(&code.status()))
-        );
+        assert!(Code::ALL.iter().all(|code| (400..600).contains(&code.status())));
         assert!(Code::ALL.iter().all(|code| {
             serde_json::to_string(code).unwrap() == format!("\"{}\"", code.as_str())
         }));

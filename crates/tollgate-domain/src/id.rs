@@ -63,9 +63,7 @@ impl FromStr for CallId {
 /// Anything else is replaced by one of our own, so that log lines and headers cannot be forged.
 pub fn is_sane_request_id(text: &[u8]) -> bool {
     (1..=128).contains(&text.len())
-        && text
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        && text.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 #[cfg(test)]
@@ -86,13 +84,7 @@ mod tests {
     #[test]
     fn request_ids_with_control_characters_are_not_kept() {
         assert!(is_sane_request_id(b"req_01.A-b"));
-        for bad in [
-            &b""[..],
-            b"a b",
-            b"a\nb",
-            "\u{d55c}".as_bytes(),
-            &[b'x'; 129],
-        ] {
+        for bad in [&b""[..], b"a b", b"a\nb", "\u{d55c}".as_bytes(), &[b'x'; 129]] {
             assert!(!is_sane_request_id(bad));
         }
     }

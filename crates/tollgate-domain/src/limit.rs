@@ -1,5 +1,6 @@
 //! A limit: whose counter, of what, over which window, up to where, and what happens then (SPEC §5).
 
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -29,6 +30,23 @@ pub enum Scope {
     Global,
 }
 
+impl Scope {
+    /// The word that configuration and documents use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Key => "key",
+            Self::Team => "team",
+            Self::Ip => "ip",
+            Self::Provider => "provider",
+            Self::Model => "model",
+            Self::Feature => "feature",
+            Self::Session => "session",
+            Self::Global => "global",
+        }
+    }
+}
+
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -49,6 +67,22 @@ pub enum Metric {
     Concurrency,
     /// Amounts of actions that are not calls (reservations API).
     Units,
+}
+
+impl Metric {
+    /// The word that configuration and documents use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Successes => "successes",
+            Self::InputTokens => "input_tokens",
+            Self::OutputTokens => "output_tokens",
+            Self::Tokens => "tokens",
+            Self::CostUsd => "cost_usd",
+            Self::Concurrency => "concurrency",
+            Self::Units => "units",
+        }
+    }
 }
 
 /// Over which time a limit counts.
@@ -76,6 +110,30 @@ pub enum Window {
     Balance,
     /// No window: what is there right now (concurrency).
     Now,
+}
+
+/// The form of the configuration: `sliding 60s`, `day`, `rolling 30d`. A span is written in the
+/// largest unit that it holds at least twice (`60s`, not `1m`).
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Sliding { millis } => {
+                let (count, unit) =
+                    [(86_400_000, 2, "d"), (3_600_000, 2, "h"), (60_000, 2, "m"), (1_000, 1, "s")]
+                        .into_iter()
+                        .find(|(size, least, _)| millis >= least * size && millis % size == 0)
+                        .map_or((millis, "ms"), |(size, _, unit)| (millis / size, unit));
+                write!(f, "sliding {count}{unit}")
+            }
+            Self::Day => f.write_str("day"),
+            Self::Week => f.write_str("week"),
+            Self::Month => f.write_str("month"),
+            Self::Rolling { days } => write!(f, "rolling {days}d"),
+            Self::Total => f.write_str("total"),
+            Self::Balance => f.write_str("balance"),
+            Self::Now => f.write_str("now"),
+        }
+    }
 }
 
 /// What happens to a call that a limit does not cover.

@@ -92,12 +92,7 @@ impl fmt::Display for NanoUsd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
         let nanos = self.0.unsigned_abs();
-        write!(
-            f,
-            "{sign}{}.{:09}",
-            nanos / NANO_PER_USD,
-            nanos % NANO_PER_USD
-        )
+        write!(f, "{sign}{}.{:09}", nanos / NANO_PER_USD, nanos % NANO_PER_USD)
     }
 }
 
@@ -160,16 +155,10 @@ pub fn parse_scaled(text: &str, decimals: u32) -> Option<i128> {
         value = value.checked_mul(10)?.checked_add(i128::from(digit))?;
     }
     let fraction_digits = i32::try_from(fraction.bytes().filter(|b| *b != b'_').count()).ok()?;
-    let shift = i32::try_from(decimals)
-        .ok()?
-        .checked_sub(fraction_digits)?
-        .checked_add(exponent)?;
+    let shift =
+        i32::try_from(decimals).ok()?.checked_sub(fraction_digits)?.checked_add(exponent)?;
     let scaled = if shift >= 0 {
-        if value == 0 {
-            0
-        } else {
-            value.checked_mul(10i128.checked_pow(shift.unsigned_abs())?)?
-        }
+        if value == 0 { 0 } else { value.checked_mul(10i128.checked_pow(shift.unsigned_abs())?)? }
     } else {
         match 10i128.checked_pow(shift.unsigned_abs()) {
             Some(divisor) => div_half_even(value, divisor),
@@ -295,17 +284,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<NanoUsd>().unwrap().nanos(), nanos, "{text}");
         }
-        for bad in [
-            "",
-            ".",
-            "abc",
-            "1.2.3",
-            "1e",
-            "9300000000",
-            "1e400",
-            "NaN",
-            "--1",
-        ] {
+        for bad in ["", ".", "abc", "1.2.3", "1e", "9300000000", "1e400", "NaN", "--1"] {
             assert!(bad.parse::<NanoUsd>().is_err(), "{bad}");
         }
         assert_eq!("0e400".parse::<NanoUsd>().unwrap(), NanoUsd::ZERO);
@@ -314,18 +293,10 @@ mod tests {
 
     #[test]
     fn charges_round_half_to_even_and_holds_round_up() {
-        for (femtos, charge, hold) in [
-            (0, 0, 0),
-            (500_000, 0, 1),
-            (1_500_000, 2, 2),
-            (1, 0, 1),
-            (2_500_000, 2, 3),
-        ] {
-            assert_eq!(
-                Exact::from_femtos(femtos).charge().nanos(),
-                charge,
-                "{femtos}"
-            );
+        for (femtos, charge, hold) in
+            [(0, 0, 0), (500_000, 0, 1), (1_500_000, 2, 2), (1, 0, 1), (2_500_000, 2, 3)]
+        {
+            assert_eq!(Exact::from_femtos(femtos).charge().nanos(), charge, "{femtos}");
             assert_eq!(Exact::from_femtos(femtos).hold().nanos(), hold, "{femtos}");
         }
     }
@@ -333,13 +304,7 @@ mod tests {
     #[test]
     fn amounts_print_with_nine_decimals() {
         assert_eq!(NanoUsd::from_nanos(6_600).to_string(), "0.000006600");
-        assert_eq!(
-            NanoUsd::from_nanos(-1_500_000_000).to_string(),
-            "-1.500000000"
-        );
-        assert_eq!(
-            NanoUsd::from_nanos(i64::MIN).to_string(),
-            "-9223372036.854775808"
-        );
+        assert_eq!(NanoUsd::from_nanos(-1_500_000_000).to_string(), "-1.500000000");
+        assert_eq!(NanoUsd::from_nanos(i64::MIN).to_string(), "-9223372036.854775808");
     }
 }

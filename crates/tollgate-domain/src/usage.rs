@@ -71,11 +71,7 @@ pub struct Usage {
 impl Usage {
     /// Plain text in and out.
     pub fn tokens(input: u64, output: u64) -> Self {
-        Self {
-            input,
-            output,
-            ..Self::default()
-        }
+        Self { input, output, ..Self::default() }
     }
 
     /// All tokens, in and out.
@@ -92,9 +88,7 @@ impl Usage {
         self.cache_read = self.cache_read.min(self.input);
         self.cache_write = self.cache_write.min(self.input - self.cache_read);
         self.cache_write_1h = self.cache_write_1h.min(self.cache_write);
-        self.cache_write_5m = self
-            .cache_write_5m
-            .min(self.cache_write - self.cache_write_1h);
+        self.cache_write_5m = self.cache_write_5m.min(self.cache_write - self.cache_write_1h);
         self.tool_input = self.tool_input.min(self.input);
         for part in [
             &mut self.input_text,
@@ -133,12 +127,8 @@ mod tests {
 
     #[test]
     fn parts_larger_than_their_whole_are_brought_back_and_reported() {
-        let mut usage = Usage {
-            input: 3_472,
-            cache_read: 4_632,
-            cache_write: 5,
-            ..Usage::tokens(0, 1)
-        };
+        let mut usage =
+            Usage { input: 3_472, cache_read: 4_632, cache_write: 5, ..Usage::tokens(0, 1) };
         assert!(usage.clamp_parts());
         assert_eq!((usage.cache_read, usage.cache_write), (3_472, 0));
         assert!(!usage.clamp_parts());

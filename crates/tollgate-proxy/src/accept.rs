@@ -44,10 +44,7 @@ pub struct Ids {
 
 impl Default for Ids {
     fn default() -> Self {
-        Self {
-            seed: RandomState::new(),
-            count: Tally::default(),
-        }
+        Self { seed: RandomState::new(), count: Tally::default() }
     }
 }
 
@@ -66,10 +63,7 @@ impl Ids {
         for (to, from) in random.iter_mut().zip(first.into_iter().chain(second)) {
             *to = from;
         }
-        CallId::new(
-            u64::try_from(now.as_millisecond()).unwrap_or_default(),
-            random,
-        )
+        CallId::new(u64::try_from(now.as_millisecond()).unwrap_or_default(), random)
     }
 }
 
@@ -77,23 +71,14 @@ impl Ids {
 pub fn accept(plane: &Plane, snapshot: &Snapshot, headers: &HeaderMap, peer: IpAddr) -> Arrival {
     let time = plane.clock.now();
     let call_id = plane.ids.next(time);
-    let own = headers
-        .get(REQUEST_ID)
-        .filter(|value| is_sane_request_id(value.as_bytes()));
+    let own = headers.get(REQUEST_ID).filter(|value| is_sane_request_id(value.as_bytes()));
     let request_id = match own.and_then(|value| value.to_str().ok()) {
         Some(text) => Arc::from(text),
         None => Arc::from(call_id.encode(&mut [0; 36])),
     };
     let ip = client_address(snapshot, headers, peer);
     let ip_kept = kept(snapshot, ip);
-    Arrival {
-        call_id,
-        request_id,
-        time,
-        started: plane.clock.monotonic(),
-        ip,
-        ip_kept,
-    }
+    Arrival { call_id, request_id, time, started: plane.clock.monotonic(), ip, ip_kept }
 }
 
 /// An address as it is kept: where so configured, eight bytes of a keyed digest.

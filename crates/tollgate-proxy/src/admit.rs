@@ -47,16 +47,10 @@ pub fn admit(
     snapshot: Arc<Snapshot>,
     candidate: Candidate,
 ) -> Result<Box<OpenCall>, Stop> {
+    refuse_stopped(&snapshot, &candidate)?;
     let demand = demand(&snapshot, &candidate);
     let row = draft(&candidate, plane.names.of(candidate.endpoint));
-    let Candidate {
-        arrival,
-        endpoint,
-        principal,
-        labels,
-        asked,
-        chosen,
-    } = candidate;
+    let Candidate { arrival, endpoint, principal, labels, asked, chosen } = candidate;
     let address = counted_address(arrival.ip).to_string();
     let subject = Subject {
         user: &principal.user,
@@ -74,35 +68,22 @@ pub fn admit(
         plan: snapshot.plan(principal.key.plan.as_ref()),
         overlay: &Overlay::default(),
     };
-    let admitted = plane
-        .gate
-        .admit(row, &terms, &demand)
-        .map_err(|refused| match refused {
-            NotAdmitted::Limit(refusal) => {
-                plane
-                    .metrics
-                    .decided("refused", Arc::clone(&refusal.limit.name));
-                Stop::limit(refusal)
-            }
-            NotAdmitted::Ledger(error) => {
-                plane.metrics.decided("degraded", Arc::from(""));
-                Stop::new(
-                    Code::Degraded,
-                    format!("calls cannot be recorded, so none is made: {error}"),
-                )
-            }
-        })?;
+    let admitted = plane.gate.admit(row, &terms, &demand).map_err(|refused| match refused {
+        NotAdmitted::Limit(refusal) => {
+            plane.metrics.decided("refused", Arc::clone(&refusal.limit.name));
+            Stop::limit(refusal)
+        }
+        NotAdmitted::Ledger(error) => {
+            plane.metrics.decided("degraded", Arc::from(""));
+            Stop::new(Code::Degraded, format!("calls cannot be recorded, so none is made: {error}"))
+        }
+    })?;
     plane.admitted.inc();
     plane.metrics.inflight().inc();
     plane.metrics.own_share(plane.micros_since(arrival.started));
     let name = plane.names.of(endpoint);
-    let metrics = chosen
-        .target
-        .metrics(&plane.metrics, &chosen.route.name, &name);
-    let on_disconnect = principal
-        .key
-        .on_disconnect
-        .unwrap_or(snapshot.settings.on_disconnect);
+    let metrics = chosen.target.metrics(&plane.metrics, &chosen.route.name, &name);
+    let on_disconnect = snapshot.on_disconnect(&principal.key, terms.plan);
     Ok(Box::new(OpenCall {
         plane: Arc::clone(plane),
         snapshot,
@@ -118,14 +99,22 @@ pub fn admit(
     }))
 }
 
+/// What no limit needs to be asked about.
+fn refuse_stopped(snapshot: &Snapshot, candidate: &Candidate) -> Result<(), Stop> {
+    if let Some(why) = &snapshot.settings.kill_switch {
+        return Err(Stop::new(Code::KillSwitch, format!("calls are switched off: {why}")));
+    }
+    if candidate.asked.peek.alternatives {
+        let message = "`models` and `route` let the provider choose another model than the one \
+                       that is priced here; name one model";
+        return Err(Stop::field(message, Some("models".into())));
+    }
+    Ok(())
+}
+
 /// The most that a call can use and cost.
 fn demand(snapshot: &Snapshot, candidate: &Candidate) -> Demand {
-    let Candidate {
-        endpoint,
-        asked,
-        chosen,
-        ..
-    } = candidate;
+    let Candidate { endpoint, asked, chosen, .. } = candidate;
     let price = &chosen.price;
     let context = price.context_window();
     let bound = upper_bound_input_tokens(&asked.peek);
@@ -139,10 +128,7 @@ fn demand(snapshot: &Snapshot, candidate: &Candidate) -> Demand {
         (false, None) => bound.tokens.max(snapshot.settings.assumed_context),
     };
     let output = if endpoint.generates() {
-        let model = chosen
-            .route
-            .max_output
-            .unwrap_or(snapshot.settings.assumed_output);
+        let model = chosen.route.max_output.unwrap_or(snapshot.settings.assumed_output);
         asked.peek.output_bound(model)
     } else {
         0
@@ -160,14 +146,7 @@ fn demand(snapshot: &Snapshot, candidate: &Candidate) -> Demand {
 
 /// The ledger row, as far as it is known before the call is sent.
 fn draft(candidate: &Candidate, name: Arc<str>) -> CallRecord {
-    let Candidate {
-        arrival,
-        principal,
-        labels,
-        asked,
-        chosen,
-        ..
-    } = candidate;
+    let Candidate { arrival, principal, labels, asked, chosen, .. } = candidate;
     CallRecord {
         call_id: arrival.call_id,
         request_id: Arc::clone(&arrival.request_id),

@@ -40,81 +40,47 @@ impl Answer {
     ) -> Result<Self, Broken> {
         let (head, mut body) = response.into_parts();
         if is_stream(&head, wants_stream) {
-            return Ok(Self {
-                head,
-                body: AnswerBody::Stream(Source::Remote(body)),
-            });
+            return Ok(Self { head, body: AnswerBody::Stream(Source::Remote(body)) });
         }
         match body.collect(max_answer).await? {
-            Some(whole) => Ok(Self {
-                head,
-                body: AnswerBody::Whole(whole),
-            }),
-            None => Err(Broken::new(
-                Phase::Body,
-                "the answer is larger than is accepted",
-            )),
+            Some(whole) => Ok(Self { head, body: AnswerBody::Whole(whole) }),
+            None => Err(Broken::new(Phase::Body, "the answer is larger than is accepted")),
         }
     }
 
     /// Receives an answer of the simulated provider.
     pub async fn of_simulated(plan: Plan) -> Result<Self, Broken> {
-        let Plan {
-            latency,
-            status,
-            content_type,
-            headers,
-            parts,
-            end,
-        } = plan;
+        let Plan { latency, status, content_type, headers, parts, end } = plan;
         if latency == Duration::MAX {
             std::future::pending::<()>().await;
         }
         tokio::time::sleep(latency).await;
         let mut head = http::Response::new(()).into_parts().0;
         head.status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        head.headers
-            .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         for (name, value) in headers {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 head.headers.insert(name, value);
             }
         }
-        let mut source = Source::Simulated(Box::new(Simulated {
-            parts,
-            end,
-            wait: None,
-            next: None,
-        }));
-        if content_type == "text/event-stream" {
-            return Ok(Self {
-                head,
-                body: AnswerBody::Stream(source),
-            });
+        let mut source =
+            Source::Simulated(Box::new(Simulated { parts, end, wait: None, next: None }));
+        if content_type.starts_with("text/event-stream") {
+            return Ok(Self { head, body: AnswerBody::Stream(source) });
         }
         let mut whole = Vec::new();
         while let Some(part) = std::future::poll_fn(|cx| source.poll_next(cx)).await {
             whole.extend_from_slice(&part?);
         }
-        Ok(Self {
-            head,
-            body: AnswerBody::Whole(whole.into()),
-        })
+        Ok(Self { head, body: AnswerBody::Whole(whole.into()) })
     }
 }
 
 /// Whether an answer is relayed as it comes: it says that it is a stream of events, or the client
 /// asked for one and the answer does not say that it is something else.
 fn is_stream(head: &response::Parts, wants_stream: bool) -> bool {
-    let kind = head
-        .headers
-        .get(CONTENT_TYPE)
-        .map(HeaderValue::as_bytes)
-        .unwrap_or_default();
-    let says = |what: &[u8]| {
-        kind.get(..what.len())
-            .is_some_and(|k| k.eq_ignore_ascii_case(what))
-    };
+    let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let says = |what: &[u8]| kind.get(..what.len()).is_some_and(|k| k.eq_ignore_ascii_case(what));
     if says(b"text/event-stream") {
         return true;
     }

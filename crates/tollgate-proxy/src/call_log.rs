@@ -51,10 +51,7 @@ impl CallLog {
         let writer = thread::Builder::new()
             .name("call-log".to_owned())
             .spawn(move || write_lines(&for_writer, out, format))?;
-        Ok(Self {
-            shared,
-            writer: Mutex::new(Some(writer)),
-        })
+        Ok(Self { shared, writer: Mutex::new(Some(writer)) })
     }
 
     /// Takes a finished call.

@@ -77,9 +77,7 @@ pub fn forward(call: Box<OpenCall>, headers: &HeaderMap) -> Forwarded {
             Box::pin(Answer::of_simulated(plan))
         }
     };
-    Forwarded {
-        waiting: Some((call, exchange)),
-    }
+    Forwarded { waiting: Some((call, exchange)) }
 }
 
 impl Future for Forwarded {
@@ -186,8 +184,6 @@ fn passes(name: &HeaderName) -> bool {
         HeaderName::from_static("baggage"),
     ];
     !STAY.contains(name)
-        && !KEPT_HERE
-            .iter()
-            .any(|prefix| name.as_str().starts_with(prefix))
+        && !KEPT_HERE.iter().any(|prefix| name.as_str().starts_with(prefix))
         && *name != crate::accept::REQUEST_ID
 }

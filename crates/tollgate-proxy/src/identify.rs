@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, Uri};
 use tollgate_admission::identity::{Principal, Rejected};
+use tollgate_domain::call::Tags;
 use tollgate_domain::fault::Code;
 
 use crate::accept::Arrival;
@@ -32,7 +33,7 @@ pub struct Labels {
     /// What the action is called.
     pub feature: Option<Arc<str>>,
     /// Further labels.
-    pub tags: Vec<(Arc<str>, Arc<str>)>,
+    pub tags: Tags,
 }
 
 /// Finds out who calls, and what the application says about the call.
@@ -42,9 +43,7 @@ pub fn identify(
     headers: &HeaderMap,
     uri: &Uri,
 ) -> Result<(Principal, Labels), Stop> {
-    let credential = credential(headers, uri)
-        .ok_or(Rejected::Missing)
-        .map_err(refuse)?;
+    let credential = credential(headers, uri).ok_or(Rejected::Missing).map_err(refuse)?;
     let key = snapshot
         .keys
         .find(&snapshot.hasher, credential, arrival.ip, arrival.time)
@@ -70,14 +69,7 @@ pub fn identify(
     } else {
         Labels::default()
     };
-    Ok((
-        Principal {
-            user,
-            key: Arc::clone(key),
-            ip: arrival.ip,
-        },
-        labels,
-    ))
+    Ok((Principal { user, key: Arc::clone(key), ip: arrival.ip }, labels))
 }
 
 fn refuse(rejected: Rejected) -> Stop {
@@ -88,18 +80,13 @@ fn refuse(rejected: Rejected) -> Stop {
 pub(crate) fn credential<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a [u8]> {
     if let Some(value) = headers.get(AUTHORIZATION) {
         let (scheme, token) = value.as_bytes().split_at_checked(7)?;
-        return scheme
-            .eq_ignore_ascii_case(b"bearer ")
-            .then(|| token.trim_ascii());
+        return scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii());
     }
     if let Some(value) = headers.get(API_KEY).or_else(|| headers.get(GOOGLE_API_KEY)) {
         return Some(value.as_bytes());
     }
     let pairs = uri.query()?.split('&');
-    pairs
-        .filter_map(|pair| pair.strip_prefix("key="))
-        .map(str::as_bytes)
-        .next()
+    pairs.filter_map(|pair| pair.strip_prefix("key=")).map(str::as_bytes).next()
 }
 
 /// A name that the application gave in a header; absent when empty.
@@ -107,9 +94,7 @@ fn named(headers: &HeaderMap, header: &HeaderName) -> Result<Option<Arc<str>>, S
     let Some(value) = headers.get(header) else {
         return Ok(None);
     };
-    let text = std::str::from_utf8(value.as_bytes())
-        .map_err(|_| bad_name(header))?
-        .trim();
+    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| bad_name(header))?.trim();
     if text.len() > MAX_NAME || text.chars().any(char::is_control) {
         return Err(bad_name(header));
     }
@@ -124,16 +109,12 @@ fn bad_name(header: &HeaderName) -> Stop {
 }
 
 /// The labels of `x-tollgate-tags: team=blue,stage=test`.
-fn tags(headers: &HeaderMap) -> Result<Vec<(Arc<str>, Arc<str>)>, Stop> {
+fn tags(headers: &HeaderMap) -> Result<Tags, Stop> {
     let Some(text) = named_long(headers)? else {
         return Ok(Vec::new());
     };
     let mut tags = Vec::new();
-    for pair in text
-        .split(',')
-        .map(str::trim)
-        .filter(|pair| !pair.is_empty())
-    {
+    for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').ok_or_else(bad_tags)?;
         let (name, value) = (name.trim(), value.trim());
         if name.is_empty() || name.len() > MAX_NAME || value.len() > MAX_NAME {
@@ -141,11 +122,7 @@ fn tags(headers: &HeaderMap) -> Result<Vec<(Arc<str>, Arc<str>)>, Stop> {
         }
         tags.push((Arc::from(name), Arc::from(value)));
     }
-    if tags.len() > MAX_TAGS {
-        Err(bad_tags())
-    } else {
-        Ok(tags)
-    }
+    if tags.len() > MAX_TAGS { Err(bad_tags()) } else { Ok(tags) }
 }
 
 fn named_long(headers: &HeaderMap) -> Result<Option<&str>, Stop> {
@@ -153,11 +130,7 @@ fn named_long(headers: &HeaderMap) -> Result<Option<&str>, Stop> {
         return Ok(None);
     };
     let text = std::str::from_utf8(value.as_bytes()).map_err(|_| bad_tags())?;
-    if text.chars().any(char::is_control) {
-        Err(bad_tags())
-    } else {
-        Ok(Some(text))
-    }
+    if text.chars().any(char::is_control) { Err(bad_tags()) } else { Ok(Some(text)) }
 }
 
 fn bad_tags() -> Stop {

@@ -56,13 +56,7 @@ pub async fn serve(
     let served = match place(&request, &from) {
         Ok(Place::Call(endpoint)) => {
             known.endpoint = plane.names.of(endpoint);
-            let call = Travel {
-                plane: &plane,
-                snapshot,
-                arrival: &arrival,
-                endpoint,
-                from: &from,
-            };
+            let call = Travel { plane: &plane, snapshot, arrival: &arrival, endpoint, from: &from };
             call.run(request, &mut known).await
         }
         Ok(Place::Side(door)) => {
@@ -73,9 +67,7 @@ pub async fn serve(
     };
     let mut response = served.unwrap_or_else(|stop| refuse(&plane, &arrival, known, &stop));
     if last {
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
@@ -96,13 +88,7 @@ impl Travel<'_> {
         request: Request<Incoming>,
         known: &mut Known,
     ) -> Result<Response<RelayBody>, Stop> {
-        let Self {
-            plane,
-            snapshot,
-            arrival,
-            endpoint,
-            from,
-        } = self;
+        let Self { plane, snapshot, arrival, endpoint, from } = self;
         let (head, body) = request.into_parts();
         let (principal, labels) = identify(&snapshot, arrival, &head.headers, &head.uri)?;
         known.caller(&principal);
@@ -111,14 +97,7 @@ impl Travel<'_> {
         let chosen = route(&snapshot, &principal, &asked.peek.model, plane.ids.draw())?;
         known.model = Arc::clone(&chosen.route.name);
         let arrival = arrival.clone();
-        let candidate = Candidate {
-            arrival,
-            endpoint,
-            principal,
-            labels,
-            asked,
-            chosen,
-        };
+        let candidate = Candidate { arrival, endpoint, principal, labels, asked, chosen };
         let admitted = admit(plane, snapshot, candidate)?;
         let (call, answered) = forward(admitted, &head.headers).await;
         relay(call, answered).await
@@ -139,9 +118,7 @@ fn place<'a>(request: &'a Request<Incoming>, from: &Connection) -> Result<Place<
 /// Tells a client why its call ends here, in its own dialect. The connection ends with it where the
 /// rest of the request was not read.
 fn refuse(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) -> Response<RelayBody> {
-    let mut response = stop
-        .answer(Dialect::Openai, &arrival.request_id)
-        .map(RelayBody::whole);
+    let mut response = stop.answer(Dialect::Openai, &arrival.request_id).map(RelayBody::whole);
     if let Ok(id) = HeaderValue::from_str(&arrival.request_id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
@@ -150,9 +127,7 @@ fn refuse(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) -> Respon
         Code::BodyTooLarge | Code::RequestTimeout | Code::Unauthenticated | Code::InvalidRequest
     );
     if unread && known.model.is_empty() {
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     refused(plane, arrival, known, stop);
     response

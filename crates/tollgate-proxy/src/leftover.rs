@@ -95,10 +95,7 @@ async fn finish_awaited(call: Box<OpenCall>, exchange: Exchange) {
     }
     let limit = call.snapshot.settings.drain_for;
     match tokio::time::timeout(limit, exchange).await {
-        Ok(Ok(Answer {
-            head,
-            body: AnswerBody::Whole(body),
-        })) => {
+        Ok(Ok(Answer { head, body: AnswerBody::Whole(body) })) => {
             let rules = call.chosen.target.provider.vendor.usage;
             let facts = read_answer(call.endpoint, rules, &body);
             if head.status.is_success() {
@@ -107,20 +104,10 @@ async fn finish_awaited(call: Box<OpenCall>, exchange: Exchange) {
                 end_cancelled(call, Received::Nothing);
             }
         }
-        Ok(Ok(Answer {
-            body: AnswerBody::Stream(source),
-            ..
-        })) => {
+        Ok(Ok(Answer { body: AnswerBody::Stream(source), .. })) => {
             let rules = call.chosen.target.provider.vendor.usage;
             let meter = OpenAiStream::new(call.endpoint, rules, true);
-            let pump = Pump::new(
-                source,
-                meter,
-                Patience {
-                    idle: limit,
-                    total: limit,
-                },
-            );
+            let pump = Pump::new(source, meter, Patience { idle: limit, total: limit });
             finish_stream(call, Box::new(pump)).await;
         }
         Ok(Err(_)) => end_cancelled(call, Received::Nothing),
@@ -132,12 +119,7 @@ async fn finish_awaited(call: Box<OpenCall>, exchange: Exchange) {
 async fn finish_stream(call: Box<OpenCall>, mut pump: Box<Pump>) {
     if call.on_disconnect == OnDisconnect::Drain {
         pump.hurry(call.snapshot.settings.drain_for);
-        loop {
-            match std::future::poll_fn(|cx| pump.poll_step(cx)).await {
-                Step::Bytes(_) => {}
-                Step::Last(_) | Step::Ended | Step::Broken(_) => break,
-            }
-        }
+        while let Step::Bytes(_) = std::future::poll_fn(|cx| pump.poll_step(cx)).await {}
     }
     let ending = pump.ending(&call.chosen.target.model);
     drop(pump);

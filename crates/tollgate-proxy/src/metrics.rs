@@ -19,13 +19,10 @@ use tollgate_domain::call::{CallRecord, Outcome};
 use tollgate_domain::money::NanoUsd;
 
 /// Upper ends of the buckets of call durations and times to first token, in seconds (SPEC §10).
-const CALL_SECONDS: [f64; 12] = [
-    0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0,
-];
+const CALL_SECONDS: [f64; 12] = [0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0];
 /// Upper ends of the buckets of Tollgate's own share of a call, in seconds.
-const OWN_SECONDS: [f64; 10] = [
-    0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25,
-];
+const OWN_SECONDS: [f64; 10] =
+    [0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25];
 
 /// Labels of a finished call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -151,11 +148,7 @@ impl Metrics {
             m.overhead.clone(),
         );
         registry.register("tollgate_tokens", "Tokens by kind", m.tokens.clone());
-        registry.register(
-            "tollgate_cost_usd",
-            "What calls cost, in USD",
-            m.cost.clone(),
-        );
+        registry.register("tollgate_cost_usd", "What calls cost, in USD", m.cost.clone());
         registry.register(
             "tollgate_upstream_attempts",
             "Requests sent to providers, by how they ended",
@@ -188,15 +181,10 @@ impl Metrics {
             provider: Arc::clone(&provider),
             endpoint: Arc::clone(endpoint),
         };
-        let kind = |kind| TargetKind {
-            model: Arc::clone(&model),
-            provider: Arc::clone(&provider),
-            kind,
-        };
+        let kind =
+            |kind| TargetKind { model: Arc::clone(&model), provider: Arc::clone(&provider), kind };
         TargetMetrics {
-            ok: self
-                .requests
-                .get_or_create_owned(&with_status(&served, 200)),
+            ok: self.requests.get_or_create_owned(&with_status(&served, 200)),
             duration: self.duration.get_or_create_owned(&served),
             first_token: self.first_token.get_or_create_owned(&served),
             input: self.tokens.get_or_create_owned(&kind("input")),
@@ -216,9 +204,7 @@ impl Metrics {
         if call.status == 200 {
             target.ok.inc();
         } else {
-            self.requests
-                .get_or_create(&with_status(&target.served, call.status))
-                .inc();
+            self.requests.get_or_create(&with_status(&target.served, call.status)).inc();
         }
         target.duration.observe(seconds(call.latency_us));
         if let Some(us) = call.ttft_us {
@@ -249,35 +235,24 @@ impl Metrics {
 
     /// Counts a decision of admission.
     pub fn decided(&self, decision: &'static str, limit: Arc<str>) {
-        self.admission
-            .get_or_create(&Admission { decision, limit })
-            .inc();
+        self.admission.get_or_create(&Admission { decision, limit }).inc();
     }
 
     /// The handle that counts admitted calls.
     pub fn admitted(&self) -> Counter {
-        let labels = Admission {
-            decision: "admitted",
-            limit: Arc::from(""),
-        };
+        let labels = Admission { decision: "admitted", limit: Arc::from("") };
         self.admission.get_or_create_owned(&labels)
     }
 
     /// Counts a request to a provider.
     pub fn attempted(&self, provider: &Arc<str>, outcome: &'static str) {
-        let labels = Attempt {
-            provider: Arc::clone(provider),
-            outcome,
-        };
+        let labels = Attempt { provider: Arc::clone(provider), outcome };
         self.attempts.get_or_create(&labels).inc();
     }
 
     /// The handle that counts requests to a provider that were answered.
     pub fn answered(&self, provider: &Arc<str>) -> Counter {
-        let labels = Attempt {
-            provider: Arc::clone(provider),
-            outcome: "answered",
-        };
+        let labels = Attempt { provider: Arc::clone(provider), outcome: "answered" };
         self.attempts.get_or_create_owned(&labels)
     }
 

@@ -90,11 +90,7 @@ impl<'a> End<'a> {
         };
         Self {
             status,
-            outcome: if error.is_some() {
-                Outcome::Failed
-            } else {
-                Outcome::Success
-            },
+            outcome: if error.is_some() { Outcome::Failed } else { Outcome::Success },
             error_type: error.map(Arc::from),
             received: Received::Stream(ending),
         }
@@ -143,24 +139,17 @@ impl OpenCall {
             ..Served::at(time)
         };
         let cost = price.charge(&metered.usage, &served).total.charge();
-        self.settle(end, facts, metered, Priced { cost, price })
+        self.settle(end, facts, &metered, &Priced { cost, price })
     }
 
     fn settle(
         self,
         end: &End<'_>,
         facts: Option<&AnswerFacts>,
-        metered: Metered,
-        priced: Priced,
+        metered: &Metered,
+        priced: &Priced,
     ) -> Result<Settled, LedgerError> {
-        let Self {
-            plane,
-            admitted,
-            metrics,
-            started,
-            first_byte_us,
-            ..
-        } = self;
+        let Self { plane, admitted, metrics, started, first_byte_us, .. } = self;
         let latency_us = plane.micros_since(started);
         let fill = |row: &mut CallRecord| {
             row.status = end.status;
@@ -196,14 +185,9 @@ impl OpenCall {
 
     /// What was used: the provider's own figure, else a count that is marked as such.
     fn meter(&self, received: Received<'_>) -> Metered {
-        let stated = |usage| Metered {
-            usage,
-            estimated: false,
-        };
-        let estimated = |output| Metered {
-            usage: Usage::tokens(self.count_prompt(), output),
-            estimated: true,
-        };
+        let stated = |usage| Metered { usage, estimated: false };
+        let estimated =
+            |output| Metered { usage: Usage::tokens(self.count_prompt(), output), estimated: true };
         match received {
             Received::Nothing => stated(Usage::default()),
             Received::Unanswered => estimated(0),

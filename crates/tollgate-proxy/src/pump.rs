@@ -85,10 +85,7 @@ impl Pump {
             Some(_) => 0,
             None => self.meter.estimate_output(|text| count_tokens(model, text)),
         };
-        Ending {
-            facts,
-            counted_output,
-        }
+        Ending { facts, counted_output }
     }
 
     /// The number of the next event, in the form that numbers them.
@@ -140,9 +137,7 @@ impl Pump {
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
             let due = (self.quiet_since + self.patience.idle).min(self.deadline);
-            let alarm = self
-                .alarm
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+            let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
             std::task::ready!(alarm.as_mut().poll(cx));
             if Instant::now() >= due {
                 let what = "the provider paused for too long";

@@ -71,14 +71,9 @@ pub async fn collect(
 
 async fn next(body: &mut Incoming, patience: Duration) -> Result<Option<Bytes>, Stop> {
     loop {
-        let frame = tokio::time::timeout(patience, body.frame())
-            .await
-            .map_err(|_| {
-                Stop::new(
-                    Code::RequestTimeout,
-                    "the request body did not arrive in time",
-                )
-            })?;
+        let frame = tokio::time::timeout(patience, body.frame()).await.map_err(|_| {
+            Stop::new(Code::RequestTimeout, "the request body did not arrive in time")
+        })?;
         match frame {
             None => return Ok(None),
             Some(Ok(frame)) => {

@@ -51,21 +51,17 @@ pub async fn relay(
     }
     match answered {
         Err(broken) => {
-            call.plane
-                .metrics
-                .attempted(&call.chosen.target.provider.name, ended_as(&broken));
+            call.plane.metrics.attempted(&call.chosen.target.provider.name, ended_as(&broken));
             let stop = stop_of(&broken);
             settle_failed(call, &stop, Received::Nothing);
             Err(stop)
         }
         Ok(Answer { head, body }) => {
             call.first_byte();
-            call.plane
-                .metrics
-                .attempted(&call.chosen.target.provider.name, "answered");
+            call.plane.metrics.attempted(&call.chosen.target.provider.name, "answered");
             match body {
                 AnswerBody::Whole(body) => relay_whole(call, head, body).await,
-                AnswerBody::Stream(source) => Ok(relay_stream(call, head, source)),
+                AnswerBody::Stream(source) => Ok(relay_stream(call, &head, source)),
             }
         }
     }
@@ -78,26 +74,19 @@ async fn relay_whole(
 ) -> Result<Response<RelayBody>, Stop> {
     let rules = call.chosen.target.provider.vendor.usage;
     let facts = read_answer(call.endpoint, rules, &body);
-    if head.status.is_success() && facts.cut {
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    if head.status.is_success() && (facts.cut || !is_object) {
         let message = "the provider's answer is not the JSON that it should be";
         let stop = Stop::new(Code::UpstreamError, message).after_spending();
         settle_failed(call, &stop, Received::Nothing);
         return Err(stop);
     }
-    let stated = if head.status.is_success() {
-        None
-    } else {
-        read_error(&body)
-    };
+    let stated = if head.status.is_success() { None } else { read_error(&body) };
     let error = stated.as_ref().or(facts.error.as_ref());
     let failed = !head.status.is_success() || error.is_some();
     let end = End {
         status: head.status.as_u16(),
-        outcome: if failed {
-            Outcome::Failed
-        } else {
-            Outcome::Success
-        },
+        outcome: if failed { Outcome::Failed } else { Outcome::Success },
         error_type: failed.then(|| match error {
             Some(error) => Arc::from(class_of(error)),
             None => Arc::from(Code::UpstreamError.as_str()),
@@ -121,19 +110,13 @@ async fn relay_whole(
     Ok(response)
 }
 
-fn relay_stream(call: Box<OpenCall>, head: Parts, source: Source) -> Response<RelayBody> {
+fn relay_stream(call: Box<OpenCall>, head: &Parts, source: Source) -> Response<RelayBody> {
     let rules = call.chosen.target.provider.vendor.usage;
     let meter = OpenAiStream::new(call.endpoint, rules, call.peek.usage_asked);
     let settings = &call.snapshot.settings;
     let patience = match &call.chosen.target.provider.backend {
-        Backend::Remote(remote) => Patience {
-            idle: remote.idle,
-            total: remote.total,
-        },
-        Backend::Simulated(_) => Patience {
-            idle: settings.drain_for,
-            total: settings.drain_for,
-        },
+        Backend::Remote(remote) => Patience { idle: remote.idle, total: remote.total },
+        Backend::Simulated(_) => Patience { idle: settings.drain_for, total: settings.drain_for },
     };
     let pump = Pump::new(source, meter, patience);
     let headers = response_headers(&head.headers, &Ids::of(&call), None);
@@ -164,11 +147,7 @@ fn settle_failed(call: Box<OpenCall>, stop: &Stop, received: Received<'_>) {
 
 /// What a client is told of an exchange that broke.
 pub(crate) fn stop_of(broken: &Broken) -> Stop {
-    let code = if broken.timed_out {
-        Code::UpstreamTimeout
-    } else {
-        Code::UpstreamError
-    };
+    let code = if broken.timed_out { Code::UpstreamTimeout } else { Code::UpstreamError };
     let message = match (broken.phase, broken.timed_out) {
         (Phase::Connect, false) => "the provider cannot be reached",
         (Phase::Connect, true) => "connecting to the provider took too long",
@@ -179,11 +158,7 @@ pub(crate) fn stop_of(broken: &Broken) -> Stop {
     };
     let stop = Stop::new(code, message);
     // Once the answer had begun, it was generated, and another try would be charged again.
-    if broken.phase == Phase::Body {
-        stop.after_spending()
-    } else {
-        stop
-    }
+    if broken.phase == Phase::Body { stop.after_spending() } else { stop }
 }
 
 fn ended_as(broken: &Broken) -> &'static str {
@@ -195,10 +170,7 @@ fn ended_as(broken: &Broken) -> &'static str {
 }
 
 fn unrecorded(error: &LedgerError) -> Stop {
-    Stop::new(
-        Code::Degraded,
-        format!("the call cannot be recorded: {error}"),
-    )
+    Stop::new(Code::Degraded, format!("the call cannot be recorded: {error}"))
 }
 
 /// What names a call in the headers of its answer.
@@ -285,9 +257,7 @@ struct Streaming {
 
 impl std::fmt::Debug for Streaming {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Streaming")
-            .field("call", &self.call)
-            .finish_non_exhaustive()
+        f.debug_struct("Streaming").field("call", &self.call).finish_non_exhaustive()
     }
 }
 
@@ -320,9 +290,7 @@ impl http_body::Body for RelayBody {
     fn size_hint(&self) -> http_body::SizeHint {
         match &self.0 {
             Kind::Whole(bytes) => http_body::SizeHint::with_exact(
-                bytes
-                    .as_ref()
-                    .map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
+                bytes.as_ref().map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
             ),
             Kind::Stream(_) => http_body::SizeHint::default(),
         }
@@ -377,8 +345,7 @@ impl Streaming {
             let view = ErrorView::new(stop.code, &stop.message);
             let sequence = self.pump.as_ref().and_then(|pump| pump.next_sequence());
             self.settle(Some(&stop));
-            self.last
-                .push_back(error_event(Dialect::Openai, &view, sequence));
+            self.last.push_back(error_event(Dialect::Openai, &view, sequence));
         }
         self.pump = None;
     }
@@ -391,11 +358,7 @@ impl Streaming {
         let ending = pump.ending(&call.chosen.target.model);
         let end = End::of_stream(&ending, self.status, stop);
         // Where the row cannot be written it is tried again elsewhere; the intent is down.
-        if let Ok(Settled {
-            written: pending @ Written::Pending(_),
-            ..
-        }) = call.end(&end)
-        {
+        if let Ok(Settled { written: pending @ Written::Pending(_), .. }) = call.end(&end) {
             self.waiting = Some(Box::pin(async move { drop(pending.durable().await) }));
         }
     }

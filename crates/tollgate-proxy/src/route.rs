@@ -40,10 +40,7 @@ pub fn route(
              served",
             shown(model)
         );
-        Stop {
-            param: Some("model".into()),
-            ..Stop::new(Code::UnknownModel, message)
-        }
+        Stop { param: Some("model".into()), ..Stop::new(Code::UnknownModel, message) }
     })?;
     let allowed: Vec<_> = route
         .targets
@@ -51,24 +48,14 @@ pub fn route(
         .filter(|target| principal.may_use_provider(&target.provider.name))
         .collect();
     if allowed.is_empty() {
-        let message = format!(
-            "this key may not use a provider of the model `{}`",
-            route.name
-        );
+        let message = format!("this key may not use a provider of the model `{}`", route.name);
         return Err(Stop::new(Code::ModelNotAllowed, message));
     }
-    let priced: Vec<_> = allowed
-        .into_iter()
-        .filter(|target| target.price.is_some())
-        .collect();
+    let priced: Vec<_> = allowed.into_iter().filter(|target| target.price.is_some()).collect();
     let target = weighted(&priced, draw).ok_or_else(|| unpriced(&route))?;
     let target = Arc::clone(target);
     let price = target.price.clone().ok_or_else(|| unpriced(&route))?;
-    Ok(Chosen {
-        route,
-        target,
-        price,
-    })
+    Ok(Chosen { route, target, price })
 }
 
 /// One of the targets, each as often as its weight says.
@@ -95,10 +82,7 @@ fn unpriced(route: &Route) -> Stop {
          rate",
         route.name
     );
-    Stop {
-        param: Some("model".into()),
-        ..Stop::new(Code::UnpricedModel, message)
-    }
+    Stop { param: Some("model".into()), ..Stop::new(Code::UnpricedModel, message) }
 }
 
 /// A model name as it may stand in a message: short.

@@ -108,10 +108,7 @@ async fn converse(
     let stream = Watched::new(stream, Arc::clone(&watch));
     let service = service_fn(move |request| {
         let plane = Arc::clone(&plane);
-        let from = Connection {
-            peer: peer.ip(),
-            watch: Arc::clone(&watch),
-        };
+        let from = Connection { peer: peer.ip(), watch: Arc::clone(&watch) };
         async move { Ok::<_, Infallible>(journey::serve(plane, request, from).await) }
     });
     let connection = http.serve_connection(TokioIo::new(stream), service);

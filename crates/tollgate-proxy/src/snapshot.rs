@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::HeaderValue;
 use parking_lot::RwLock;
-use tollgate_admission::identity::{KeyHasher, KeyRing, OnDisconnect};
+use tollgate_admission::identity::{KeyEntry, KeyHasher, KeyRing, OnDisconnect};
 use tollgate_admission::network::Network;
 use tollgate_domain::limit::Plan;
 use tollgate_domain::price::{ModelPrice, PriceTable};
@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub plans: Arc<HashMap<Arc<str>, Arc<Plan>>>,
     /// The plan of a user that has none of its own.
     pub default_plan: Arc<Plan>,
+    /// What becomes of calls whose client goes away, where the plan says so.
+    pub plan_disconnects: Arc<BTreeMap<Arc<str>, OnDisconnect>>,
     /// Everything else.
     pub settings: Settings,
     /// Routes of models without an entry, found on first use.
@@ -48,6 +50,8 @@ pub struct Snapshot {
 /// What holds for every call.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Why no call is made at all, where an operator has said so.
+    pub kill_switch: Option<Arc<str>>,
     /// Largest request body, in bytes.
     pub max_body: usize,
     /// Largest answer that is not a stream, in bytes.
@@ -133,13 +137,7 @@ impl Target {
         weight: u32,
         price: Option<Arc<ModelPrice>>,
     ) -> Self {
-        Self {
-            provider,
-            model,
-            weight,
-            price,
-            handles: RwLock::default(),
-        }
+        Self { provider, model, weight, price, handles: RwLock::default() }
     }
 
     /// The handles for calls of this target on `endpoint`, counted under the public name `model`.
@@ -153,9 +151,7 @@ impl Target {
             return Arc::clone(found);
         }
         let made = Arc::new(metrics.target(model, &self.provider.name, endpoint));
-        self.handles
-            .write()
-            .insert(Arc::clone(endpoint), Arc::clone(&made));
+        self.handles.write().insert(Arc::clone(endpoint), Arc::clone(&made));
         made
     }
 }
@@ -180,10 +176,7 @@ impl Snapshot {
     /// The same with other keys.
     #[must_use]
     pub fn with_keys(&self, keys: Arc<KeyRing>) -> Self {
-        Self {
-            keys,
-            ..self.clone()
-        }
+        Self { keys, ..self.clone() }
     }
 
     /// The route of a public model name: its own entry, else `provider/model`, else the first
@@ -206,27 +199,15 @@ impl Snapshot {
     fn find(&self, model: &str) -> Option<Route> {
         let priced = self.providers.iter().find_map(|provider| {
             let price = self.price(provider, model)?;
-            Some(Target::new(
-                Arc::clone(provider),
-                model.into(),
-                1,
-                Some(price),
-            ))
+            Some(Target::new(Arc::clone(provider), model.into(), 1, Some(price)))
         });
         let target = priced.or_else(|| {
             let (name, rest) = model.split_once('/')?;
-            let provider = self
-                .providers
-                .iter()
-                .find(|provider| &*provider.name == name)?;
+            let provider = self.providers.iter().find(|provider| &*provider.name == name)?;
             let price = self.price(provider, rest);
             Some(Target::new(Arc::clone(provider), rest.into(), 1, price))
         })?;
-        Some(Route {
-            name: model.into(),
-            targets: vec![Arc::new(target)],
-            max_output: None,
-        })
+        Some(Route { name: model.into(), targets: vec![Arc::new(target)], max_output: None })
     }
 
     /// The price of a provider's model.
@@ -245,9 +226,7 @@ impl Snapshot {
         for provider in &self.providers {
             let book_id = provider.book_id.as_deref().unwrap_or_default();
             for model in self.prices.book().models(book_id) {
-                models
-                    .entry(model.to_owned())
-                    .or_insert_with(|| Arc::clone(&provider.name));
+                models.entry(model.to_owned()).or_insert_with(|| Arc::clone(&provider.name));
             }
         }
         models.into_iter().collect()
@@ -255,15 +234,19 @@ impl Snapshot {
 
     /// The plan of this name, else the default one.
     pub fn plan(&self, name: Option<&Arc<str>>) -> &Arc<Plan> {
-        name.and_then(|name| self.plans.get(name))
-            .unwrap_or(&self.default_plan)
+        name.and_then(|name| self.plans.get(name)).unwrap_or(&self.default_plan)
+    }
+
+    /// What becomes of a call whose client goes away: as the key says, else its plan, else the
+    /// server.
+    pub fn on_disconnect(&self, key: &KeyEntry, plan: &Plan) -> OnDisconnect {
+        key.on_disconnect
+            .or_else(|| self.plan_disconnects.get(&plan.name).copied())
+            .unwrap_or(self.settings.on_disconnect)
     }
 
     /// Whether this address may say who called it.
     pub fn trusts(&self, address: IpAddr) -> bool {
-        self.settings
-            .trusted_proxies
-            .iter()
-            .any(|network| network.contains(address))
+        self.settings.trusted_proxies.iter().any(|network| network.contains(address))
     }
 }

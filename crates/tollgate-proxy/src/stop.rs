@@ -33,38 +33,24 @@ pub struct Stop {
 impl Stop {
     /// An end with this code and message.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            param: None,
-            limit: None,
-            spent: false,
-        }
+        Self { code, message: message.into(), param: None, limit: None, spent: false }
     }
 
     /// An end that a field of the request is to blame for.
     pub fn field(message: impl Into<Cow<'static, str>>, param: Option<Cow<'static, str>>) -> Self {
-        Self {
-            param,
-            ..Self::new(Code::InvalidRequest, message)
-        }
+        Self { param, ..Self::new(Code::InvalidRequest, message) }
     }
 
     /// The refusal of a limit.
     pub fn limit(refusal: Box<Refusal>) -> Self {
         let stop = Self::new(refusal.code, refusal.to_string());
-        Self {
-            limit: Some(refusal),
-            ..stop
-        }
+        Self { limit: Some(refusal), ..stop }
     }
 
     /// Marks an end after which the provider may charge nevertheless.
+    #[must_use]
     pub fn after_spending(self) -> Self {
-        Self {
-            spent: true,
-            ..self
-        }
+        Self { spent: true, ..self }
     }
 
     /// Whether an SDK should try again by itself.

@@ -64,11 +64,7 @@ pub fn find<'a>(method: &Method, path: &'a str) -> Result<Place<'a>, Stop> {
         Place::Call(_) => *method == Method::POST,
         Place::Side(_) => *method == Method::GET || *method == Method::HEAD,
     };
-    if takes {
-        Ok(place)
-    } else {
-        Err(wrong_method(&place))
-    }
+    if takes { Ok(place) } else { Err(wrong_method(&place)) }
 }
 
 fn no_such_path(path: &str) -> Stop {
@@ -80,15 +76,8 @@ fn no_such_path(path: &str) -> Stop {
 }
 
 fn wrong_method(place: &Place<'_>) -> Stop {
-    let method = if matches!(place, Place::Call(_)) {
-        "POST"
-    } else {
-        "GET"
-    };
-    Stop::new(
-        Code::MethodNotAllowed,
-        format!("this path takes {method} only"),
-    )
+    let method = if matches!(place, Place::Call(_)) { "POST" } else { "GET" };
+    Stop::new(Code::MethodNotAllowed, format!("this path takes {method} only"))
 }
 
 /// Answers what no provider is asked for.
@@ -102,11 +91,7 @@ pub fn side_door(
     let body = match door {
         Door::Live => Bytes::from_static(b"{\"status\":\"ok\"}"),
         Door::Health => {
-            let uptime = plane
-                .clock
-                .monotonic()
-                .saturating_sub(plane.started)
-                .as_secs();
+            let uptime = plane.clock.monotonic().saturating_sub(plane.started).as_secs();
             Bytes::from(format!("{{\"status\":\"ok\",\"uptime\":{uptime}}}"))
         }
         Door::Ready => return Ok(readiness(plane)),
@@ -118,15 +103,9 @@ pub fn side_door(
         Door::Model(id) => {
             identify(snapshot, arrival, request.headers(), request.uri())?;
             let route = snapshot.route(id).ok_or_else(|| {
-                Stop::new(
-                    Code::UnknownModel,
-                    format!("no configured provider serves `{id}`"),
-                )
+                Stop::new(Code::UnknownModel, format!("no configured provider serves `{id}`"))
             })?;
-            let owner = route
-                .targets
-                .first()
-                .map_or("", |target| &*target.provider.name);
+            let owner = route.targets.first().map_or("", |target| &*target.provider.name);
             model_body(&entry(plane, id, owner))
         }
     };
@@ -155,18 +134,12 @@ fn readiness(plane: &Plane) -> Response<RelayBody> {
 
 fn entry<'a>(plane: &Plane, id: &'a str, owned_by: &'a str) -> ModelEntry<'a> {
     let created = u64::try_from(plane.started_at.as_second()).unwrap_or_default();
-    ModelEntry {
-        id,
-        owned_by,
-        created,
-    }
+    ModelEntry { id, owned_by, created }
 }
 
 fn json(body: Bytes) -> Response<RelayBody> {
     let mut response = Response::new(RelayBody::whole(body));
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

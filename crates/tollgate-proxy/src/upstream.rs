@@ -50,22 +50,12 @@ impl Broken {
         phase: Phase,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self {
-            phase,
-            timed_out: false,
-            stale: false,
-            source: source.into(),
-        }
+        Self { phase, timed_out: false, stale: false, source: source.into() }
     }
 
     pub(crate) fn timed_out(phase: Phase, what: &'static str) -> Self {
         let source = io::Error::new(io::ErrorKind::TimedOut, what).into();
-        Self {
-            phase,
-            timed_out: true,
-            stale: false,
-            source,
-        }
+        Self { phase, timed_out: true, stale: false, source }
     }
 }
 

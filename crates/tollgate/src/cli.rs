@@ -1,10 +1,10 @@
 //! The command line: one verb, one module.
 
 mod calls;
-//mod check;
+mod check;
 mod form;
 mod healthcheck;
-//mod init;
+mod init;
 mod keys;
 mod ledger;
 mod prices;
@@ -31,21 +31,10 @@ const CATCH_UP: Duration = Duration::from_secs(2);
 /// A gateway between an application and its AI providers: knows who calls, refuses what is over a
 /// limit before money is spent, counts every token, prices it exactly and keeps it.
 #[derive(Debug, Parser)]
-#[command(
-    name = "tollgate",
-    version,
-    max_term_width = 100,
-    propagate_version = true
-)]
+#[command(name = "tollgate", version, max_term_width = 100, propagate_version = true)]
 pub struct Cli {
     /// The configuration file [default: tollgate.toml, if there is one]
-    #[arg(
-        long,
-        short,
-        global = true,
-        value_name = "FILE",
-        env = "TOLLGATE_CONFIG"
-    )]
+    #[arg(long, short, global = true, value_name = "FILE", env = "TOLLGATE_CONFIG")]
     config: Option<PathBuf>,
     #[command(subcommand)]
     verb: Verb,
@@ -58,9 +47,9 @@ enum Verb {
     /// Serve with a simulated provider, seeded users and traffic; needs nothing
     Demo(demo::DemoArgs),
     /// Write a commented configuration
-    //Init(init::InitArgs),
+    Init(init::InitArgs),
     /// Validate the configuration and print what will be in force
-    //Check(check::CheckArgs),
+    Check(check::CheckArgs),
     /// Make, list, rotate and revoke API keys
     Keys(keys::KeysArgs),
     /// What was used and what it cost
@@ -82,8 +71,8 @@ impl Cli {
         match self.verb {
             Verb::Serve => serve::run(config).map(|()| ExitCode::SUCCESS),
             Verb::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
-            //Verb::Init(args) => init::run(&args).map(|()| ExitCode::SUCCESS),
-            //Verb::Check(args) => check::run(config, &args),
+            Verb::Init(args) => init::run(config, &args).map(|()| ExitCode::SUCCESS),
+            Verb::Check(args) => check::run(config, &args),
             Verb::Keys(args) => keys::run(&load(config)?, &args).map(|()| ExitCode::SUCCESS),
             Verb::Usage(args) => usage::run(&load(config)?, &args).map(|()| ExitCode::SUCCESS),
             Verb::Calls(args) => calls::run(&load(config)?, &args).map(|()| ExitCode::SUCCESS),
@@ -99,10 +88,7 @@ pub(crate) fn load_or_environment(
     named: Option<&Path>,
 ) -> anyhow::Result<(Config, Option<PathBuf>)> {
     if let Some(path) = named {
-        return Ok((
-            Config::load(path, &ProcessEnvironment)?,
-            Some(path.to_owned()),
-        ));
+        return Ok((Config::load(path, &ProcessEnvironment)?, Some(path.to_owned())));
     }
     let usual = PathBuf::from(DEFAULT_CONFIG);
     if usual.exists() {

@@ -4,14 +4,12 @@ mod providers;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use tollgate_admission::identity::{KeyDigest, KeyEntry, KeyHasher, KeyRing};
 use tollgate_domain::clock::Clock;
 use tollgate_domain::limit::Plan;
-use tollgate_domain::money::Rate;
-use tollgate_domain::price::{EnvPrices, Override, PriceBook, PriceTable};
+use tollgate_domain::price::{Override, PriceBook, PriceTable};
 use tollgate_proxy::snapshot::{Found, Provider, Route, Settings, Snapshot, Target};
 use tollgate_proxy::upstream::Connector;
 
@@ -65,12 +63,7 @@ pub(crate) fn snapshot(
         .map(|(name, plan)| (Arc::clone(name), Arc::new(plan.clone())))
         .collect();
     let default_plan = plans.get(&config.auth.default_plan).map_or_else(
-        || {
-            Arc::new(Plan {
-                name: Arc::clone(&config.auth.default_plan),
-                limits: Vec::new(),
-            })
-        },
+        || Arc::new(Plan { name: Arc::clone(&config.auth.default_plan), limits: Vec::new() }),
         Arc::clone,
     );
     Ok(Snapshot {
@@ -81,6 +74,7 @@ pub(crate) fn snapshot(
         prices: Arc::new(prices),
         plans: Arc::new(plans),
         default_plan,
+        plan_disconnects: Arc::new(config.plan_disconnects.clone()),
         settings: settings(config),
         found: Arc::new(Found::default()),
     })
@@ -90,21 +84,12 @@ pub(crate) fn snapshot(
 pub(crate) fn prices(config: &Config, book: &Arc<PriceBook>) -> anyhow::Result<PriceTable> {
     let mut table = PriceTable::builder(Arc::clone(book)).env(config.env_prices.clone());
     for provider in config.providers.values() {
-        table = table.provider(
-            &provider.name,
-            providers::book_id(provider, book).as_deref(),
-        );
+        table = table.provider(&provider.name, book_id(provider, book).as_deref());
     }
     for price in &config.prices {
-        let pairs = price
-            .rates
-            .iter()
-            .map(|(key, value)| (*key, value.as_str()));
+        let pairs = price.rates.iter().map(|(key, value)| (*key, value.as_str()));
         let entry = Override::from_pairs(pairs).with_context(|| {
-            format!(
-                "line {}: prices.\"{}/{}\"",
-                price.line, price.provider, price.model
-            )
+            format!("line {}: prices.\"{}/{}\"", price.line, price.provider, price.model)
         })?;
         table = table.price(&price.provider, &price.model, entry);
     }
@@ -177,6 +162,7 @@ fn settings(config: &Config) -> Settings {
     let server = &config.server;
     let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
     Settings {
+        kill_switch: config.kill_switch.map(|name| format!("environment variable {name}").into()),
         max_body: bytes(server.max_body),
         max_answer: bytes(server.max_answer),
         body_pause: server.body_pause,

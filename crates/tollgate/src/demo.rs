@@ -77,10 +77,7 @@ fn write_files(folder: &Path, listen: SocketAddr, admin: SocketAddr) -> anyhow::
     if folder.exists() {
         let made_here = fs::read_to_string(&path).is_ok_and(|text| text.starts_with(FIRST_LINE));
         if !made_here {
-            bail!(
-                "`{}` is there and no demo made it; move it away",
-                folder.display()
-            );
+            bail!("`{}` is there and no demo made it; move it away", folder.display());
         }
         fs::remove_dir_all(folder)
             .with_context(|| format!("cannot empty `{}`", folder.display()))?;
@@ -89,10 +86,7 @@ fn write_files(folder: &Path, listen: SocketAddr, admin: SocketAddr) -> anyhow::
     let text = CONFIG
         .replace("127.0.0.1:8080", &listen.to_string())
         .replace("127.0.0.1:8081", &admin.to_string())
-        .replace(
-            "sqlite://tollgate-demo/",
-            &format!("sqlite://{}/", folder.display()),
-        );
+        .replace("sqlite://tollgate-demo/", &format!("sqlite://{}/", folder.display()));
     fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
     Ok(path)
 }

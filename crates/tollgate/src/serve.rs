@@ -21,17 +21,11 @@ pub(crate) fn run(path: Option<&Path>) -> anyhow::Result<()> {
     let (config, path) = cli::load_or_environment(path)?;
     let unserved = config.unserved();
     for each in &unserved {
-        let word = if each.severity == Severity::Refuse {
-            "error"
-        } else {
-            "note"
-        };
+        let word = if each.severity == Severity::Refuse { "error" } else { "note" };
         out::note(format_args!("{word}: {each}"));
     }
     ensure!(
-        unserved
-            .iter()
-            .all(|each| each.severity != Severity::Refuse),
+        unserved.iter().all(|each| each.severity != Severity::Refuse),
         "the configuration switches on what this version does not serve"
     );
     for caution in config.cautions() {

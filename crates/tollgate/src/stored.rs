@@ -34,10 +34,7 @@ pub(crate) fn pepper(registry: &Registry) -> anyhow::Result<Vec<u8>> {
 
 /// The stored keys that are not revoked.
 pub(crate) fn keys(registry: &Registry) -> anyhow::Result<Vec<(KeyDigest, KeyEntry)>> {
-    let keys = registry
-        .keys()?
-        .into_iter()
-        .filter(|key| key.revoked_at.is_none());
+    let keys = registry.keys()?.into_iter().filter(|key| key.revoked_at.is_none());
     keys.map(|key| {
         let name = key.name.clone();
         entry(key).with_context(|| format!("the stored key `{name}` cannot be read"))
@@ -49,10 +46,7 @@ fn entry(key: KeyRecord) -> anyhow::Result<(KeyDigest, KeyEntry)> {
     let digest =
         KeyDigest::try_from(key.hash.as_slice()).context("its digest has a wrong length")?;
     let names = |list: Option<Vec<String>>| {
-        list.unwrap_or_default()
-            .into_iter()
-            .map(Into::into)
-            .collect::<Vec<_>>()
+        list.unwrap_or_default().into_iter().map(Into::into).collect::<Vec<_>>()
     };
     let networks = key.allowed_ips.unwrap_or_default();
     let entry = KeyEntry {
@@ -64,10 +58,7 @@ fn entry(key: KeyRecord) -> anyhow::Result<(KeyDigest, KeyEntry)> {
         expires_at: key.expires_at,
         models: names(key.allowed_models),
         providers: names(key.allowed_providers),
-        networks: networks
-            .iter()
-            .map(|text| text.parse())
-            .collect::<Result<_, _>>()?,
+        networks: networks.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
         on_disconnect: match key.on_disconnect.as_deref() {
             Some("abort") => Some(OnDisconnect::Abort),
             Some("drain") => Some(OnDisconnect::Drain),

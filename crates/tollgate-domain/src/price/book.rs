@@ -84,34 +84,16 @@ impl PriceBook {
         let mut last = 0;
         for (number, line) in (1..).zip(text.lines()) {
             last = number;
-            let result = if number == 1 {
-                head(line)
-            } else {
-                index.line(&text, line)
-            };
-            result.map_err(|reason| BookError {
-                line: number,
-                reason,
-            })?;
+            let result = if number == 1 { head(line) } else { index.line(&text, line) };
+            result.map_err(|reason| BookError { line: number, reason })?;
         }
-        let Index {
-            version, providers, ..
-        } = index;
+        let Index { version, providers, .. } = index;
         let models: usize = providers.iter().map(|provider| provider.models.len()).sum();
         let (Some((version, released)), true) = (version, models > 0) else {
-            return Err(BookError {
-                line: last,
-                reason: Reason::Incomplete,
-            });
+            return Err(BookError { line: last, reason: Reason::Incomplete });
         };
-        let book = Self {
-            text,
-            version,
-            released,
-            providers,
-        };
-        book.check_fallbacks()
-            .map_err(|reason| BookError { line: last, reason })?;
+        let book = Self { text, version, released, providers };
+        book.check_fallbacks().map_err(|reason| BookError { line: last, reason })?;
         Ok(book)
     }
 
@@ -127,18 +109,13 @@ impl PriceBook {
 
     /// The ids of all providers.
     pub fn providers(&self) -> impl Iterator<Item = &str> {
-        self.providers
-            .iter()
-            .map(|provider| self.part(&provider.id))
+        self.providers.iter().map(|provider| self.part(&provider.id))
     }
 
     /// The ids of a provider's models, in the order in which they are tried. Empty where the
     /// provider is not known.
     pub fn models(&self, provider: &str) -> impl Iterator<Item = &str> {
-        let models = self
-            .provider(provider)
-            .into_iter()
-            .flat_map(|provider| &provider.models);
+        let models = self.provider(provider).into_iter().flat_map(|provider| &provider.models);
         models.filter_map(|line| Some(Entry::read(self.part(line))?.id))
     }
 
@@ -154,8 +131,7 @@ impl PriceBook {
             self.search(selected, &dashed)
         });
         let (owner, entry) = found?;
-        self.price(owner, &entry, std::ptr::eq(owner, selected))
-            .map(Arc::new)
+        self.price(owner, &entry, std::ptr::eq(owner, selected)).map(Arc::new)
     }
 
     /// The ids of the providers that price a model themselves, in the order of the book.
@@ -164,25 +140,16 @@ impl PriceBook {
         let dashed = dashed_dates(&model);
         let sells = |provider: &&Provider| {
             self.entry(provider, &model).is_some()
-                || dashed
-                    .as_ref()
-                    .is_some_and(|dashed| self.entry(provider, dashed).is_some())
+                || dashed.as_ref().is_some_and(|dashed| self.entry(provider, dashed).is_some())
         };
-        self.providers
-            .iter()
-            .filter(sells)
-            .map(|provider| self.part(&provider.id))
-            .collect()
+        self.providers.iter().filter(sells).map(|provider| self.part(&provider.id)).collect()
     }
 
     /// The provider that a model's name alone points to (`gpt-…` is OpenAI's), where one does.
     pub fn provider_for_model(&self, model: &str) -> Option<&str> {
         let model = model.to_lowercase();
         let sells = |provider: &&Provider| self.holds(provider.sells.as_ref(), &model);
-        self.providers
-            .iter()
-            .find(sells)
-            .map(|provider| self.part(&provider.id))
+        self.providers.iter().find(sells).map(|provider| self.part(&provider.id))
     }
 
     /// The provider that is reached under a URL, where the book knows its host.
@@ -196,10 +163,7 @@ impl PriceBook {
                     && (known_path.is_empty() || under(known_path, path))
             })
         };
-        self.providers
-            .iter()
-            .find(reached)
-            .map(|provider| self.part(&provider.id))
+        self.providers.iter().find(reached).map(|provider| self.part(&provider.id))
     }
 
     /// A provider by its id, else by another name that it goes by.
@@ -223,25 +187,15 @@ impl PriceBook {
     }
 
     fn search(&self, selected: &Provider, model: &str) -> Option<(&Provider, Entry<'_>)> {
-        let own = self
-            .providers
-            .iter()
-            .filter(|provider| std::ptr::eq(*provider, selected));
+        let own = self.providers.iter().filter(|provider| std::ptr::eq(*provider, selected));
         let ids = self.part(&selected.fallback).split(' ');
-        let others = ids.filter_map(|id| {
-            self.providers
-                .iter()
-                .find(|provider| self.part(&provider.id) == id)
-        });
-        own.chain(others)
-            .find_map(|provider| Some((provider, self.entry(provider, model)?)))
+        let others = ids
+            .filter_map(|id| self.providers.iter().find(|provider| self.part(&provider.id) == id));
+        own.chain(others).find_map(|provider| Some((provider, self.entry(provider, model)?)))
     }
 
     fn entry(&self, provider: &Provider, model: &str) -> Option<Entry<'_>> {
-        let entries = provider
-            .models
-            .iter()
-            .filter_map(|line| Entry::read(self.part(line)));
+        let entries = provider.models.iter().filter_map(|line| Entry::read(self.part(line)));
         let fits = |entry: &Entry<'_>| rule::matches(entry.rule, entry.id, model).unwrap_or(false);
         entries.into_iter().find(fits)
     }
@@ -251,12 +205,7 @@ impl PriceBook {
     fn price(&self, owner: &Provider, entry: &Entry<'_>, own: bool) -> Option<ModelPrice> {
         let (periods, variants) = notation::groups(entry.prices.split('\t')).ok()?;
         let facts = Facts::read(entry.facts).ok()?;
-        let version = format!(
-            "book {} {}/{}",
-            self.version,
-            self.part(&owner.id),
-            entry.id
-        );
+        let version = format!("book {} {}/{}", self.version, self.part(&owner.id), entry.id);
         Some(ModelPrice {
             version: version.into(),
             id: entry.id.into(),
@@ -278,14 +227,8 @@ impl PriceBook {
 
     fn check_fallbacks(&self) -> Result<(), Reason> {
         let ids: HashSet<&str> = self.providers().collect();
-        let named = self
-            .providers
-            .iter()
-            .flat_map(|one| self.part(&one.fallback).split(' '));
-        match named
-            .into_iter()
-            .find(|id| !id.is_empty() && !ids.contains(id))
-        {
+        let named = self.providers.iter().flat_map(|one| self.part(&one.fallback).split(' '));
+        match named.into_iter().find(|id| !id.is_empty() && !ids.contains(id)) {
             Some(id) => Err(Reason::UnknownProvider(id.to_owned())),
             None => Ok(()),
         }

@@ -93,12 +93,7 @@ impl EnvPrices {
                 let (first, second) = (first.name.clone(), name.to_owned());
                 return Err(InvalidEnvPrice::Twice { first, second });
             }
-            entries.push(Entry {
-                name: name.to_owned(),
-                model,
-                unit,
-                rate,
-            });
+            entries.push(Entry { name: name.to_owned(), model, unit, rate });
         }
         Ok(Self(entries))
     }
@@ -110,10 +105,7 @@ impl EnvPrices {
 
     /// The prices of a model at a provider.
     pub(super) fn rates(&self, provider: &str, model: &str) -> Vec<(Unit, Rate)> {
-        let entries = self
-            .0
-            .iter()
-            .filter(|entry| entry.model.is(provider, model));
+        let entries = self.0.iter().filter(|entry| entry.model.is(provider, model));
         entries.map(|entry| (entry.unit, entry.rate)).collect()
     }
 
@@ -141,17 +133,13 @@ impl Name {
         let provider_len: usize = squash(provider).map(char::len_utf8).sum();
         provider_len < self.letters.len()
             && self.ends.contains(&provider_len)
-            && squash(provider)
-                .chain(squash(model))
-                .eq(self.letters.chars())
+            && squash(provider).chain(squash(model)).eq(self.letters.chars())
     }
 }
 
 /// Letters and digits alone, in lower case.
 fn squash(text: &str) -> impl Iterator<Item = char> {
-    text.chars()
-        .filter(|c| c.is_alphanumeric())
-        .flat_map(char::to_lowercase)
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase)
 }
 
 /// Provider and model, kind, and the decimals that bring the value to nano-dollars for a million.
@@ -185,73 +173,29 @@ mod tests {
             (name, "open", "ai-gpt-4o-mini", false),
             (name, "azure", "gpt-4o-mini", false),
             ("OPENAI_GPT4O_INPUT_PER_1K_USD", "openai", "gpt-4o", true),
-            (
-                "OPENAI_GPT4O_INPUT_PER_1K_USD",
-                "openai",
-                "gpt-4o-mini",
-                false,
-            ),
+            ("OPENAI_GPT4O_INPUT_PER_1K_USD", "openai", "gpt-4o-mini", false),
             ("OPENAI_GPT_4_1_INPUT_PER_1M_USD", "openai", "gpt-4.1", true),
             ("OPENAI_GPT41_INPUT_PER_1M_USD", "openai", "gpt-4.1", true),
             ("X_AI_GROK_4_INPUT_PER_1M_USD", "x-ai", "grok-4", true),
             ("XAI_GROK4_INPUT_PER_1M_USD", "x-ai", "grok-4", true),
             ("XA_IGROK4_INPUT_PER_1M_USD", "x-ai", "grok-4", false),
-            (
-                "GROQ_META_LLAMA_LLAMA_4_INPUT_PER_1M_USD",
-                "groq",
-                "meta-llama/llama-4",
-                true,
-            ),
+            ("GROQ_META_LLAMA_LLAMA_4_INPUT_PER_1M_USD", "groq", "meta-llama/llama-4", true),
             ("openai_gpt4o_input_per_1k_usd", "openai", "gpt-4o", true),
         ] {
             let prices = EnvPrices::from_vars([(name, "1")]).unwrap();
-            assert_eq!(
-                !prices.rates(provider, model).is_empty(),
-                is,
-                "{name} {provider} {model}"
-            );
+            assert_eq!(!prices.rates(provider, model).is_empty(), is, "{name} {provider} {model}");
         }
     }
 
     #[test]
     fn kind_and_measure_are_read_from_the_end_of_the_name() {
         for (name, value, unit, nanos_per_million) in [
-            (
-                "OPENAI_GPT4O_INPUT_PER_1K_USD",
-                "0.0025",
-                Unit::Input,
-                2_500_000_000,
-            ),
-            (
-                "OPENAI_GPT4O_OUTPUT_PER_1K_USD",
-                "0.01",
-                Unit::Output,
-                10_000_000_000,
-            ),
-            (
-                "OPENAI_GPT4O_CACHED_INPUT_PER_1M_USD",
-                "1.25",
-                Unit::Cached,
-                1_250_000_000,
-            ),
-            (
-                "A_B_CACHE_WRITE_1H_PER_1M_USD",
-                "6",
-                Unit::CacheWrite1h,
-                6_000_000_000,
-            ),
-            (
-                "A_B_INPUT_AUDIO_PER_1M_USD",
-                "40",
-                Unit::InputAudio,
-                40_000_000_000,
-            ),
-            (
-                "A_B_WEB_SEARCH_PER_1K_USD",
-                "10",
-                Unit::WebSearches,
-                10_000_000_000_000,
-            ),
+            ("OPENAI_GPT4O_INPUT_PER_1K_USD", "0.0025", Unit::Input, 2_500_000_000),
+            ("OPENAI_GPT4O_OUTPUT_PER_1K_USD", "0.01", Unit::Output, 10_000_000_000),
+            ("OPENAI_GPT4O_CACHED_INPUT_PER_1M_USD", "1.25", Unit::Cached, 1_250_000_000),
+            ("A_B_CACHE_WRITE_1H_PER_1M_USD", "6", Unit::CacheWrite1h, 6_000_000_000),
+            ("A_B_INPUT_AUDIO_PER_1M_USD", "40", Unit::InputAudio, 40_000_000_000),
+            ("A_B_WEB_SEARCH_PER_1K_USD", "10", Unit::WebSearches, 10_000_000_000_000),
             ("A_B_INPUT_PER_1M_USD", "0", Unit::Input, 0),
         ] {
             let prices = EnvPrices::from_vars([(name, value)]).unwrap();
@@ -278,13 +222,7 @@ mod tests {
             let vars = [("OPENAI_GPT4O_INPUT_PER_1K_USD", value)];
             assert!(EnvPrices::from_vars(vars).is_err(), "{value}");
         }
-        let twice = [
-            ("A_B_C_INPUT_PER_1K_USD", "1"),
-            ("A_BC_INPUT_PER_1M_USD", "1"),
-        ];
-        assert!(matches!(
-            EnvPrices::from_vars(twice),
-            Err(InvalidEnvPrice::Twice { .. })
-        ));
+        let twice = [("A_B_C_INPUT_PER_1K_USD", "1"), ("A_BC_INPUT_PER_1M_USD", "1")];
+        assert!(matches!(EnvPrices::from_vars(twice), Err(InvalidEnvPrice::Twice { .. })));
     }
 }

@@ -108,10 +108,7 @@ impl ModelPrice {
             id,
             context_window: None,
             audio_minimum: 0,
-            periods: Box::new([Period {
-                window: Window::ALWAYS,
-                prices,
-            }]),
+            periods: Box::new([Period { window: Window::ALWAYS, prices }]),
             variants: Box::default(),
             overlays: Vec::new(),
         }
@@ -135,15 +132,14 @@ impl ModelPrice {
     /// What `usage` costs.
     pub fn charge(&self, usage: &Usage, served: &Served<'_>) -> Charge {
         let mut charge = Charge::default();
-        self.view(served)
-            .decompose(usage, self.audio_minimum, |unit, count, rate| {
-                let amount = rate.of(count);
-                match unit.side() {
-                    Side::Input => charge.input += amount,
-                    Side::Output => charge.output += amount,
-                    Side::Other => charge.other += amount,
-                }
-            });
+        self.view(served).decompose(usage, self.audio_minimum, |unit, count, rate| {
+            let amount = rate.of(count);
+            match unit.side() {
+                Side::Input => charge.input += amount,
+                Side::Output => charge.output += amount,
+                Side::Other => charge.other += amount,
+            }
+        });
         charge.total = charge.input + charge.output + charge.other;
         charge
     }
@@ -152,17 +148,11 @@ impl ModelPrice {
     /// was not used is listed.
     pub fn explain(&self, usage: &Usage, served: &Served<'_>) -> Vec<Line> {
         let mut lines = Vec::new();
-        self.view(served)
-            .decompose(usage, self.audio_minimum, |unit, count, rate| {
-                if count > 0 {
-                    lines.push(Line {
-                        unit,
-                        count,
-                        rate,
-                        amount: rate.of(count),
-                    });
-                }
-            });
+        self.view(served).decompose(usage, self.audio_minimum, |unit, count, rate| {
+            if count > 0 {
+                lines.push(Line { unit, count, rate, amount: rate.of(count) });
+            }
+        });
         lines
     }
 
@@ -170,18 +160,10 @@ impl ModelPrice {
     /// `u64::MAX` where the number is not known: then the longest context's rates count.
     pub fn ceiling(&self, served: &Served<'_>, input: u64) -> Ceiling {
         let view = self.view(served);
-        let rate = |unit| {
-            view.get(unit)
-                .map_or(Rate::FREE, |price: &Price| price.dearest(input))
-        };
+        let rate = |unit| view.get(unit).map_or(Rate::FREE, |price: &Price| price.dearest(input));
         let side = |side| {
-            let units = view
-                .iter()
-                .filter(|(unit, _)| unit.is_token() && unit.side() == side);
-            units
-                .map(|(_, price)| price.dearest(input))
-                .max()
-                .unwrap_or(Rate::FREE)
+            let units = view.iter().filter(|(unit, _)| unit.is_token() && unit.side() == side);
+            units.map(|(_, price)| price.dearest(input)).max().unwrap_or(Rate::FREE)
         };
         Ceiling {
             input: side(Side::Input),
@@ -202,9 +184,7 @@ impl ModelPrice {
 
     /// Whether a call that is served so costs nothing, on purpose.
     pub fn is_free(&self, served: &Served<'_>) -> bool {
-        self.view(served)
-            .iter()
-            .all(|(_, price)| price.dearest(u64::MAX) == Rate::FREE)
+        self.view(served).iter().all(|(_, price)| price.dearest(u64::MAX) == Rate::FREE)
     }
 
     /// Lays prices over these; they win over every price that is there.
@@ -214,36 +194,21 @@ impl ModelPrice {
 
     fn view(&self, served: &Served<'_>) -> View<'_> {
         let mut view = View::default();
-        let now = self
-            .periods
-            .iter()
-            .rev()
-            .find(|period| period.window.holds(served.at));
+        let now = self.periods.iter().rev().find(|period| period.window.holds(served.at));
         if let Some(period) = now.or_else(|| self.periods.first()) {
             view.lay(&period.prices);
         }
         let mut taken = Units::default();
         for variant in &self.variants {
-            let applies = variant
-                .conditions
-                .iter()
-                .all(|condition| condition.holds(served))
+            let applies = variant.conditions.iter().all(|condition| condition.holds(served))
                 && variant.period.window.holds(served.at);
             if applies {
                 view.lay_below(&variant.period.prices, &mut taken);
             }
         }
-        for overlay in self
-            .overlays
-            .iter()
-            .filter(|overlay| overlay.window.holds(served.at))
-        {
+        for overlay in self.overlays.iter().filter(|overlay| overlay.window.holds(served.at)) {
             // One price for writing to the cache replaces the book's price for the short kind.
-            if overlay
-                .prices
-                .iter()
-                .any(|(unit, _)| *unit == Unit::CacheWrite)
-            {
+            if overlay.prices.iter().any(|(unit, _)| *unit == Unit::CacheWrite) {
                 view.remove(Unit::CacheWrite5m);
             }
             view.lay(&overlay.prices);

@@ -48,10 +48,7 @@ fn read(group: &str) -> Result<Variant, Reason> {
         } else if let Some(condition) = term.strip_prefix('?') {
             let (key, answer) = condition.split_once('=').ok_or_else(bad)?;
             let question = Question::from_key(key).ok_or_else(bad)?;
-            conditions.push(Condition {
-                question,
-                answer: answer.into(),
-            });
+            conditions.push(Condition { question, answer: answer.into() });
         } else if term == "free" {
             free = true;
         } else {
@@ -66,13 +63,7 @@ fn read(group: &str) -> Result<Variant, Reason> {
     if prices.is_empty() != free {
         return Err(Reason::NoPrices);
     }
-    Ok(Variant {
-        conditions: conditions.into(),
-        period: Period {
-            window,
-            prices: prices.into(),
-        },
-    })
+    Ok(Variant { conditions: conditions.into(), period: Period { window, prices: prices.into() } })
 }
 
 fn read_price(unit: Unit, text: &str) -> Option<Price> {
@@ -81,19 +72,13 @@ fn read_price(unit: Unit, text: &str) -> Option<Price> {
     let mut tiers: Vec<Tier> = Vec::new();
     for part in parts {
         let (over, rate) = part.split_once(':')?;
-        let tier = Tier {
-            over: over.parse().ok()?,
-            rate: unit.parse_rate(rate)?,
-        };
+        let tier = Tier { over: over.parse().ok()?, rate: unit.parse_rate(rate)? };
         if tiers.last().is_some_and(|last| last.over >= tier.over) {
             return None;
         }
         tiers.push(tier);
     }
-    Some(Price {
-        base,
-        tiers: tiers.into(),
-    })
+    Some(Price { base, tiers: tiers.into() })
 }
 
 fn narrow(window: &mut Window, time: &str) -> Option<()> {
@@ -126,12 +111,8 @@ mod tests {
 
     #[test]
     fn malformed_prices_are_refused() {
-        for good in [
-            "free",
-            "input=0",
-            "input=3>200000:6 output=1",
-            "@2026-12-01 input=1\tinput=2",
-        ] {
+        for good in ["free", "input=0", "input=3>200000:6 output=1", "@2026-12-01 input=1\tinput=2"]
+        {
             assert!(groups(good.split('\t')).is_ok(), "{good}");
         }
         for bad in [

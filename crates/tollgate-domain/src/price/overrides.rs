@@ -69,10 +69,7 @@ impl Override {
     pub fn from_pairs<'a>(
         pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, OverrideError> {
-        let mut entry = Self {
-            window: Window::ALWAYS,
-            rates: Vec::new(),
-        };
+        let mut entry = Self { window: Window::ALWAYS, rates: Vec::new() };
         let mut seen: Vec<&str> = Vec::new();
         for (key, value) in pairs {
             if seen.contains(&key) {
@@ -92,33 +89,21 @@ impl Override {
 
     /// Every key that an entry may have.
     pub fn keys() -> impl Iterator<Item = &'static str> {
-        Unit::ALL
-            .into_iter()
-            .map(Unit::key)
-            .chain([PER_REQUEST, FROM, TO])
+        Unit::ALL.into_iter().map(Unit::key).chain([PER_REQUEST, FROM, TO])
     }
 
     fn take(&mut self, key: &str, value: &str) -> Result<(), OverrideError> {
         if key == FROM || key == TO {
-            let not_a_time = || OverrideError::NotATime {
-                key: key.to_owned(),
-                value: value.to_owned(),
-            };
+            let not_a_time =
+                || OverrideError::NotATime { key: key.to_owned(), value: value.to_owned() };
             let second = instant(value).ok_or_else(not_a_time)?;
-            let edge = if key == FROM {
-                &mut self.window.from
-            } else {
-                &mut self.window.until
-            };
+            let edge = if key == FROM { &mut self.window.from } else { &mut self.window.until };
             *edge = second;
             return Ok(());
         }
         let (unit, rate) = if key == PER_REQUEST {
             let nanos = parse_scaled(value, 15);
-            (
-                Unit::Requests,
-                nanos.and_then(|nanos| checked_rate(nanos, value)),
-            )
+            (Unit::Requests, nanos.and_then(|nanos| checked_rate(nanos, value)))
         } else {
             let unit = Unit::from_key(key).ok_or_else(|| unknown(key))?;
             (unit, unit.parse_rate(value))
@@ -126,10 +111,8 @@ impl Override {
         if self.rates.iter().any(|(other, _)| *other == unit) {
             return Err(OverrideError::Twice(key.to_owned()));
         }
-        let not_a_price = || OverrideError::NotAPrice {
-            key: key.to_owned(),
-            value: value.to_owned(),
-        };
+        let not_a_price =
+            || OverrideError::NotAPrice { key: key.to_owned(), value: value.to_owned() };
         self.rates.push((unit, rate.ok_or_else(not_a_price)?));
         Ok(())
     }
@@ -137,10 +120,7 @@ impl Override {
 
 /// Rates as a set of prices without tiers.
 pub(super) fn flat(rates: &[(Unit, Rate)]) -> PriceSet {
-    rates
-        .iter()
-        .map(|(unit, rate)| (*unit, Price::flat(*rate)))
-        .collect()
+    rates.iter().map(|(unit, rate)| (*unit, Price::flat(*rate))).collect()
 }
 
 /// Which key is missing before these rates can stand alone. Tokens need a price in both
@@ -151,10 +131,7 @@ pub(super) fn missing(rates: &[(Unit, Rate)]) -> Option<&'static str> {
     if !rates.is_empty() && !rates.iter().any(|(unit, _)| unit.is_token()) {
         return None;
     }
-    [Unit::Input, Unit::Output]
-        .into_iter()
-        .find(|unit| !has(*unit))
-        .map(Unit::key)
+    [Unit::Input, Unit::Output].into_iter().find(|unit| !has(*unit)).map(Unit::key)
 }
 
 fn instant(text: &str) -> Option<i64> {
@@ -165,11 +142,7 @@ fn unknown(key: &str) -> OverrideError {
     let likeness = |valid: &&'static str| strsim::damerau_levenshtein(valid, key);
     let nearest = Override::keys().min_by_key(likeness).unwrap_or_default();
     let valid = Override::keys().collect::<Vec<_>>().join(", ");
-    OverrideError::UnknownKey {
-        key: key.to_owned(),
-        nearest,
-        valid,
-    }
+    OverrideError::UnknownKey { key: key.to_owned(), nearest, valid }
 }
 
 #[cfg(test)]
@@ -179,9 +152,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_an_entry_is_named() {
         let error = |pairs: &[(&'static str, &'static str)]| {
-            Override::from_pairs(pairs.iter().copied())
-                .unwrap_err()
-                .to_string()
+            Override::from_pairs(pairs.iter().copied()).unwrap_err().to_string()
         };
         assert!(error(&[("ouput", "1")]).contains("did you mean `output`? Valid keys: "));
         assert!(error(&[("cache_input", "1")]).contains("`cached_input`"));
@@ -193,11 +164,8 @@ mod tests {
         assert!(error(&[("per_request", "1"), ("requests_per_1k", "1")]).contains("twice"));
         assert!(error(&[("effective_from", "2026-01-01")]).contains("no price"));
         assert!(error(&[("input", "1"), ("effective_to", "soon")]).contains("not a time"));
-        let backwards = [
-            ("input", "1"),
-            ("effective_from", "2026-01-02"),
-            ("effective_to", "2026-01-01"),
-        ];
+        let backwards =
+            [("input", "1"), ("effective_from", "2026-01-02"), ("effective_to", "2026-01-01")];
         assert!(error(&backwards).contains("not after"));
     }
 
@@ -207,10 +175,7 @@ mod tests {
             (vec![("input", "1")], Some("output")),
             (vec![("output", "1")], Some("input")),
             (vec![("input", "1"), ("output", "0")], None),
-            (
-                vec![("cached_input", "1"), ("per_request", "1")],
-                Some("input"),
-            ),
+            (vec![("cached_input", "1"), ("per_request", "1")], Some("input")),
             (vec![("per_request", "0.01")], None),
             (vec![("characters_per_1m", "15")], None),
         ] {

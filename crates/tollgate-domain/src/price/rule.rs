@@ -14,11 +14,7 @@ const MAX_DEPTH: usize = 8;
 /// Whether `subject`, in lower case, satisfies `rule`; the whole rule is read in any case, so that
 /// a single answer shows that it is well formed.
 pub(super) fn matches(rule: &str, own: &str, subject: &str) -> Result<bool, Reason> {
-    let mut reader = Reader {
-        terms: rule.split(' '),
-        own,
-        subject,
-    };
+    let mut reader = Reader { terms: rule.split(' '), own, subject };
     let answer = reader.next(MAX_DEPTH)?;
     match reader.terms.next() {
         None => Ok(answer),
@@ -43,11 +39,7 @@ impl Reader<'_> {
             for _ in 0..count {
                 hits += usize::from(self.next(depth)?);
             }
-            return Ok(if term.starts_with('|') {
-                hits > 0
-            } else {
-                hits == count
-            });
+            return Ok(if term.starts_with('|') { hits > 0 } else { hits == count });
         }
         match term.strip_prefix('!') {
             Some(inner) => self.leaf(inner).map(|hit| !hit),
@@ -103,11 +95,7 @@ fn strip<'a>(piece: &str, text: &'a str) -> Option<&'a str> {
     let mut rest = text.chars();
     for wanted in piece.chars() {
         let found = rest.next()?;
-        let fits = if wanted == '#' {
-            found.is_ascii_digit()
-        } else {
-            found == wanted
-        };
+        let fits = if wanted == '#' { found.is_ascii_digit() } else { found == wanted };
         if !fits {
             return None;
         }
@@ -135,16 +123,8 @@ mod tests {
             ("|2 =a =b", "b", true),
             ("|2 =a =b", "c", false),
             ("|0", "c", false),
-            (
-                "&3 ^gemini-2.5-pro !$-tts !~-tts-",
-                "gemini-2.5-pro-001",
-                true,
-            ),
-            (
-                "&3 ^gemini-2.5-pro !$-tts !~-tts-",
-                "gemini-2.5-pro-tts",
-                false,
-            ),
+            ("&3 ^gemini-2.5-pro !$-tts !~-tts-", "gemini-2.5-pro-001", true),
+            ("&3 ^gemini-2.5-pro !$-tts !~-tts-", "gemini-2.5-pro-tts", false),
             ("|2 &2 ^a $z =q", "abz", true),
             ("#claude-5-########", "claude-5-20260101", true),
             ("#claude-5-########", "claude-5-2026010", false),
@@ -157,24 +137,12 @@ mod tests {
             ("#a*bc", "abc", true),
             ("#ab*bc", "abc", false),
         ] {
-            assert_eq!(
-                matches(rule, "Own-Id", subject).unwrap(),
-                answer,
-                "{rule} of {subject}"
-            );
+            assert_eq!(matches(rule, "Own-Id", subject).unwrap(), answer, "{rule} of {subject}");
         }
         let deep = "|1 ".repeat(50) + "=a";
-        for bad in [
-            "",
-            "x",
-            "^",
-            "|",
-            "|2 =a",
-            "=a =b",
-            "|99999999999999999999 =a",
-            "!|1 =a",
-            &deep,
-        ] {
+        for bad in
+            ["", "x", "^", "|", "|2 =a", "=a =b", "|99999999999999999999 =a", "!|1 =a", &deep]
+        {
             assert!(matches(bad, "own", "a").is_err(), "{bad}");
         }
     }

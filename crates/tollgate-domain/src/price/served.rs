@@ -26,14 +26,7 @@ pub struct Served<'a> {
 impl Served<'_> {
     /// A standard call that started at `at`.
     pub const fn at(at: Timestamp) -> Self {
-        Self {
-            at,
-            service_tier: None,
-            speed: None,
-            batch: false,
-            route: None,
-            search_type: None,
-        }
+        Self { at, service_tier: None, speed: None, batch: false, route: None, search_type: None }
     }
 }
 
@@ -49,11 +42,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub(super) const ALWAYS: Self = Self {
-        from: i64::MIN,
-        until: i64::MAX,
-        daily: None,
-    };
+    pub(super) const ALWAYS: Self = Self { from: i64::MIN, until: i64::MAX, daily: None };
 
     pub(super) fn holds(&self, at: Timestamp) -> bool {
         let second = at.as_second();
@@ -61,11 +50,7 @@ impl Window {
         let daily = self.daily.is_none_or(|(from, until)| {
             let (from, until) = (i64::from(from), i64::from(until));
             let (after, before) = (of_day >= from, of_day < until);
-            if until < from {
-                after || before
-            } else {
-                after && before
-            }
+            if until < from { after || before } else { after && before }
         });
         daily && second >= self.from && second < self.until
     }
@@ -123,18 +108,9 @@ mod tests {
 
     #[test]
     fn a_window_of_the_day_may_pass_midnight() {
-        let night = Window {
-            daily: Some((23 * 3_600, 3_600)),
-            ..Window::ALWAYS
-        };
-        let morning = Window {
-            daily: Some((1_800, 59_400)),
-            ..Window::ALWAYS
-        };
-        let never = Window {
-            daily: Some((60, 60)),
-            ..Window::ALWAYS
-        };
+        let night = Window { daily: Some((23 * 3_600, 3_600)), ..Window::ALWAYS };
+        let morning = Window { daily: Some((1_800, 59_400)), ..Window::ALWAYS };
+        let never = Window { daily: Some((60, 60)), ..Window::ALWAYS };
         for (time, in_night, in_morning) in [
             ("22:59:59.999", false, false),
             ("23:00:00", true, false),
@@ -155,17 +131,9 @@ mod tests {
 
     #[test]
     fn a_dated_window_begins_and_ends_on_the_second() {
-        let window = Window {
-            from: 100,
-            until: 200,
-            daily: None,
-        };
+        let window = Window { from: 100, until: 200, daily: None };
         for (second, holds) in [(99, false), (100, true), (199, true), (200, false)] {
-            assert_eq!(
-                window.holds(Timestamp::from_second(second).unwrap()),
-                holds,
-                "{second}"
-            );
+            assert_eq!(window.holds(Timestamp::from_second(second).unwrap()), holds, "{second}");
         }
     }
 }

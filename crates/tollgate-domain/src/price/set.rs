@@ -23,18 +23,11 @@ pub(super) struct Tier {
 
 impl Price {
     pub(super) fn flat(base: Rate) -> Self {
-        Self {
-            base,
-            tiers: Box::default(),
-        }
+        Self { base, tiers: Box::default() }
     }
 
     fn rate(&self, input: u64) -> Rate {
-        self.tiers
-            .iter()
-            .rev()
-            .find(|tier| input > tier.over)
-            .map_or(self.base, |tier| tier.rate)
+        self.tiers.iter().rev().find(|tier| input > tier.over).map_or(self.base, |tier| tier.rate)
     }
 
     /// The dearest rate that a call of at most `input` tokens can meet.
@@ -91,9 +84,7 @@ impl<'a> View<'a> {
 
     /// The units that have a price, parts before their wholes.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Unit, &'a Price)> + '_ {
-        Unit::ALL
-            .into_iter()
-            .filter_map(|unit| Some((unit, self.get(unit)?)))
+        Unit::ALL.into_iter().filter_map(|unit| Some((unit, self.get(unit)?)))
     }
 
     /// Tells `line` what is paid for: each unit with a price, how many of it, at which rate.
@@ -120,10 +111,7 @@ impl<'a> View<'a> {
         if self.units.and(parts).is_empty() {
             return 0;
         }
-        let parts = Unit::ALL
-            .iter()
-            .zip(left)
-            .filter(|(unit, _)| parts.contains(**unit));
+        let parts = Unit::ALL.iter().zip(left).filter(|(unit, _)| parts.contains(**unit));
         parts.fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 

@@ -89,11 +89,7 @@ impl PriceTable {
     /// price, or `None`: then nobody knows what a call would cost.
     pub fn resolve(&self, provider: &str, model: &str) -> Option<Arc<ModelPrice>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(price) = known
-            .providers
-            .get(provider)
-            .and_then(|models| models.get(model))
-        {
+        if let Some(price) = known.providers.get(provider).and_then(|models| models.get(model)) {
             return price.clone();
         }
         drop(known);
@@ -106,11 +102,7 @@ impl PriceTable {
             *known = Known::default();
         }
         known.count += 1;
-        known
-            .providers
-            .entry(provider.into())
-            .or_default()
-            .insert(model.into(), price.clone());
+        known.providers.entry(provider.into()).or_default().insert(model.into(), price.clone());
         price
     }
 
@@ -126,17 +118,12 @@ impl PriceTable {
         if sources.env.is_empty() {
             return Vec::new();
         }
-        let aliases = sources
-            .providers
-            .iter()
-            .filter_map(|(name, id)| Some((&**name, &**id.as_ref()?)));
+        let aliases =
+            sources.providers.iter().filter_map(|(name, id)| Some((&**name, &**id.as_ref()?)));
         let providers = sources.book.providers().map(|id| (id, id)).chain(aliases);
         let models = providers
             .flat_map(|(name, id)| sources.book.models(id).map(move |model| (name, model)));
-        let entries = sources
-            .overrides
-            .keys()
-            .map(|(provider, model)| (&**provider, &**model));
+        let entries = sources.overrides.keys().map(|(provider, model)| (&**provider, &**model));
         sources.env.unknown(models.chain(entries))
     }
 }
@@ -153,8 +140,7 @@ impl Builder {
     /// Adds an entry of the configuration. A later one for the same model replaces it.
     #[must_use]
     pub fn price(mut self, provider: &str, model: &str, prices: Override) -> Self {
-        self.overrides
-            .insert((provider.into(), model.to_lowercase().into()), prices);
+        self.overrides.insert((provider.into(), model.to_lowercase().into()), prices);
         self
     }
 
@@ -169,11 +155,7 @@ impl Builder {
     #[must_use]
     pub fn default_rate(mut self, input: Rate, output: Rate) -> Self {
         let prices = flat(&[(Unit::Input, input), (Unit::Output, output)]);
-        self.default = Some(Arc::new(ModelPrice::alone(
-            "default".into(),
-            "".into(),
-            prices,
-        )));
+        self.default = Some(Arc::new(ModelPrice::alone("default".into(), "".into(), prices)));
         self
     }
 
@@ -185,10 +167,7 @@ impl Builder {
             .filter_map(|(provider, model)| self.check(provider, model))
             .collect();
         if errors.is_empty() {
-            return Ok(PriceTable {
-                sources: self,
-                known: RwLock::default(),
-            });
+            return Ok(PriceTable { sources: self, known: RwLock::default() });
         }
         errors.sort_by_key(ToString::to_string);
         Err(errors)
@@ -233,11 +212,7 @@ impl Builder {
         let (provider, model) = names.first()?;
         let source = if entry.is_some() { "config" } else { "env" };
         let version = format!("{source} {provider}/{model}");
-        Some(ModelPrice::alone(
-            version.into(),
-            model.as_str().into(),
-            flat(&rates),
-        ))
+        Some(ModelPrice::alone(version.into(), model.as_str().into(), flat(&rates)))
     }
 
     /// The rates of an entry and, for what it leaves open, of the environment.
@@ -272,10 +247,7 @@ impl Builder {
     ) -> Vec<(&'a str, String)> {
         let models = [Some(model), found.map(|price| &**price.id())];
         let mut names: Vec<(&str, String)> = Vec::new();
-        for provider in [Some(provider), self.book_id(provider)]
-            .into_iter()
-            .flatten()
-        {
+        for provider in [Some(provider), self.book_id(provider)].into_iter().flatten() {
             for model in models.into_iter().flatten() {
                 let name = (provider, model.to_lowercase());
                 if !names.contains(&name) {
@@ -288,19 +260,13 @@ impl Builder {
 
     fn entry(&self, names: &[(&str, String)]) -> Option<&Override> {
         names.iter().find_map(|(provider, model)| {
-            self.overrides
-                .get(&(Box::from(*provider), model.as_str().into()))
+            self.overrides.get(&(Box::from(*provider), model.as_str().into()))
         })
     }
 
     fn env_rates(&self, names: &[(&str, String)]) -> Vec<(Unit, Rate)> {
-        let rates = names
-            .iter()
-            .map(|(provider, model)| self.env.rates(provider, model));
-        rates
-            .into_iter()
-            .find(|rates| !rates.is_empty())
-            .unwrap_or_default()
+        let rates = names.iter().map(|(provider, model)| self.env.rates(provider, model));
+        rates.into_iter().find(|rates| !rates.is_empty()).unwrap_or_default()
     }
 }
 

@@ -223,9 +223,7 @@ impl Unit {
 pub(super) fn checked_rate(nanos: i128, text: &str) -> Option<Rate> {
     let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
     let says_zero = !mantissa.bytes().any(|byte| (b'1'..=b'9').contains(&byte));
-    let nanos = i64::try_from(nanos)
-        .ok()
-        .filter(|n| *n > 0 || (*n == 0 && says_zero))?;
+    let nanos = i64::try_from(nanos).ok().filter(|n| *n > 0 || (*n == 0 && says_zero))?;
     Some(Rate::from_nanos_per_million(nanos))
 }
 
@@ -237,10 +235,7 @@ mod tests {
     fn every_unit_is_found_by_its_key_and_parts_come_before_their_whole() {
         for unit in Unit::ALL {
             assert_eq!(Unit::from_key(unit.key()), Some(unit));
-            for part in Unit::ALL
-                .into_iter()
-                .filter(|part| unit.parts().contains(*part))
-            {
+            for part in Unit::ALL.into_iter().filter(|part| unit.parts().contains(*part)) {
                 assert!((part as u32) < unit as u32, "{part:?} of {unit:?}");
                 assert_eq!(part.is_token(), unit.is_token());
             }

@@ -24,35 +24,17 @@ fn a_bad_book_is_refused_with_its_line() {
         ("tollgate-price-book 1\n", 1),
         ("tollgate-price-book 1\nversion\t7\n", 2),
         ("tollgate-price-book 1\nversion\t7 soon\n", 2),
-        (
-            "tollgate-price-book 1\nprovider\tp\nmodel\tm\t-\t=\tfree\n",
-            3,
-        ),
-        (
-            "tollgate-price-book 1\nversion\t7 2026-01-01\nprovider\tp\n",
-            3,
-        ),
+        ("tollgate-price-book 1\nprovider\tp\nmodel\tm\t-\t=\tfree\n", 3),
+        ("tollgate-price-book 1\nversion\t7 2026-01-01\nprovider\tp\n", 3),
         ("tollgate-price-book 1\n\n# note\nmodel\tm\t-\t=\tfree\n", 4),
-        (
-            "tollgate-price-book 1\nversion\t7 2026-01-01\nprovider\tp\nmodel\tm\t-\t=\tinput=x\n",
-            4,
-        ),
-        (
-            "tollgate-price-book 1\nversion\t7 2026-01-01\nprovider\tp\nmodel\tm\t-\t?\tfree\n",
-            4,
-        ),
-        (
-            "tollgate-price-book 1\nversion\t7 2026-01-01\nprovider\tp\nmodel\tm\t-\t=\n",
-            4,
-        ),
+        ("tollgate-price-book 1\nversion\t7 2026-01-01\nprovider\tp\nmodel\tm\t-\t=\tinput=x\n", 4),
+        ("tollgate-price-book 1\nversion\t7 2026-01-01\nprovider\tp\nmodel\tm\t-\t?\tfree\n", 4),
+        ("tollgate-price-book 1\nversion\t7 2026-01-01\nprovider\tp\nmodel\tm\t-\t=\n", 4),
         (
             "tollgate-price-book 1\nversion\t7 2026-01-01\nprovider\tp\nmodel\tm\tsize=1\t=\tfree\n",
             4,
         ),
-        (
-            "tollgate-price-book 1\nversion\t7 2026-01-01\nprovider\tp\nprovider\tp\n",
-            4,
-        ),
+        ("tollgate-price-book 1\nversion\t7 2026-01-01\nprovider\tp\nprovider\tp\n", 4),
         (
             "tollgate-price-book 1\nversion\t7 2026-01-01\nprovider\tp\nfallback\tq\n\
              model\tm\t-\t=\tfree\n",
@@ -64,10 +46,7 @@ fn a_bad_book_is_refused_with_its_line() {
         assert_eq!(error.line, line, "{text}: {error}");
     }
     let twice = format!("{HEAD}provider\tp\nmodel\tm\t-\t=\tfree\nmodel\tm\t-\t=\tfree\n");
-    assert_eq!(
-        PriceBook::parse(twice).unwrap_err().reason,
-        Reason::Twice("m".to_owned())
-    );
+    assert_eq!(PriceBook::parse(twice).unwrap_err().reason, Reason::Twice("m".to_owned()));
 }
 
 #[test]
@@ -84,10 +63,7 @@ fn the_shipped_book_prices_well_known_models() {
     assert!(book.find("openai", "").is_none());
     assert!(book.sellers("gpt-4o-mini").contains(&"openai"));
     assert_eq!(book.provider_for_model("gpt-4o-mini"), Some("openai"));
-    assert_eq!(
-        book.provider_for_model("claude-sonnet-5"),
-        Some("anthropic")
-    );
+    assert_eq!(book.provider_for_model("claude-sonnet-5"), Some("anthropic"));
     assert_eq!(book.provider_for_model("no-such-thing"), None);
     assert!(book.models("openai").any(|model| model == "gpt-4o-mini"));
 }
@@ -106,16 +82,10 @@ fn a_model_that_is_sold_on_has_the_standard_price_alone() {
         "provider\ta\nmodel\tm\t-\t=\tinput=2 output=4\t?processing=batch input=1 output=2\n\
          provider\tb\nfallback\ta\nmodel\tn\t-\t=\tfree\n",
     );
-    let batch = Served {
-        batch: true,
-        ..served("2026-01-01T00:00:00Z")
-    };
+    let batch = Served { batch: true, ..served("2026-01-01T00:00:00Z") };
     let cost = |provider| {
         let price = book.find(provider, "m").unwrap();
-        price
-            .charge(&Usage::tokens(1_000_000, 0), &batch)
-            .total
-            .charge()
+        price.charge(&Usage::tokens(1_000_000, 0), &batch).total.charge()
     };
     assert_eq!(cost("a"), NanoUsd::from_nanos(1_000_000_000));
     assert_eq!(cost("b"), NanoUsd::from_nanos(2_000_000_000));
@@ -136,23 +106,10 @@ fn two_tokens_of_an_embedding_cost_forty_nanodollars() {
 fn a_sum_is_rounded_once_and_half_to_even() {
     let book = book("provider\tp\nmodel\tm\t-\t=\tinput=0.0005 output=0.0005\n");
     let price = book.find("p", "m").unwrap();
-    for (input, output, nanos) in [
-        (1, 0, 0),
-        (3, 0, 2),
-        (5, 0, 2),
-        (1, 1, 1),
-        (3, 2, 2),
-        (4, 3, 4),
-    ] {
-        let charge = price.charge(
-            &Usage::tokens(input, output),
-            &served("2026-01-01T00:00:00Z"),
-        );
-        assert_eq!(
-            charge.total.charge().nanos(),
-            nanos,
-            "{input} and {output} halves"
-        );
+    for (input, output, nanos) in [(1, 0, 0), (3, 0, 2), (5, 0, 2), (1, 1, 1), (3, 2, 2), (4, 3, 4)]
+    {
+        let charge = price.charge(&Usage::tokens(input, output), &served("2026-01-01T00:00:00Z"));
+        assert_eq!(charge.total.charge().nanos(), nanos, "{input} and {output} halves");
     }
 }
 
@@ -162,27 +119,16 @@ fn a_tier_applies_to_the_whole_call_and_only_above_its_edge() {
         book("provider\tp\nmodel\tm\t-\t=\tinput=3>200000:6>400000:7 output=15>200000:22.5\n");
     let price = book.find("p", "m").unwrap();
     let now = served("2026-01-01T00:00:00Z");
-    for (input, rates) in [
-        (200_000, ["3", "15"]),
-        (200_001, ["6", "22.5"]),
-        (400_001, ["7", "22.5"]),
-    ] {
+    for (input, rates) in
+        [(200_000, ["3", "15"]), (200_001, ["6", "22.5"]), (400_001, ["7", "22.5"])]
+    {
         let lines = price.explain(&Usage::tokens(input, 10), &now);
         let rate = |text: &str| NanoUsd::nanos(text.parse().unwrap());
-        let found: Vec<i64> = lines
-            .iter()
-            .map(|line| line.rate.nanos_per_million())
-            .collect();
+        let found: Vec<i64> = lines.iter().map(|line| line.rate.nanos_per_million()).collect();
         assert_eq!(found, rates.map(rate), "{input}");
     }
-    assert_eq!(
-        price.ceiling(&now, 200_000).input.nanos_per_million(),
-        3_000_000_000
-    );
-    assert_eq!(
-        price.ceiling(&now, u64::MAX).input.nanos_per_million(),
-        7_000_000_000
-    );
+    assert_eq!(price.ceiling(&now, 200_000).input.nanos_per_million(), 3_000_000_000);
+    assert_eq!(price.ceiling(&now, u64::MAX).input.nanos_per_million(), 7_000_000_000);
 }
 
 #[test]
@@ -210,31 +156,15 @@ fn cached_input_without_a_price_is_plain_input_and_parts_never_turn_a_charge_neg
         "provider\tp\nmodel\ta\t-\t=\tinput=2 output=1\nmodel\tb\t-\t=\tinput=2 cached_input=1 output=1\n",
     );
     let now = served("2026-01-01T00:00:00Z");
-    let usage = Usage {
-        cache_read: 800_000,
-        ..Usage::tokens(1_000_000, 0)
-    };
+    let usage = Usage { cache_read: 800_000, ..Usage::tokens(1_000_000, 0) };
     let cost = |model, usage: &Usage| {
-        book.find("p", model)
-            .unwrap()
-            .charge(usage, &now)
-            .total
-            .charge()
-            .to_string()
+        book.find("p", model).unwrap().charge(usage, &now).total.charge().to_string()
     };
     assert_eq!(cost("a", &usage), "2.000000000");
     assert_eq!(cost("b", &usage), "1.200000000");
-    let lying = Usage {
-        cache_read: 4_632,
-        ..Usage::tokens(3_472, 0)
-    };
+    let lying = Usage { cache_read: 4_632, ..Usage::tokens(3_472, 0) };
     assert_eq!(cost("b", &lying), "0.004632000");
-    let most = Usage {
-        input: u64::MAX,
-        cache_read: u64::MAX,
-        cache_write: u64::MAX,
-        ..lying
-    };
+    let most = Usage { input: u64::MAX, cache_read: u64::MAX, cache_write: u64::MAX, ..lying };
     assert!(!cost("b", &most).starts_with('-'));
 }
 
@@ -243,15 +173,9 @@ fn groq_bills_ten_seconds_of_audio_at_least() {
     let book = PriceBook::bundled().unwrap();
     let price = book.find("groq", "whisper-large-v3").unwrap();
     let count = |seconds| {
-        let usage = Usage {
-            audio_seconds: seconds,
-            ..Usage::default()
-        };
+        let usage = Usage { audio_seconds: seconds, ..Usage::default() };
         let lines = price.explain(&usage, &served("2026-11-21T12:00:00Z"));
-        lines
-            .iter()
-            .map(|line| (line.unit, line.count))
-            .collect::<Vec<_>>()
+        lines.iter().map(|line| (line.unit, line.count)).collect::<Vec<_>>()
     };
     assert_eq!(count(0), []);
     assert_eq!(count(3), [(Unit::InputAudioTime, 10)]);

@@ -31,10 +31,7 @@ fn every_recorded_case_costs_exactly_what_it_says() {
     let Some(cases) = cases() else { return };
     for case in &cases {
         let price = stated_price(&case["prices"]);
-        check(
-            case,
-            &price.charge(&usage(&case["expected_usage"]), &served(case)),
-        );
+        check(case, &price.charge(&usage(&case["expected_usage"]), &served(case)));
     }
 }
 
@@ -54,17 +51,10 @@ fn the_shipped_book_agrees_with_every_case_whose_prices_are_still_in_force() {
         });
         if same {
             agreed += 1;
-            check(
-                case,
-                &shipped.charge(&usage(&case["expected_usage"]), &served(case)),
-            );
+            check(case, &shipped.charge(&usage(&case["expected_usage"]), &served(case)));
         }
     }
-    assert!(
-        agreed >= 30,
-        "only {agreed} of {} cases have the prices of the book",
-        cases.len()
-    );
+    assert!(agreed >= 30, "only {agreed} of {} cases have the prices of the book", cases.len());
 }
 
 fn cases() -> Option<Vec<Value>> {
@@ -152,11 +142,9 @@ fn usage(stated: &Value) -> Usage {
 
 fn check(case: &Value, charge: &Charge) {
     let expected = &case["expected_price_usd"];
-    for (side, amount) in [
-        ("input", charge.input),
-        ("output", charge.output),
-        ("total", charge.total),
-    ] {
+    for (side, amount) in
+        [("input", charge.input), ("output", charge.output), ("total", charge.total)]
+    {
         let Some(text) = expected[side].as_str() else {
             continue;
         };

@@ -10,25 +10,10 @@ use tollgate_domain::money::Exact;
 use tollgate_domain::price::{PriceBook, Served};
 use tollgate_domain::usage::Usage;
 
-const TIERS: [Option<&str>; 6] = [
-    None,
-    Some("default"),
-    Some("flex"),
-    Some("priority"),
-    Some("fast"),
-    Some("unheard-of"),
-];
-const SUFFIXES: [&str; 9] = [
-    "",
-    "",
-    "-20251211",
-    ":free",
-    "-2025-12-11",
-    "-latest",
-    "@20250101",
-    "-tts",
-    "-001-x",
-];
+const TIERS: [Option<&str>; 6] =
+    [None, Some("default"), Some("flex"), Some("priority"), Some("fast"), Some("unheard-of")];
+const SUFFIXES: [&str; 9] =
+    ["", "", "-20251211", ":free", "-2025-12-11", "-latest", "@20250101", "-tts", "-001-x"];
 const PREFIXES: [&str; 5] = ["", "", "us.", "openai/", "labs-"];
 
 /// What of a call is known, in numbers that add up.
@@ -159,26 +144,17 @@ fn compare(provider: &str, model: &str, usage: &Usage, served: &Served<'_>) -> R
     let oracle = match (Calculator::bundled().calculate(&request), &book) {
         (Ok(oracle), Some(_)) => oracle,
         (Err(error), None)
-            if matches!(
-                error.kind(),
-                ErrorKind::ModelNotFound | ErrorKind::ProviderNotFound
-            ) =>
+            if matches!(error.kind(), ErrorKind::ModelNotFound | ErrorKind::ProviderNotFound) =>
         {
             return Ok(());
         }
         (oracle, book) => {
-            return Err(format!(
-                "{provider}/{model}: {oracle:?}, but the book has {book:?}"
-            ));
+            return Err(format!("{provider}/{model}: {oracle:?}, but the book has {book:?}"));
         }
     };
     let price = book.unwrap();
     if **price.id() != *oracle.model_id {
-        return Err(format!(
-            "{provider}/{model}: {} is not {}",
-            price.id(),
-            oracle.model_id
-        ));
+        return Err(format!("{provider}/{model}: {} is not {}", price.id(), oracle.model_id));
     }
     let charge = price.charge(usage, served);
     for (side, ours, theirs) in [
@@ -187,18 +163,12 @@ fn compare(provider: &str, model: &str, usage: &Usage, served: &Served<'_>) -> R
         ("total", charge.total, oracle.total_price),
     ] {
         if (dollars(ours) - theirs).abs() >= 1e-9 {
-            return Err(format!(
-                "{provider}/{model} {side}: {ours:?} is not {theirs}; {usage:?}"
-            ));
+            return Err(format!("{provider}/{model} {side}: {ours:?} is not {theirs}; {usage:?}"));
         }
     }
     let lines = price.explain(usage, served);
     let sum: Exact = lines.iter().map(|line| line.amount).sum();
-    if sum == charge.total {
-        Ok(())
-    } else {
-        Err(format!("{provider}/{model}: {lines:?}"))
-    }
+    if sum == charge.total { Ok(()) } else { Err(format!("{provider}/{model}: {lines:?}")) }
 }
 
 thread_local! {
@@ -313,9 +283,7 @@ fn providers_are_known_by_name_and_host_alike() {
         "nobody",
         "",
     ] {
-        let oracle = Calculator::bundled()
-            .find_provider(Some(name), None)
-            .unwrap();
+        let oracle = Calculator::bundled().find_provider(Some(name), None).unwrap();
         let id = oracle.map(|provider| provider.id().to_owned());
         let models = BOOK.with(|book| book.models(name).count());
         let expected = oracle.map_or(0, |provider| provider.models().count());
@@ -342,9 +310,7 @@ fn providers_are_known_by_name_and_host_alike() {
         "https://api.deepseek.com",
         "https://api.holysheep.ai/v1",
     ] {
-        let oracle = Calculator::bundled()
-            .find_provider(None, Some(url))
-            .unwrap();
+        let oracle = Calculator::bundled().find_provider(None, Some(url)).unwrap();
         let expected = oracle.map(|provider| provider.id().to_owned());
         let found = BOOK.with(|book| book.provider_for_url(url).map(str::to_owned));
         assert_eq!(found, expected, "{url}");

@@ -116,14 +116,8 @@ fn line_of<'a>(call: &'a CallRecord, tags: &'a [&'static str]) -> Line<'a> {
         ttft_ms: call.ttft_us.map(|us| us / 1_000),
         latency_category: latency_category(latency_ms),
         tags,
-        minute_bucket: Bucket {
-            at: call.time,
-            seconds: 60,
-        },
-        hour_bucket: Bucket {
-            at: call.time,
-            seconds: 3_600,
-        },
+        minute_bucket: Bucket { at: call.time, seconds: 60 },
+        hour_bucket: Bucket { at: call.time, seconds: 3_600 },
         compression_ratio: ratio(call.usage.output, call.usage.input),
     }
 }
@@ -172,17 +166,11 @@ struct Tags {
 
 impl Tags {
     fn of(call: &CallRecord) -> Self {
-        let mut tags = Self {
-            tags: [""; 4],
-            len: 0,
-        };
+        let mut tags = Self { tags: [""; 4], len: 0 };
         let wanted = [
             ("high_latency", call.latency_us / 1_000 > SLOW_MS),
             ("high_cost", call.cost > EXPENSIVE),
-            (
-                "failed_request",
-                call.status >= 400 || call.outcome == Outcome::Failed,
-            ),
+            ("failed_request", call.status >= 400 || call.outcome == Outcome::Failed),
             ("estimated", call.estimated),
         ];
         for (tag, _) in wanted.into_iter().filter(|(_, holds)| *holds) {
@@ -234,8 +222,6 @@ fn pretty(line: &Line<'_>, out: &mut Vec<u8>) {
         line.output_tokens,
         line.cost_usd,
         line.outcome.as_str(),
-        line.error_code
-            .map(|code| format!(" ({code})"))
-            .unwrap_or_default(),
+        line.error_code.map(|code| format!(" ({code})")).unwrap_or_default(),
     ));
 }

@@ -30,10 +30,7 @@ pub struct HeadWatch {
 
 impl Default for HeadWatch {
     fn default() -> Self {
-        Self {
-            awaiting: AtomicBool::new(true),
-            ambiguous: AtomicBool::new(false),
-        }
+        Self { awaiting: AtomicBool::new(true), ambiguous: AtomicBool::new(false) }
     }
 }
 
@@ -59,11 +56,7 @@ pub(super) struct Watched<S> {
 
 impl<S> Watched<S> {
     pub(super) fn new(stream: S, watch: Arc<HeadWatch>) -> Self {
-        Self {
-            stream,
-            watch,
-            scan: Scan::default(),
-        }
+        Self { stream, watch, scan: Scan::default() }
     }
 }
 
@@ -111,10 +104,8 @@ impl Scan {
     /// Judges a finished line; says whether it was the empty one that ends the head.
     fn line_ended(&mut self) -> bool {
         let line = self.line.get(..self.len).unwrap_or_default();
-        let starts = |name: &[u8]| {
-            line.get(..name.len())
-                .is_some_and(|l| l.eq_ignore_ascii_case(name))
-        };
+        let starts =
+            |name: &[u8]| line.get(..name.len()).is_some_and(|l| l.eq_ignore_ascii_case(name));
         self.has_length |= starts(CONTENT_LENGTH);
         self.has_encoding |= starts(TRANSFER_ENCODING);
         let empty = line.is_empty() || line == b"\r";
@@ -187,9 +178,7 @@ mod tests {
             for split in 0..head.len() {
                 let mut scan = Scan::default();
                 let (first, second) = head.split_at(split);
-                let seen = scan
-                    .push(first.as_bytes())
-                    .or_else(|| scan.push(second.as_bytes()));
+                let seen = scan.push(first.as_bytes()).or_else(|| scan.push(second.as_bytes()));
                 assert_eq!(seen, Some(ambiguous), "{head:?} at {split}");
             }
         }

@@ -36,16 +36,9 @@ impl Origin {
             _ => return None,
         };
         let authority = authority?;
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']');
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        Some(Self {
-            tls,
-            host: host.into(),
-            port,
-        })
+        Some(Self { tls, host: host.into(), port })
     }
 }
 
@@ -93,10 +86,7 @@ impl Connector {
         match tokio::time::timeout(limit, self.establish(origin)).await {
             Ok(Ok(connected)) => Ok(connected),
             Ok(Err(error)) => Err(Broken::new(Phase::Connect, error)),
-            Err(_) => Err(Broken::timed_out(
-                Phase::Connect,
-                "connecting took too long",
-            )),
+            Err(_) => Err(Broken::timed_out(Phase::Connect, "connecting took too long")),
         }
     }
 
@@ -104,21 +94,13 @@ impl Connector {
         let tcp = TcpStream::connect((&*origin.host, origin.port)).await?;
         tcp.set_nodelay(true)?;
         if !origin.tls {
-            return Ok(Connected {
-                io: TokioIo::new(Stream::Plain(tcp)),
-                http2: false,
-            });
+            return Ok(Connected { io: TokioIo::new(Stream::Plain(tcp)), http2: false });
         }
         let name = ServerName::try_from(origin.host.to_string())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let tls = TlsConnector::from(Arc::clone(&self.tls))
-            .connect(name, tcp)
-            .await?;
+        let tls = TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await?;
         let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(Connected {
-            io: TokioIo::new(Stream::Tls(Box::new(tls))),
-            http2,
-        })
+        Ok(Connected { io: TokioIo::new(Stream::Tls(Box::new(tls))), http2 })
     }
 }
 

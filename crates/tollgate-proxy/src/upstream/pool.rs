@@ -53,9 +53,7 @@ pub struct Pool {
 
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool")
-            .field("origin", &self.origin)
-            .finish_non_exhaustive()
+        f.debug_struct("Pool").field("origin", &self.origin).finish_non_exhaustive()
     }
 }
 
@@ -103,10 +101,7 @@ impl Pool {
         self: &Arc<Self>,
         request: Request<RequestBody>,
     ) -> Result<Response, Broken> {
-        let connected = self
-            .connector
-            .connect(&self.origin, self.config.connect)
-            .await?;
+        let connected = self.connector.connect(&self.origin, self.config.connect).await?;
         if connected.http2 {
             let (sender, connection) = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
@@ -121,8 +116,7 @@ impl Pool {
         let (sender, connection) = http1::handshake(connected.io)
             .await
             .map_err(|error| Broken::new(Phase::Connect, error))?;
-        self.send_http1(Http1 { sender, connection }, request, false)
-            .await
+        self.send_http1(Http1 { sender, connection }, request, false).await
     }
 
     async fn send_http2(
@@ -159,10 +153,7 @@ impl Pool {
             Ok(Err(error)) => {
                 let stale = reused
                     && (error.is_canceled() || error.is_incomplete_message() || is_reset(&error));
-                Err(Broken {
-                    stale,
-                    ..Broken::new(Phase::Request, error)
-                })
+                Err(Broken { stale, ..Broken::new(Phase::Request, error) })
             }
             Err(_) => Err(Broken::timed_out(Phase::Request, "no answer in time")),
         }

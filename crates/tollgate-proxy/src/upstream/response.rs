@@ -22,25 +22,17 @@ pub struct ResponseBody {
 
 impl std::fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ResponseBody")
-            .field("incoming", &self.incoming)
-            .finish_non_exhaustive()
+        f.debug_struct("ResponseBody").field("incoming", &self.incoming).finish_non_exhaustive()
     }
 }
 
 impl ResponseBody {
     pub(super) fn http1(incoming: Incoming, connection: Http1, pool: Arc<Pool>) -> Self {
-        Self {
-            incoming,
-            connection: Some((Box::new(connection), pool)),
-        }
+        Self { incoming, connection: Some((Box::new(connection), pool)) }
     }
 
     pub(super) fn http2(incoming: Incoming) -> Self {
-        Self {
-            incoming,
-            connection: None,
-        }
+        Self { incoming, connection: None }
     }
 
     /// The whole body, of at most `limit` bytes; `None` where it is longer.
@@ -64,11 +56,7 @@ impl ResponseBody {
             }
             all.extend_from_slice(&data);
         }
-        Ok(Some(if all.is_empty() {
-            first
-        } else {
-            Bytes::from(all)
-        }))
+        Ok(Some(if all.is_empty() { first } else { Bytes::from(all) }))
     }
 
     /// At the end of the body: the connection is idle again, or it is dropped.

@@ -66,7 +66,7 @@ pub(crate) struct CallsArgs {
     /// Only the call with this request id
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
-    /// Only calls that ended so: success, failed, cancelled, in_doubt
+    /// Only calls that ended so: `success`, `failed`, `cancelled`, `in_doubt`
     #[arg(long)]
     outcome: Option<Outcome>,
     /// Only calls with this HTTP status
@@ -84,9 +84,7 @@ pub(crate) fn run(config: &Config, args: &CallsArgs) -> anyhow::Result<()> {
     let reader = open_reader(config)?;
     let zone = &config.server.timezone;
     if let Some(id) = args.id {
-        let call = reader
-            .call(id)?
-            .with_context(|| format!("there is no call {id}"))?;
+        let call = reader.call(id)?.with_context(|| format!("there is no call {id}"))?;
         return Ok(print(args.format, zone, vec![call])?);
     }
     let filter = filter(args, zone)?;

@@ -1,10 +1,9 @@
 //! How rows are printed: as a table for eyes, as JSON (one object a line) or CSV for programs.
 
-use std::fmt::Write as _;
 use std::io;
 
 use clap::ValueEnum;
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use serde_json::{Map, Value};
 
@@ -35,20 +34,12 @@ pub(crate) struct Column {
 
 /// A column of text.
 pub(crate) const fn text(key: &'static str, heading: &'static str) -> Column {
-    Column {
-        key,
-        heading,
-        number: false,
-    }
+    Column { key, heading, number: false }
 }
 
 /// A column of numbers.
 pub(crate) const fn number(key: &'static str, heading: &'static str) -> Column {
-    Column {
-        key,
-        heading,
-        number: true,
-    }
+    Column { key, heading, number: true }
 }
 
 /// Prints rows. JSON and CSV carry every field of a row, a table the columns named.
@@ -72,18 +63,12 @@ fn print_table(columns: &[Column], rows: &[Map<String, Value>]) -> io::Result<()
         return Ok(());
     }
     let mut table = Table::new();
-    table
-        .load_style(UTF8_HORIZONTAL_ONLY)
-        .set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|column| column.heading));
     for row in rows {
         table.add_row(columns.iter().map(|column| cell(row.get(column.key))));
     }
-    for (index, _) in columns
-        .iter()
-        .enumerate()
-        .filter(|(_, column)| column.number)
-    {
+    for (index, _) in columns.iter().enumerate().filter(|(_, column)| column.number) {
         if let Some(column) = table.column_mut(index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -101,12 +86,8 @@ fn print_csv(columns: &[Column], rows: &[Map<String, Value>]) -> io::Result<()> 
     for row in rows {
         for (index, key) in keys.iter().enumerate() {
             let separator = if index == 0 { "" } else { "," };
-            // Writing to a string does not fail.
-            drop(write!(
-                text,
-                "{separator}{}",
-                csv_field(&cell(row.get(*key)))
-            ));
+            text.push_str(separator);
+            text.push_str(&csv_field(&cell(row.get(*key))));
         }
         text.push('\n');
     }
@@ -119,9 +100,7 @@ fn cell(value: Option<&Value>) -> String {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
         Some(Value::Object(map)) => {
-            let pairs = map
-                .iter()
-                .map(|(name, value)| format!("{name}={}", cell(Some(value))));
+            let pairs = map.iter().map(|(name, value)| format!("{name}={}", cell(Some(value))));
             pairs.collect::<Vec<_>>().join(" ")
         }
         Some(Value::Array(values)) => {
@@ -138,11 +117,7 @@ fn csv_field(text: &str) -> String {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r'])
         && text.parse::<i64>().is_err()
         && !is_decimal(text);
-    let text = if formula {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    };
+    let text = if formula { format!("'{text}") } else { text.to_owned() };
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

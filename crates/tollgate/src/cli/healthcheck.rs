@@ -33,11 +33,7 @@ pub(crate) fn run(config: Option<&Path>, args: &HealthcheckArgs) -> anyhow::Resu
     let ready = answer.starts_with("HTTP/1.1 200");
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     out::line(body)?;
-    Ok(if ready {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn ask(address: SocketAddr) -> std::io::Result<String> {

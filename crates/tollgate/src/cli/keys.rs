@@ -119,10 +119,7 @@ fn create(
     if let Some(plan) = &args.plan
         && !config.plans.contains_key(plan.as_str())
     {
-        bail!(
-            "there is no plan `{plan}`; {}",
-            known("plans", config.plans.keys())
-        );
+        bail!("there is no plan `{plan}`; {}", known("plans", config.plans.keys()));
     }
     for provider in &args.providers {
         if !config.providers.contains_key(provider.as_str()) {
@@ -145,13 +142,7 @@ fn create(
         revoked_at: None,
         allowed_models: some(&args.models),
         allowed_providers: some(&args.providers),
-        allowed_ips: some(
-            &args
-                .networks
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>(),
-        ),
+        allowed_ips: some(&args.networks.iter().map(ToString::to_string).collect::<Vec<_>>()),
         limits: None,
         on_disconnect: args.on_disconnect.clone(),
         rotated_from: None,
@@ -184,9 +175,7 @@ fn show_once(name: &str, key: &str, format: Format) -> anyhow::Result<()> {
     if format == Format::Json {
         return Ok(out::line(json!({ "name": name, "key": key }))?);
     }
-    out::note(format_args!(
-        "the key `{name}`; keep it, it is not shown again:"
-    ));
+    out::note(format_args!("the key `{name}`; keep it, it is not shown again:"));
     Ok(out::line(key)?)
 }
 
@@ -252,10 +241,7 @@ fn state(expires: Option<Timestamp>, revoked: Option<Timestamp>, now: Timestamp)
 
 fn refuse_configured(config: &Config, name: &str) -> anyhow::Result<()> {
     if config.auth.keys.iter().any(|key| &*key.name == name) {
-        bail!(
-            "`{name}` is a key of the configuration ({}); change it there",
-            config.origin
-        );
+        bail!("`{name}` is a key of the configuration ({}); change it there", config.origin);
     }
     Ok(())
 }

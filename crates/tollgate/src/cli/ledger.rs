@@ -62,27 +62,15 @@ fn verify(config: &Config, format: Format) -> anyhow::Result<ExitCode> {
         Format::Json => out::line(json!({ "sound": report.is_sound(), "report": report }))?,
         Format::Table | Format::Csv => print(&report)?,
     }
-    Ok(if report.is_sound() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn print(report: &Report) -> io::Result<()> {
-    let Report {
-        rows,
-        totals,
-        in_doubt,
-        ..
-    } = report;
+    let Report { rows, totals, in_doubt, .. } = report;
     out::line(format_args!("rows       {rows}"))?;
     out::line(format_args!("in doubt   {in_doubt}"))?;
     out::line(format_args!("cost       ${}", totals.cost_usd))?;
-    out::line(format_args!(
-        "tokens     {} in, {} out",
-        totals.input_tokens, totals.output_tokens
-    ))?;
+    out::line(format_args!("tokens     {} in, {} out", totals.input_tokens, totals.output_tokens))?;
     if report.purged.calls > 0 {
         out::line(format_args!(
             "purged     {} calls, ${}",
@@ -98,21 +86,14 @@ fn print(report: &Report) -> io::Result<()> {
     if report.is_sound() {
         out::line("the ledger is sound: rows and rollups tell the same sums")
     } else {
-        out::line(format_args!(
-            "the ledger is NOT sound: {} mismatches",
-            report.mismatches
-        ))
+        out::line(format_args!("the ledger is NOT sound: {} mismatches", report.mismatches))
     }
 }
 
 fn export(config: &Config, output: Option<&PathBuf>, span: &SpanArgs) -> anyhow::Result<()> {
     let reader = open_reader(config)?;
     let between = span.between(&config.server.timezone, Clock::system().now())?;
-    let filter = Filter {
-        since: between.from,
-        until: between.to,
-        ..Filter::default()
-    };
+    let filter = Filter { since: between.from, until: between.to, ..Filter::default() };
     let mut to: Box<dyn Write> = match output {
         Some(path) => {
             let file =
@@ -141,10 +122,7 @@ fn export(config: &Config, output: Option<&PathBuf>, span: &SpanArgs) -> anyhow:
     }
     to.flush()?;
     if let Some(path) = output {
-        out::note(format_args!(
-            "{count} calls written to `{}`",
-            path.display()
-        ));
+        out::note(format_args!("{count} calls written to `{}`", path.display()));
     }
     Ok(())
 }
@@ -157,10 +135,7 @@ struct Progress {
 
 impl Progress {
     fn new() -> Self {
-        Self {
-            shown: false,
-            terminal: io::stderr().is_terminal(),
-        }
+        Self { shown: false, terminal: io::stderr().is_terminal() }
     }
 
     fn show(&mut self, done: u64, of: u64) {

@@ -47,26 +47,17 @@ pub(crate) fn run(config: &Config, args: &PricesArgs) -> anyhow::Result<()> {
     let table = compose::prices(config, &book)?;
     let mut rows = Vec::new();
     for (provider, book_id) in providers(config, &book, args.all) {
-        if args
-            .provider
-            .as_ref()
-            .is_some_and(|wanted| *wanted != provider)
-        {
+        if args.provider.as_ref().is_some_and(|wanted| *wanted != provider) {
             continue;
         }
-        let stated = config
-            .prices
-            .iter()
-            .filter(|price| *price.provider == *provider);
+        let stated = config.prices.iter().filter(|price| *price.provider == *provider);
         let mut models: Vec<&str> = stated.map(|price| &*price.model).collect();
         models.extend(book.models(&book_id));
         models.sort_unstable();
         models.dedup();
-        let wanted = models.into_iter().filter(|model| {
-            args.model
-                .as_ref()
-                .is_none_or(|text| model.contains(text.as_str()))
-        });
+        let wanted = models
+            .into_iter()
+            .filter(|model| args.model.as_ref().is_none_or(|text| model.contains(text.as_str())));
         rows.extend(
             wanted.filter_map(|model| {
                 Some(row(&provider, model, &*table.resolve(&provider, model)?))
@@ -96,9 +87,7 @@ fn providers(config: &Config, book: &PriceBook, all: bool) -> Vec<(String, Strin
         .collect();
     if all {
         let known: Vec<String> = providers.iter().map(|(name, _)| name.clone()).collect();
-        let others = book
-            .providers()
-            .filter(|id| !known.iter().any(|name| name == id));
+        let others = book.providers().filter(|id| !known.iter().any(|name| name == id));
         providers.extend(others.map(|id| (id.to_owned(), id.to_owned())));
     }
     providers
@@ -117,10 +106,7 @@ fn row(provider: &str, model: &str, price: &ModelPrice) -> Map<String, Value> {
         let nanos = i64::try_from(one.total.femtos() - per_call).unwrap_or(i64::MAX);
         decimal(Rate::from_nanos_per_million(nanos))
     };
-    let cached = Usage {
-        cache_read: 1,
-        ..Usage::tokens(1, 0)
-    };
+    let cached = Usage { cache_read: 1, ..Usage::tokens(1, 0) };
     let fields = json!({
         "provider": provider,
         "model": model,

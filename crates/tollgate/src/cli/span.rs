@@ -33,25 +33,11 @@ impl SpanArgs {
     /// The instants that are meant, days in `zone`.
     pub(crate) fn between(&self, zone: &TimeZone, now: Timestamp) -> anyhow::Result<Between> {
         if let Some(since) = &self.since {
-            let from = now
-                .to_zoned(zone.clone())
-                .checked_sub(duration(since)?)?
-                .timestamp();
-            return Ok(Between {
-                from: Some(from),
-                to: None,
-            });
+            let from = now.to_zoned(zone.clone()).checked_sub(duration(since)?)?.timestamp();
+            return Ok(Between { from: Some(from), to: None });
         }
-        let from = self
-            .from
-            .as_deref()
-            .map(|text| start_of(text, zone))
-            .transpose()?;
-        let to = self
-            .to
-            .as_deref()
-            .map(|text| end_of(text, zone))
-            .transpose()?;
+        let from = self.from.as_deref().map(|text| start_of(text, zone)).transpose()?;
+        let to = self.to.as_deref().map(|text| end_of(text, zone)).transpose()?;
         if let (Some(from), Some(to)) = (from, to)
             && from >= to
         {
@@ -63,18 +49,13 @@ impl SpanArgs {
 
 /// The first day of the month that `now` lies in.
 pub(crate) fn start_of_month(now: Timestamp, zone: &TimeZone) -> anyhow::Result<Timestamp> {
-    let first: Zoned = now
-        .to_zoned(zone.clone())
-        .first_of_month()?
-        .start_of_day()?;
+    let first: Zoned = now.to_zoned(zone.clone()).first_of_month()?.start_of_day()?;
     Ok(first.timestamp())
 }
 
 fn duration(text: &str) -> anyhow::Result<Span> {
     let wrong = || format!("`{text}` is not a duration: expected a form such as 15m, 24h or 7d");
-    let split = text
-        .find(|c: char| !c.is_ascii_digit())
-        .with_context(wrong)?;
+    let split = text.find(|c: char| !c.is_ascii_digit()).with_context(wrong)?;
     let (count, unit) = text.split_at_checked(split).with_context(wrong)?;
     let count: i64 = count.parse().with_context(wrong)?;
     Ok(match unit {
@@ -102,8 +83,7 @@ fn end_of(text: &str, zone: &TimeZone) -> anyhow::Result<Timestamp> {
 }
 
 fn day(text: &str) -> anyhow::Result<Date> {
-    text.parse()
-        .with_context(|| format!("`{text}` is not a day: expected a form like 2026-11-01"))
+    text.parse().with_context(|| format!("`{text}` is not a day: expected a form like 2026-11-01"))
 }
 
 /// A local time as tables show it.
@@ -119,28 +99,20 @@ mod tests {
 
     fn args(since: Option<&str>, from: Option<&str>, to: Option<&str>) -> SpanArgs {
         let own = |text: Option<&str>| text.map(str::to_owned);
-        SpanArgs {
-            since: own(since),
-            from: own(from),
-            to: own(to),
-        }
+        SpanArgs { since: own(since), from: own(from), to: own(to) }
     }
 
     #[test]
     fn days_are_days_of_the_zone_and_the_last_one_is_included() {
         let seoul = TimeZone::get("Asia/Seoul").unwrap();
         let now: Timestamp = "2026-11-21T03:00:00Z".parse().unwrap();
-        let between = args(None, Some("2026-11-01"), Some("2026-11-30"))
-            .between(&seoul, now)
-            .unwrap();
+        let between =
+            args(None, Some("2026-11-01"), Some("2026-11-30")).between(&seoul, now).unwrap();
         assert_eq!(between.from.unwrap().to_string(), "2026-10-31T15:00:00Z");
         assert_eq!(between.to.unwrap().to_string(), "2026-11-30T15:00:00Z");
         let since = args(Some("24h"), None, None).between(&seoul, now).unwrap();
         assert_eq!(since.from.unwrap().to_string(), "2026-11-20T03:00:00Z");
-        assert_eq!(
-            start_of_month(now, &seoul).unwrap().to_string(),
-            "2026-10-31T15:00:00Z"
-        );
+        assert_eq!(start_of_month(now, &seoul).unwrap().to_string(), "2026-10-31T15:00:00Z");
     }
 
     #[test]

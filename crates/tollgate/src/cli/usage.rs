@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
-use jiff::Timestamp;
+use jiff::SignedDuration;
 use serde_json::{Map, Value};
 use tollgate_domain::clock::Clock;
 use tollgate_store::{Dim, Sums, UsageQuery, UsageRow};
@@ -19,12 +19,7 @@ use crate::out;
 pub(crate) struct UsageArgs {
     /// Group by hour, day, month, user, team, key, feature, provider, model or tag:NAME; several
     /// with commas
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "day",
-        value_name = "WHAT"
-    )]
+    #[arg(long, value_delimiter = ',', default_value = "day", value_name = "WHAT")]
     by: Vec<Dim>,
     /// Only this user
     #[arg(long)]
@@ -61,7 +56,7 @@ pub(crate) fn run(config: &Config, args: &UsageArgs) -> anyhow::Result<()> {
     let shared = |text: &Option<String>| text.as_deref().map(Arc::from);
     let query = UsageQuery {
         from,
-        to: between.to.unwrap_or(Timestamp::MAX),
+        to: between.to.map_or_else(|| now.checked_add(SignedDuration::from_hours(24)), Ok)?,
         zone: zone.clone(),
         group_by: args.by.clone(),
         user: shared(&args.user),
@@ -78,10 +73,8 @@ pub(crate) fn run(config: &Config, args: &UsageArgs) -> anyhow::Result<()> {
 
 fn print(args: &UsageArgs, config: &Config, rows: &[UsageRow], total: &Sums) -> anyhow::Result<()> {
     let keys: Vec<String> = args.by.iter().map(ToString::to_string).collect();
-    let mut printed: Vec<Map<String, Value>> = rows
-        .iter()
-        .map(|row| with_group(&keys, &row.group, &row.sums))
-        .collect();
+    let mut printed: Vec<Map<String, Value>> =
+        rows.iter().map(|row| with_group(&keys, &row.group, &row.sums)).collect();
     let mut columns: Vec<Column> = Vec::new();
     for dim in &args.by {
         columns.push(dim_column(dim));
@@ -95,10 +88,8 @@ fn print(args: &UsageArgs, config: &Config, rows: &[UsageRow], total: &Sums) -> 
         number("cost_usd", "COST USD"),
     ]);
     if args.format == Format::Table {
-        let named: Vec<Map<String, Value>> = printed
-            .iter()
-            .map(|row| rename_tags(row, &args.by))
-            .collect();
+        let named: Vec<Map<String, Value>> =
+            printed.iter().map(|row| rename_tags(row, &args.by)).collect();
         printed = named;
     }
     form::print(args.format, &columns, &printed)?;
@@ -134,12 +125,7 @@ fn rename_tags(row: &Map<String, Value>, by: &[Dim]) -> Map<String, Value> {
     let tags: Vec<String> = by
         .iter()
         .filter(|dim| matches!(dim, Dim::Tag(_)))
-        .map(|dim| {
-            row.get(&dim.to_string())
-                .and_then(Value::as_str)
-                .unwrap_or("")
-                .to_owned()
-        })
+        .map(|dim| row.get(&dim.to_string()).and_then(Value::as_str).unwrap_or("").to_owned())
         .collect();
     if !tags.is_empty() {
         row.insert("tag".to_owned(), tags.join(" ").into());
@@ -151,12 +137,7 @@ fn with_group(keys: &[String], group: &[Option<Arc<str>>], sums: &Sums) -> Map<S
     let mut row: Map<String, Value> = keys
         .iter()
         .zip(group)
-        .map(|(key, value)| {
-            (
-                key.clone(),
-                value.as_deref().map_or(Value::Null, Value::from),
-            )
-        })
+        .map(|(key, value)| (key.clone(), value.as_deref().map_or(Value::Null, Value::from)))
         .collect();
     row.extend(form::row(sums));
     row

@@ -60,13 +60,8 @@ pub(crate) fn book_id(configured: &Configured, book: &PriceBook) -> Option<Strin
     if let Some(id) = &configured.price_book {
         return Some(id.to_string());
     }
-    let by_url = configured
-        .base_url
-        .as_deref()
-        .and_then(|url| book.provider_for_url(url));
-    by_url
-        .or_else(|| book.providers().find(|id| *id == &*configured.name))
-        .map(str::to_owned)
+    let by_url = configured.base_url.as_deref().and_then(|url| book.provider_for_url(url));
+    by_url.or_else(|| book.providers().find(|id| *id == &*configured.name)).map(str::to_owned)
 }
 
 fn remote(configured: &Configured, ground: &Ground) -> anyhow::Result<Remote> {
@@ -108,11 +103,9 @@ fn headers(configured: &Configured) -> anyhow::Result<HeaderMap> {
         headers.insert(AUTHORIZATION, value);
     }
     for (name, secret) in &configured.headers {
-        let mut value = HeaderValue::from_str(secret.expose_secret())
-            .ok()
-            .with_context(|| {
-                format!("`headers.{name}` holds characters that no header can carry")
-            })?;
+        let mut value = HeaderValue::from_str(secret.expose_secret()).ok().with_context(|| {
+            format!("`headers.{name}` holds characters that no header can carry")
+        })?;
         value.set_sensitive(true);
         headers.insert(HeaderName::from_bytes(name.as_bytes())?, value);
     }

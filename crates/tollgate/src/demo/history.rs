@@ -54,19 +54,13 @@ fn calls_in_hour(at: Timestamp, draw: &mut Draw) -> u64 {
         11..20 => 3,
         _ => 2,
     };
-    if weekday >= 5 {
-        busy.min(1)
-    } else {
-        busy + draw.below(2)
-    }
+    if weekday >= 5 { busy.min(1) } else { busy + draw.below(2) }
 }
 
 fn call(started: &Started, hour: Timestamp, draw: &mut Draw) -> CallRecord {
     let time = hour + SignedDuration::from_secs(i64::try_from(draw.below(3_600)).unwrap_or(0));
     let (user, key) = draw.one_of(&USERS).unwrap_or(("alice", "alice"));
-    let (model, endpoint) = draw
-        .one_of(&MODELS)
-        .unwrap_or(("gpt-4o-mini", "/v1/chat/completions"));
+    let (model, endpoint) = draw.one_of(&MODELS).unwrap_or(("gpt-4o-mini", "/v1/chat/completions"));
     let embedding = model.starts_with("text-embedding");
     let failed = draw.below(50) == 0;
     let usage = if failed {
@@ -76,9 +70,9 @@ fn call(started: &Started, hour: Timestamp, draw: &mut Draw) -> CallRecord {
         Usage::tokens(60 + draw.below(1_500), output)
     };
     let price = started.price("sim", model);
-    let cost = price.as_ref().map_or(NanoUsd::ZERO, |price| {
-        price.charge(&usage, &Served::at(time)).total.charge()
-    });
+    let cost = price
+        .as_ref()
+        .map_or(NanoUsd::ZERO, |price| price.charge(&usage, &Served::at(time)).total.charge());
     let millis = u64::try_from(time.as_millisecond()).unwrap_or_default();
     let call_id = CallId::new(millis, draw.bytes());
     let latency_us = 150_000 + draw.below(2_500_000);
@@ -100,11 +94,7 @@ fn call(started: &Started, hour: Timestamp, draw: &mut Draw) -> CallRecord {
         model: model.into(),
         stream: endpoint == "/v1/chat/completions" && draw.below(2) == 0,
         status: if failed { 502 } else { 200 },
-        outcome: if failed {
-            Outcome::Failed
-        } else {
-            Outcome::Success
-        },
+        outcome: if failed { Outcome::Failed } else { Outcome::Success },
         error_type: failed.then(|| "upstream_error".into()),
         attempts: 1,
         cache: CacheState::Miss,
@@ -135,9 +125,7 @@ impl Draw {
 
     fn one_of<T: Copy>(&mut self, items: &[T]) -> Option<T> {
         let index = self.below(u64::try_from(items.len()).unwrap_or(1));
-        items
-            .get(usize::try_from(index).unwrap_or_default())
-            .copied()
+        items.get(usize::try_from(index).unwrap_or_default()).copied()
     }
 
     fn bytes(&mut self) -> [u8; 10] {

@@ -20,21 +20,11 @@ const MAX_ANSWER: usize = 1 << 20;
 /// Who calls with what: key, end user, feature, body.
 const CALLS: [(&str, Option<&str>, &str, &str); 6] = [
     ("tg_demo_alice", None, "", CHAT),
-    (
-        "tg_demo_backend",
-        Some("minji"),
-        "diary_analysis",
-        CHAT_STREAM,
-    ),
+    ("tg_demo_backend", Some("minji"), "diary_analysis", CHAT_STREAM),
     ("tg_demo_backend", Some("jisoo"), "translation", CHAT_LARGE),
     ("tg_demo_bob", None, "", EMBEDDING),
     ("tg_demo_backend", Some("minji"), "summary", RESPONSE),
-    (
-        "tg_demo_backend",
-        Some("harin"),
-        "diary_analysis",
-        CHAT_STREAM,
-    ),
+    ("tg_demo_backend", Some("harin"), "diary_analysis", CHAT_STREAM),
 ];
 const CHAT: &str = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Name three rivers of Europe."}]}"#;
 const CHAT_STREAM: &str = r#"{"model":"gpt-4o-mini","stream":true,"messages":[{"role":"user","content":"오늘 일기를 두 문장으로 정리해 주세요: 비가 왔고, 친구를 만났다."}]}"#;
@@ -45,11 +35,7 @@ const RESPONSE: &str =
 
 /// Starts the trickle on the runtime of the server; it ends with it.
 pub(super) fn start(started: &Started, listen: SocketAddr) {
-    let origin = Origin {
-        tls: false,
-        host: listen.ip().to_string().into(),
-        port: listen.port(),
-    };
+    let origin = Origin { tls: false, host: listen.ip().to_string().into(), port: listen.port() };
     let config = PoolConfig {
         max_idle: 4,
         idle_for: Duration::from_secs(20),
@@ -87,20 +73,11 @@ async fn call(
     };
     let mut request = Request::new(Full::new(Bytes::from_static(body.as_bytes())));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = Uri::builder()
-        .scheme("http")
-        .authority(listen.to_string())
-        .path_and_query(path)
-        .build()?;
+    *request.uri_mut() =
+        Uri::builder().scheme("http").authority(listen.to_string()).path_and_query(path).build()?;
     let headers = request.headers_mut();
-    headers.insert(
-        http::header::HOST,
-        HeaderValue::from_str(&listen.to_string())?,
-    );
-    headers.insert(
-        AUTHORIZATION,
-        HeaderValue::from_str(&format!("Bearer {key}"))?,
-    );
+    headers.insert(http::header::HOST, HeaderValue::from_str(&listen.to_string())?);
+    headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {key}"))?);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(user) = user {
         headers.insert("x-tollgate-user", HeaderValue::from_static(user));

@@ -50,9 +50,6 @@ fn put_in_force(handle: &Handle) -> anyhow::Result<()> {
     let stored = handle.stored_keys()?;
     let ring = Arc::new(compose::keys(&config, &handle.ground.hasher, stored));
     let snapshot = handle.plane.snapshot.load();
-    handle
-        .plane
-        .snapshot
-        .store(Arc::new(snapshot.with_keys(ring)));
+    handle.plane.snapshot.store(Arc::new(snapshot.with_keys(ring)));
     Ok(())
 }

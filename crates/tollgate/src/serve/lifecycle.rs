@@ -9,7 +9,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tollgate_proxy::leftover;
-use tollgate_proxy::server;
 
 use super::start::Started;
 use super::{keys, reload};
@@ -51,21 +50,18 @@ async fn serve(
     let mut last = JoinSet::new();
     last.spawn(leftover::look_after(
         Arc::clone(&started.plane),
-        started
-            .take_leftovers()
-            .context("the leftovers are taken")?,
+        started.take_leftovers().context("the leftovers are taken")?,
         settling,
     ));
     ready(&started)?;
     let ended = attend(&started, &mut signals, &mut tasks).await;
     started.plane.end();
-    // Nobody listens to these only when the tasks have ended already.
-    drop(stop.send(true));
+    stop.send_replace(true);
     tokio::select! {
         () = finish(tasks) => {}
         () = signals.stop() => out::note("stopping at once"),
     }
-    drop(settle.send(true));
+    settle.send_replace(true);
     drop(tokio::time::timeout(LAST_SETTLEMENTS, finish(last)).await);
     started.close()?;
     ended

@@ -53,55 +53,30 @@ impl Collector for LedgerMetrics {
         let e = &mut encoder;
         gauge(
             e,
-            (
-                "tollgate_ledger_waiting",
-                "Closed calls not yet in the database",
-                None,
-            ),
+            ("tollgate_ledger_waiting", "Closed calls not yet in the database", None),
             status.waiting,
         )?;
         gauge(
             e,
-            (
-                "tollgate_ledger_open",
-                "Calls in flight, as the journal knows them",
-                None,
-            ),
+            ("tollgate_ledger_open", "Calls in flight, as the journal knows them", None),
             status.open,
         )?;
         gauge(
             e,
-            (
-                "tollgate_ledger_journal_segments",
-                "Segments of the journal",
-                None,
-            ),
+            ("tollgate_ledger_journal_segments", "Segments of the journal", None),
             status.segments,
         )?;
         gauge(
             e,
-            (
-                "tollgate_ledger_journal",
-                "Size of the journal",
-                Some(&Unit::Bytes),
-            ),
+            ("tollgate_ledger_journal", "Size of the journal", Some(&Unit::Bytes)),
             status.bytes,
         )?;
         gauge(
             e,
-            (
-                "tollgate_ledger_healthy",
-                "1 while calls can be recorded",
-                None,
-            ),
+            ("tollgate_ledger_healthy", "1 while calls can be recorded", None),
             u64::from(status.last_error.is_none()),
         )?;
-        counter(
-            e,
-            "tollgate_ledger_rows",
-            "Calls folded into the database",
-            status.folded,
-        )?;
+        counter(e, "tollgate_ledger_rows", "Calls folded into the database", status.folded)?;
         counter(
             e,
             "tollgate_ledger_failures",
@@ -120,7 +95,7 @@ impl Collector for Process {
         let e = &mut encoder;
         if let Some(figures) = Figures::read() {
             let seconds = figures.cpu;
-            let cpu = prometheus_client::metrics::counter::ConstCounter::new(seconds);
+            let cpu = ConstCounter::new(seconds);
             let descriptor = e.encode_descriptor(
                 "process_cpu",
                 "CPU time of the process",
@@ -130,18 +105,10 @@ impl Collector for Process {
             cpu.encode(descriptor)?;
             gauge(
                 e,
-                (
-                    "process_resident_memory",
-                    "Resident memory",
-                    Some(&Unit::Bytes),
-                ),
+                ("process_resident_memory", "Resident memory", Some(&Unit::Bytes)),
                 figures.resident,
             )?;
-            gauge(
-                e,
-                ("process_open_fds", "Open file descriptors", None),
-                figures.files,
-            )?;
+            gauge(e, ("process_open_fds", "Open file descriptors", None), figures.files)?;
             gauge(e, ("process_threads", "Threads", None), figures.threads)?;
         }
         Ok(())

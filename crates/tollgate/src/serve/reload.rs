@@ -11,10 +11,7 @@ use crate::config::{Config, ProcessEnvironment};
 /// Loads the configuration file again and puts it in force. What cannot change while the program
 /// runs (listeners, storage) must be as it was.
 pub(super) fn reload(handle: &Handle) -> anyhow::Result<()> {
-    let path = handle
-        .path
-        .as_deref()
-        .context("there is no configuration file to load")?;
+    let path = handle.path.as_deref().context("there is no configuration file to load")?;
     let config = Config::load(path, &ProcessEnvironment)?;
     let mut current = handle.config.lock();
     ensure!(
@@ -24,11 +21,7 @@ pub(super) fn reload(handle: &Handle) -> anyhow::Result<()> {
     );
     let stored = handle.stored_keys()?;
     let snapshot = compose::snapshot(&config, &handle.ground, stored)?;
-    handle
-        .plane
-        .gate
-        .engine()
-        .set_limits(config.limits.clone().into());
+    handle.plane.gate.engine().set_limits(config.limits.clone().into());
     handle.plane.snapshot.store(Arc::new(snapshot));
     *current = config;
     Ok(())

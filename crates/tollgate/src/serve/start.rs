@@ -3,8 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
@@ -16,9 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tollgate_admin::Scrape;
 use tollgate_admission::engine::Engine;
-use tollgate_admission::gate::Gate;
 use tollgate_admission::identity::{KeyDigest, KeyEntry, KeyHasher};
-use tollgate_admission::ledger::Ledger as _;
 use tollgate_domain::clock::Clock;
 use tollgate_domain::price::{ModelPrice, PriceBook};
 use tollgate_proxy::accept::Ids;
@@ -78,10 +75,8 @@ impl Started {
     /// Opens everything that a server needs.
     pub(crate) async fn start(config: Config, path: Option<PathBuf>) -> anyhow::Result<Self> {
         let clock = Clock::system();
-        let listeners = (
-            bind(config.server.listen).await?,
-            bind(config.server.admin_listen).await?,
-        );
+        let listeners =
+            (bind(config.server.listen).await?, bind(config.server.admin_listen).await?);
         let database = database(&config)?;
         let (ledger, recovery) = open_ledger(&config, &database)?;
         let ledger = Arc::new(ledger);
@@ -96,26 +91,18 @@ impl Started {
         let snapshot = compose::snapshot(&config, &ground, stored::keys(&registry)?)?;
         let (sender, leftovers) = unbounded_channel();
         let mut metrics = MetricRegistry::default();
-        let data_metrics = Metrics::register(&mut metrics);
         LedgerMetrics::register(&mut metrics, &ledger);
-        let format = match config.logs.format {
-            LogFormat::Json => Format::Json,
-            LogFormat::Pretty => Format::Pretty,
-        };
-        let dropped = data_metrics.log_dropped().clone();
-        let log = Arc::new(CallLog::start(Box::new(io::stdout()), format, dropped)?);
-        let engine = Engine::new();
-        engine.set_limits(config.limits.clone().into());
+        let data_metrics = Metrics::register(&mut metrics);
         let (strays, gate) =
-            strays::Strays::start(engine, Arc::clone(&ledger), ground.clock.clone())?;
+            strays::Strays::start(engine(&config), Arc::clone(&ledger), ground.clock.clone())?;
         let looking = Arc::clone(&ledger);
         let plane = Arc::new(Plane {
             snapshot: ArcSwap::from_pointee(snapshot),
             gate,
             ids: Ids::default(),
+            log: call_log(&config, &data_metrics)?,
             admitted: data_metrics.admitted(),
             metrics: data_metrics,
-            log,
             leftovers: sender,
             names: EndpointNames::default(),
             started: ground.clock.monotonic(),
@@ -170,12 +157,7 @@ impl Started {
                 grace: config.server.shutdown_grace,
             }
         };
-        tasks.spawn(server::serve(
-            data,
-            Arc::clone(&self.plane),
-            config,
-            stopped.clone(),
-        ));
+        tasks.spawn(server::serve(data, Arc::clone(&self.plane), config, stopped.clone()));
         let (scrape, mut stopped) = (self.scrape.clone(), stopped.clone());
         tasks.spawn(async move {
             let stop = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
@@ -194,11 +176,7 @@ impl Started {
     pub(crate) fn announce(&self) {
         let snapshot = self.plane.snapshot.load();
         let config = self.handle.config.lock();
-        let names: Vec<_> = snapshot
-            .providers
-            .iter()
-            .map(|provider| &*provider.name)
-            .collect();
+        let names: Vec<_> = snapshot.providers.iter().map(|provider| &*provider.name).collect();
         out::note(format_args!(
             "tollgate {} serves {} on http://{}, metrics on http://{}/metrics",
             env!("CARGO_PKG_VERSION"),
@@ -209,9 +187,7 @@ impl Started {
         if snapshot.keys.is_empty() {
             out::note("there is no API key yet: make one with `tollgate keys create NAME`");
         }
-        let Recovery {
-            replayed, in_doubt, ..
-        } = self.recovery;
+        let Recovery { replayed, in_doubt, .. } = self.recovery;
         if replayed > 0 || in_doubt > 0 {
             out::note(format_args!(
                 "the last run did not end in order: {replayed} calls were read from the journal, \
@@ -224,10 +200,25 @@ impl Started {
     pub(crate) fn close(self) -> anyhow::Result<()> {
         self.strays.end();
         self.plane.log.close();
-        self.ledger.close().context(
+        self.ledger.shutdown().context(
             "the ledger could not be closed; nothing is lost, the next start reads its journal",
         )
     }
+}
+
+fn call_log(config: &Config, metrics: &Metrics) -> io::Result<Arc<CallLog>> {
+    let format = match config.logs.format {
+        LogFormat::Json => Format::Json,
+        LogFormat::Pretty => Format::Pretty,
+    };
+    let dropped = metrics.log_dropped().clone();
+    Ok(Arc::new(CallLog::start(Box::new(io::stdout()), format, dropped)?))
+}
+
+fn engine(config: &Config) -> Engine {
+    let engine = Engine::new();
+    engine.set_limits(config.limits.clone().into());
+    engine
 }
 
 async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
@@ -245,10 +236,7 @@ pub(crate) fn database(config: &Config) -> anyhow::Result<PathBuf> {
 }
 
 fn open_ledger(config: &Config, path: &Path) -> anyhow::Result<(SqliteLedger, Recovery)> {
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
     }

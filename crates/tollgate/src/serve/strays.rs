@@ -56,9 +56,7 @@ fn settle_all(gate: &Gate, strays: &Receiver<Stray>, clock: &Clock, ending: &Ato
             Ok(stray) => {
                 let text = format!("{stray:?}");
                 if let Err(error) = gate.settle_stray(stray, clock.now()) {
-                    out::note(format_args!(
-                        "{text} stays in the journal, in doubt: {error}"
-                    ));
+                    out::note(format_args!("{text} stays in the journal, in doubt: {error}"));
                 }
             }
             Err(RecvTimeoutError::Timeout) if !ending.load(Ordering::Acquire) => {}

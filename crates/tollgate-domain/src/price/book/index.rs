@@ -57,10 +57,7 @@ impl Index {
             ("provider", _) => {
                 once(&mut self.seen.0, rest)?;
                 self.seen.1.clear();
-                self.providers.push(Provider {
-                    id: span,
-                    ..Provider::default()
-                });
+                self.providers.push(Provider { id: span, ..Provider::default() });
             }
             ("url", Some(provider)) => provider.urls = span,
             ("fallback", Some(provider)) => provider.fallback = span,
@@ -90,12 +87,7 @@ impl<'a> Entry<'a> {
     pub(super) fn read(line: &'a str) -> Option<Self> {
         let mut fields = line.splitn(4, '\t');
         let (id, facts) = (fields.next().filter(|id| !id.is_empty())?, fields.next()?);
-        Some(Self {
-            id,
-            facts,
-            rule: fields.next()?,
-            prices: fields.next()?,
-        })
+        Some(Self { id, facts, rule: fields.next()?, prices: fields.next()? })
     }
 }
 
@@ -124,19 +116,11 @@ impl Facts {
 }
 
 pub(super) fn head(line: &str) -> Result<(), Reason> {
-    if line == HEAD {
-        Ok(())
-    } else {
-        Err(Reason::Head)
-    }
+    if line == HEAD { Ok(()) } else { Err(Reason::Head) }
 }
 
 fn once(seen: &mut HashSet<String>, id: &str) -> Result<(), Reason> {
-    if seen.insert(id.to_owned()) {
-        Ok(())
-    } else {
-        Err(Reason::Twice(id.to_owned()))
-    }
+    if seen.insert(id.to_owned()) { Ok(()) } else { Err(Reason::Twice(id.to_owned())) }
 }
 
 /// Where `part` lies in `text`, of which it is a slice.

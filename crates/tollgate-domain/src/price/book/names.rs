@@ -9,26 +9,15 @@ pub(super) fn host_and_path(url: &str) -> Option<(String, &str)> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(end)?;
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
-    let host = host
-        .split_once(':')
-        .map_or(host, |(host, _)| host)
-        .to_lowercase();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = host.split_once(':').map_or(host, |(host, _)| host).to_lowercase();
     (!host.is_empty()).then_some((host, path.trim_start_matches('/')))
 }
 
 /// Whether `path` is `known` or lies under it.
 pub(super) fn under(known: &str, path: &str) -> bool {
-    let ends = path
-        .match_indices(['/', '?'])
-        .map(|(at, _)| at)
-        .chain([path.len()]);
-    ends.into_iter().any(|end| {
-        path.get(..end)
-            .is_some_and(|path| rule::pattern(known, path))
-    })
+    let ends = path.match_indices(['/', '?']).map(|(at, _)| at).chain([path.len()]);
+    ends.into_iter().any(|end| path.get(..end).is_some_and(|path| rule::pattern(known, path)))
 }
 
 /// The model with its compact dates written with dashes; `None` where it has none.
