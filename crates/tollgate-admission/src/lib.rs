@@ -3,8 +3,10 @@
 //! This crate owns its ports: [`ledger::Ledger`] is what it needs of durable storage. It knows no
 //! HTTP, no SQL and no Redis.
 
+pub mod directory;
 pub mod engine;
 pub mod gate;
 pub mod identity;
 pub mod ledger;
 pub mod network;
+pub mod switches;
