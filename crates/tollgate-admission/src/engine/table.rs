@@ -1,0 +1,252 @@
+//! The limits of a plan and those outside plans, as one table that admission walks without looking
+//! anything up by name.
+//!
+//! A table is made when a plan is seen for the first time, and again when the plan holds other
+//! limits or the limits outside plans change. What survives is the *identity* of a limit: its name,
+//! its plan, what it counts, for whom and over which window. Each identity has a number, given once;
+//! counters know their limit by that number, so a new maximum finds the old count.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
+use tollgate_domain::fault::Code;
+use tollgate_domain::limit::{Limit, Metric, Plan, Scope, Window};
+
+use super::ask::Subject;
+use crate::identity::matches_name;
+
+/// Plans remembered at once; more than these start the memory afresh.
+const MOST_PLANS: usize = 1_024;
+
+/// A limit in a table.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) limit: Arc<Limit>,
+    /// The plan that it belongs to; `None` outside plans.
+    pub(super) plan: Option<Arc<str>>,
+    /// The number of its identity.
+    pub(super) identity: u32,
+    /// The group of rules with the same scope.
+    pub(super) group: usize,
+    /// Its place in the configuration: the plan's limits first.
+    pub(super) order: usize,
+    /// Whether the overlay of the user speaks about it.
+    pub(super) personal: bool,
+}
+
+/// Rules of one scope count under one account.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) scopes: Box<[Scope]>,
+    /// The scopes as bits.
+    pub(super) mask: u16,
+}
+
+/// All limits that can apply to a call on one plan, in the order in which they may refuse.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) rules: Box<[Rule]>,
+    pub(super) groups: Box<[Group]>,
+    /// The engine it belongs to: slots in a grant mean nothing to another.
+    pub(super) engine: u64,
+    limits: Box<[Arc<Limit>]>,
+}
+
+impl Table {
+    /// Whether it was made of exactly these limits. The table keeps its limits alive, so equal
+    /// addresses are the same limits.
+    fn is_of(&self, plan: &Plan) -> bool {
+        self.limits.len() == plan.limits.len()
+            && self.limits.iter().zip(&plan.limits).all(|(one, other)| Arc::ptr_eq(one, other))
+    }
+}
+
+impl Rule {
+    /// Whether the filters let this subject's calls through to the limit.
+    pub(super) fn concerns(&self, subject: &Subject<'_>) -> bool {
+        let limit = &self.limit;
+        let among = |names: &[Arc<str>], name: &str| {
+            names.is_empty() || names.iter().any(|pattern| matches_name(pattern, name))
+        };
+        limit.feature.as_deref().is_none_or(|feature| subject.feature == Some(feature))
+            && among(&limit.models, subject.model)
+            && among(&limit.providers, subject.provider)
+    }
+
+    /// The code of its refusals.
+    pub(super) fn code(&self) -> Code {
+        match (self.limit.metric, self.limit.window) {
+            (Metric::CostUsd, _) => Code::BudgetExhausted,
+            (Metric::Concurrency, _) => Code::ConcurrencyLimited,
+            (_, Window::Sliding { .. }) => Code::RateLimited,
+            _ => Code::QuotaExhausted,
+        }
+    }
+
+    /// Cheap refusals first: rates, what runs at once, quotas, budgets.
+    fn rank(&self) -> u8 {
+        match self.code() {
+            Code::RateLimited => 0,
+            Code::ConcurrencyLimited => 1,
+            Code::BudgetExhausted => 3,
+            _ => 2,
+        }
+    }
+}
+
+/// All tables of an engine.
+#[derive(Debug)]
+pub(super) struct Tables {
+    now: ArcSwap<Made>,
+    identities: Mutex<HashMap<Identity, u32>>,
+    engine: u64,
+}
+
+#[derive(Debug)]
+struct Made {
+    outside: Arc<[Arc<Limit>]>,
+    plans: HashMap<Arc<str>, Arc<Table>>,
+}
+
+/// What makes a counter the same counter over reloads. The zone is part of it for windows that have
+/// one: the same day in another zone is another window.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Identity {
+    plan: Option<Arc<str>>,
+    name: Arc<str>,
+    scope: Vec<Scope>,
+    metric: Metric,
+    window: Window,
+    zone: Option<String>,
+}
+
+impl Identity {
+    fn of(limit: &Limit, plan: Option<&Arc<str>>) -> Self {
+        let zone = match limit.window {
+            Window::Day | Window::Week | Window::Month | Window::Rolling { .. } => {
+                let name = limit.zone.iana_name().map(str::to_owned);
+                Some(name.unwrap_or_else(|| format!("{:?}", limit.zone)))
+            }
+            _ => None,
+        };
+        Self {
+            plan: plan.cloned(),
+            name: Arc::clone(&limit.name),
+            scope: limit.scope.clone(),
+            metric: limit.metric,
+            window: limit.window,
+            zone,
+        }
+    }
+}
+
+impl Tables {
+    pub(super) fn new() -> Self {
+        let made = Made { outside: Arc::from([]), plans: HashMap::new() };
+        Self {
+            now: ArcSwap::from_pointee(made),
+            identities: Mutex::default(),
+            engine: RandomState::new().build_hasher().finish(),
+        }
+    }
+
+    /// The mark of the engine that these belong to.
+    pub(super) const fn engine(&self) -> u64 {
+        self.engine
+    }
+
+    /// Puts other limits outside plans in force.
+    pub(super) fn set_outside(&self, outside: Arc<[Arc<Limit>]>) {
+        let _one_at_a_time = self.identities.lock();
+        self.now.store(Arc::new(Made { outside, plans: HashMap::new() }));
+    }
+
+    /// The table for a plan as it is now.
+    pub(super) fn of(&self, plan: &Plan) -> Arc<Table> {
+        let made: Guard<Arc<Made>> = self.now.load();
+        match made.plans.get(&plan.name).filter(|table| table.is_of(plan)) {
+            Some(table) => Arc::clone(table),
+            None => self.make(plan),
+        }
+    }
+
+    #[cold]
+    fn make(&self, plan: &Plan) -> Arc<Table> {
+        let mut identities = self.identities.lock();
+        let made = self.now.load_full();
+        if let Some(table) = made.plans.get(&plan.name).filter(|table| table.is_of(plan)) {
+            return Arc::clone(table);
+        }
+        let table = Arc::new(compile(plan, &made.outside, self.engine, &mut identities));
+        let mut plans = made.plans.clone();
+        if plans.len() >= MOST_PLANS {
+            plans.clear();
+        }
+        plans.insert(Arc::clone(&plan.name), Arc::clone(&table));
+        self.now.store(Arc::new(Made { outside: Arc::clone(&made.outside), plans }));
+        table
+    }
+}
+
+fn compile(
+    plan: &Plan,
+    outside: &[Arc<Limit>],
+    engine: u64,
+    identities: &mut HashMap<Identity, u32>,
+) -> Table {
+    let mut groups: Vec<Group> = Vec::new();
+    let own = plan.limits.iter().map(|limit| (limit, Some(&plan.name)));
+    let other = outside.iter().map(|limit| (limit, None));
+    let mut rules: Vec<Rule> = own
+        .chain(other)
+        .enumerate()
+        .map(|(order, (limit, plan))| {
+            let next = u32::try_from(identities.len()).unwrap_or(u32::MAX);
+            Rule {
+                limit: Arc::clone(limit),
+                plan: plan.cloned(),
+                identity: *identities.entry(Identity::of(limit, plan)).or_insert(next),
+                group: group_of(&mut groups, &limit.scope),
+                order,
+                personal: plan.is_some() || limit.scope.contains(&Scope::User),
+            }
+        })
+        .collect();
+    rules.sort_by_key(Rule::rank);
+    Table {
+        rules: rules.into(),
+        groups: groups.into(),
+        engine,
+        limits: plan.limits.iter().map(Arc::clone).collect(),
+    }
+}
+
+/// The group of a scope, made where it is new.
+fn group_of(groups: &mut Vec<Group>, scope: &[Scope]) -> usize {
+    let mask = scope.iter().fold(0, |mask, scope| mask | bit(*scope));
+    groups.iter().position(|group| group.mask == mask).unwrap_or_else(|| {
+        let mut scopes = scope.to_vec();
+        scopes.sort_unstable();
+        scopes.dedup();
+        groups.push(Group { scopes: scopes.into(), mask });
+        groups.len() - 1
+    })
+}
+
+/// A scope as a bit.
+pub(super) const fn bit(scope: Scope) -> u16 {
+    match scope {
+        Scope::User => 1,
+        Scope::Key => 1 << 1,
+        Scope::Team => 1 << 2,
+        Scope::Ip => 1 << 3,
+        Scope::Provider => 1 << 4,
+        Scope::Model => 1 << 5,
+        Scope::Feature => 1 << 6,
+        Scope::Session => 1 << 7,
+        Scope::Global => 1 << 8,
+    }
+}

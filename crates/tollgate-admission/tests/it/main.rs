@@ -1,0 +1,15 @@
+//! Tests of the limits engine from outside: scenarios, windows, threads, and random interleavings
+//! against a naive model.
+#![cfg(test)]
+
+mod actions;
+mod burst;
+mod clamps;
+mod kit;
+mod model;
+mod overlays;
+mod restarts;
+mod steps_back;
+mod threads;
+mod warnings;
+mod windows;
