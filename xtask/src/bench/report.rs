@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -27,9 +28,14 @@ impl Report {
         by_who.entry(who.to_owned()).or_default().push(value);
     }
 
-    /// Adds the size of a binary in MiB.
+    /// Adds the size of a binary in MiB, as it is shipped: without debug information.
     pub(super) fn note_binary(&mut self, who: &str, path: &Path) -> Result<()> {
-        let bytes = fs::metadata(path).with_context(|| path.display().to_string())?.len();
+        let folder = tempfile::tempdir()?;
+        let stripped = folder.path().join("stripped");
+        let done = Command::new("strip").arg("-o").arg(&stripped).arg(path).status();
+        let shipped =
+            if done.is_ok_and(|status| status.success()) { stripped.as_path() } else { path };
+        let bytes = fs::metadata(shipped).with_context(|| path.display().to_string())?.len();
         let kib = u32::try_from(bytes / 1024).unwrap_or(u32::MAX);
         self.add("binary.mib", who, f64::from(kib) / 1024.0);
         Ok(())
