@@ -1,6 +1,7 @@
 //! Calls whose client has gone, and rows that could not be written: looked after by one task, so
 //! that a `drop` only hands over and never works.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,7 @@ pub async fn look_after(
     mut finish: watch::Receiver<bool>,
 ) {
     let mut tasks = JoinSet::new();
+    let ending = finish.clone();
     loop {
         tokio::select! {
             _ = finish.wait_for(|finish| *finish), if !leftovers.is_closed() => leftovers.close(),
@@ -68,10 +70,10 @@ pub async fn look_after(
                     tasks.spawn(write_again(Arc::clone(&plane), record));
                 }
                 Some(Leftover::Awaited(call, exchange)) => {
-                    tasks.spawn(finish_awaited(call, exchange));
+                    tasks.spawn(finish_awaited(call, exchange, ending.clone()));
                 }
                 Some(Leftover::Streaming(call, pump)) => {
-                    tasks.spawn(finish_stream(call, pump));
+                    tasks.spawn(finish_stream(call, pump, ending.clone()));
                 }
                 None => break,
             },
@@ -88,13 +90,21 @@ async fn write_again(plane: Arc<Plane>, record: Arc<CallRecord>) {
 }
 
 /// The client left before the answer began.
-async fn finish_awaited(call: Box<OpenCall>, exchange: Exchange) {
+async fn finish_awaited(
+    call: Box<OpenCall>,
+    exchange: Exchange,
+    mut finish: watch::Receiver<bool>,
+) {
     if call.on_disconnect == OnDisconnect::Abort {
         drop(exchange);
         return end_cancelled(call, Received::Unanswered);
     }
     let limit = call.snapshot.settings.drain_for;
-    match tokio::time::timeout(limit, exchange).await {
+    let answered = tokio::select! {
+        _ = finish.wait_for(|finish| *finish) => return end_cancelled(call, Received::Unanswered),
+        answered = tokio::time::timeout(limit, exchange) => answered,
+    };
+    match answered {
         Ok(Ok(Answer { head, body: AnswerBody::Whole(body) })) => {
             let rules = call.chosen.target.provider.vendor.usage;
             let facts = read_answer(call.endpoint, rules, &body);
@@ -108,7 +118,7 @@ async fn finish_awaited(call: Box<OpenCall>, exchange: Exchange) {
             let rules = call.chosen.target.provider.vendor.usage;
             let meter = OpenAiStream::new(call.endpoint, rules, true);
             let pump = Pump::new(source, meter, Patience { idle: limit, total: limit });
-            finish_stream(call, Box::new(pump)).await;
+            finish_stream(call, Box::new(pump), finish).await;
         }
         Ok(Err(_)) => end_cancelled(call, Received::Nothing),
         Err(_) => end_cancelled(call, Received::Unanswered),
@@ -116,10 +126,20 @@ async fn finish_awaited(call: Box<OpenCall>, exchange: Exchange) {
 }
 
 /// The client left while the answer was streaming.
-async fn finish_stream(call: Box<OpenCall>, mut pump: Box<Pump>) {
+async fn finish_stream(
+    call: Box<OpenCall>,
+    mut pump: Box<Pump>,
+    mut finish: watch::Receiver<bool>,
+) {
     if call.on_disconnect == OnDisconnect::Drain {
         pump.hurry(call.snapshot.settings.drain_for);
-        while let Step::Bytes(_) = std::future::poll_fn(|cx| pump.poll_step(cx)).await {}
+        let drained =
+            async { while let Step::Bytes(_) = poll_fn(|cx| pump.poll_step(cx)).await {} };
+        // When the program ends, what has come by then is what is charged.
+        tokio::select! {
+            _ = finish.wait_for(|finish| *finish) => {}
+            () = drained => {}
+        }
     }
     let ending = pump.ending(&call.chosen.target.model);
     drop(pump);

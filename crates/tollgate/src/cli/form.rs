@@ -77,21 +77,33 @@ fn print_table(columns: &[Column], rows: &[Map<String, Value>]) -> io::Result<()
 }
 
 fn print_csv(columns: &[Column], rows: &[Map<String, Value>]) -> io::Result<()> {
-    let keys: Vec<&str> = match rows.first() {
-        Some(row) => row.keys().map(String::as_str).collect(),
-        None => columns.iter().map(|column| column.key).collect(),
-    };
-    let mut text = keys.join(",");
-    text.push('\n');
-    for row in rows {
-        for (index, key) in keys.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "," };
-            text.push_str(separator);
-            text.push_str(&csv_field(&cell(row.get(*key))));
+    let mut text = String::new();
+    match rows.first() {
+        Some(row) => csv_header(row, &mut text),
+        None => {
+            let keys: Vec<&str> = columns.iter().map(|column| column.key).collect();
+            text.push_str(&keys.join(","));
+            text.push('\n');
         }
-        text.push('\n');
+    }
+    for row in rows {
+        csv_row(row, &mut text);
     }
     out::text(&text)
+}
+
+/// Appends the header line of rows like this one.
+pub(crate) fn csv_header(row: &Map<String, Value>, text: &mut String) {
+    let keys: Vec<String> = row.keys().map(|key| csv_field(key)).collect();
+    text.push_str(&keys.join(","));
+    text.push('\n');
+}
+
+/// Appends the line of a row. All rows of one kind have the same fields in the same order.
+pub(crate) fn csv_row(row: &Map<String, Value>, text: &mut String) {
+    let fields: Vec<String> = row.values().map(|value| csv_field(&cell(Some(value)))).collect();
+    text.push_str(&fields.join(","));
+    text.push('\n');
 }
 
 /// A value as it stands in a table or a CSV field.

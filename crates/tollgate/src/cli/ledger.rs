@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use tollgate_domain::clock::Clock;
 use tollgate_store::{Filter, Report};
 
-use super::form::Format;
+use super::form::{self, Format};
 use super::open_reader;
 use super::span::SpanArgs;
 use crate::config::Config;
@@ -33,22 +33,34 @@ enum LedgerVerb {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Write all calls, oldest first, one JSON object a line
+    /// Write all calls, oldest first
     Export {
         /// Where to [default: standard output]
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
         #[command(flatten)]
         span: SpanArgs,
+        /// The form of the rows
+        #[arg(long, value_enum, default_value_t = ExportFormat::Json)]
+        format: ExportFormat,
     },
+}
+
+/// The form of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ExportFormat {
+    /// One JSON object a line
+    Json,
+    /// With a header line
+    Csv,
 }
 
 /// Runs the verb. Exits with 1 where the ledger is not sound.
 pub(crate) fn run(config: &Config, args: &LedgerArgs) -> anyhow::Result<ExitCode> {
     match &args.verb {
         LedgerVerb::Verify { format } => verify(config, *format),
-        LedgerVerb::Export { output, span } => {
-            export(config, output.as_ref(), span).map(|()| ExitCode::SUCCESS)
+        LedgerVerb::Export { output, span, format } => {
+            export(config, output.as_ref(), span, *format).map(|()| ExitCode::SUCCESS)
         }
     }
 }
@@ -90,7 +102,12 @@ fn print(report: &Report) -> io::Result<()> {
     }
 }
 
-fn export(config: &Config, output: Option<&PathBuf>, span: &SpanArgs) -> anyhow::Result<()> {
+fn export(
+    config: &Config,
+    output: Option<&PathBuf>,
+    span: &SpanArgs,
+    format: ExportFormat,
+) -> anyhow::Result<()> {
     let reader = open_reader(config)?;
     let between = span.between(&config.server.timezone, Clock::system().now())?;
     let filter = Filter { since: between.from, until: between.to, ..Filter::default() };
@@ -105,9 +122,18 @@ fn export(config: &Config, output: Option<&PathBuf>, span: &SpanArgs) -> anyhow:
     let mut failed = None;
     let mut count = 0u64;
     reader.export(&filter, |call| {
-        let written = serde_json::to_writer(&mut to, &call)
-            .map_err(io::Error::from)
-            .and_then(|()| to.write_all(b"\n"));
+        let mut line = String::new();
+        let row = form::row(&call);
+        if format == ExportFormat::Csv {
+            if count == 0 {
+                form::csv_header(&row, &mut line);
+            }
+            form::csv_row(&row, &mut line);
+        } else {
+            line.push_str(&serde_json::Value::Object(row).to_string());
+            line.push('\n');
+        }
+        let written = to.write_all(line.as_bytes());
         count += 1;
         match written {
             Ok(()) => ControlFlow::Continue(()),
