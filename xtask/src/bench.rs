@@ -50,11 +50,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, default_value_t = 2_000)]
     streams: usize,
     /// Measurements to make: calls, streams, paced, latency, memory.
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "calls,streams,paced,latency,memory"
-    )]
+    #[arg(long, value_delimiter = ',', default_value = "calls,streams,paced,latency,memory")]
     only: Vec<String>,
     /// Where the figures are written as JSON.
     #[arg(long, default_value = "target/bench.json")]
@@ -67,18 +63,9 @@ pub(crate) struct BenchArgs {
 /// Where a proxy does not start, a call fails, or a file cannot be written.
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let origin = origin::start().context("starting the provider")?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
-    let report = local.block_on(
-        &runtime,
-        Bench {
-            args: args.clone(),
-            origin,
-        }
-        .measure(),
-    )?;
+    let report = local.block_on(&runtime, Bench { args: args.clone(), origin }.measure())?;
     report.print(&mut std::io::stdout().lock())?;
     report.write(&args.out)
 }
@@ -135,16 +122,8 @@ impl Bench {
                     .run(|| proxy.cpu())
                     .await
                     .with_context(|| format!("{what} through {}", proxy.name))?;
-                report.add(
-                    &format!("{what}.per_second"),
-                    proxy.name,
-                    result.per_second(),
-                );
-                report.add(
-                    &format!("{what}.cpu_us"),
-                    proxy.name,
-                    result.cpu_us_per_call(),
-                );
+                report.add(&format!("{what}.per_second"), proxy.name, result.per_second());
+                report.add(&format!("{what}.cpu_us"), proxy.name, result.cpu_us_per_call());
                 report.add(&format!("{what}.cores"), proxy.name, result.cores());
                 progress(&format!(
                     "{what} round {round} {}: {:.0}/s, {:.1} µs CPU each",
@@ -202,11 +181,7 @@ impl Bench {
                 let streams = u32::try_from(self.args.streams).unwrap_or(u32::MAX).max(1);
                 report.add("memory.idle_mib", proxy.name, idle / 1024.0);
                 report.add("memory.streams_mib", proxy.name, busy / 1024.0);
-                report.add(
-                    "memory.kib_per_stream",
-                    proxy.name,
-                    (busy - idle) / f64::from(streams),
-                );
+                report.add("memory.kib_per_stream", proxy.name, (busy - idle) / f64::from(streams));
                 progress(&format!(
                     "memory {}: {idle:.0} KiB idle, {busy:.0} KiB with {streams} streams",
                     proxy.name
