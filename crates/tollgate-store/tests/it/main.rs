@@ -1,0 +1,9 @@
+//! The store from outside: what a server, a command and a crash see of it.
+#![cfg(test)]
+
+mod calls;
+mod given;
+mod kill;
+mod proof;
+mod registry;
+mod usage;
