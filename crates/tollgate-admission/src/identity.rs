@@ -306,7 +306,8 @@ mod tests {
                 KeyEntry { networks: vec!["192.168.0.0/16".parse().unwrap()], ..entry("home") },
             ),
         ]);
-        let find = |key: &str| ring.find(&hasher, key.as_bytes(), here, now).map(|e| e.name.clone());
+        let find =
+            |key: &str| ring.find(&hasher, key.as_bytes(), here, now).map(|e| Arc::clone(&e.name));
         assert_eq!(&*find("tg_good").unwrap(), "good");
         assert_eq!(find("tg_goo").unwrap_err(), Rejected::Unknown);
         assert_eq!(find("tg_old").unwrap_err(), Rejected::Expired);

@@ -10,3 +10,4 @@ pub mod identity;
 pub mod ledger;
 pub mod network;
 pub mod switches;
+pub mod token;
