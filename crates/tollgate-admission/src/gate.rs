@@ -12,6 +12,7 @@ use std::sync::mpsc::Sender;
 
 use jiff::Timestamp;
 use tollgate_domain::call::{CallRecord, Outcome};
+use tollgate_domain::id::CallId;
 use tollgate_domain::usage::Usage;
 
 use crate::engine::{Actual, Demand, Engine, Grant, Refusal, Terms};
@@ -54,16 +55,17 @@ impl Gate {
     /// changes nothing at all.
     ///
     /// `draft` is the row as far as it is known; its outcome, usage and cost are filled in here with
-    /// what a crash would have to charge.
+    /// what a crash would have to charge. `refine` works out a smaller demand at some cost; it is
+    /// asked only where the bound decides.
     pub fn admit(
         self: &Arc<Self>,
         mut draft: CallRecord,
         terms: &Terms<'_>,
         demand: &Demand,
+        refine: impl FnOnce(&Demand) -> Option<Demand>,
     ) -> Result<Admitted, NotAdmitted> {
-        let grant = self
-            .engine
-            .admit(draft.call_id, terms, demand, draft.time)
+        let (grant, demand) = self
+            .weigh(draft.call_id, terms, (*demand, refine), draft.time)
             .map_err(|refusal| NotAdmitted::Limit(Box::new(refusal)))?;
         draft.outcome = Outcome::InDoubt;
         draft.usage = Usage::tokens(demand.input_tokens, grant.output_tokens());
@@ -81,6 +83,30 @@ impl Gate {
                 Err(NotAdmitted::Ledger(error))
             }
         }
+    }
+
+    /// Asks the limits with the bound, and once more with the refined demand where the bound would
+    /// refuse the call or shorten its answer.
+    fn weigh(
+        &self,
+        call: CallId,
+        terms: &Terms<'_>,
+        (bound, refine): (Demand, impl FnOnce(&Demand) -> Option<Demand>),
+        now: Timestamp,
+    ) -> Result<(Grant, Demand), Refusal> {
+        let refined = match self.engine.admit(call, terms, &bound, now) {
+            Ok(grant) if grant.output_tokens() >= bound.output_tokens => return Ok((grant, bound)),
+            Err(refusal) if !refusal.decided_by_bound => return Err(refusal),
+            outcome => match (refine(&bound), outcome) {
+                (None, outcome) => return outcome.map(|grant| (grant, bound)),
+                (Some(refined), Ok(shortened)) => {
+                    self.engine.settle(shortened, &Actual::nothing(), now);
+                    refined
+                }
+                (Some(refined), Err(_)) => refined,
+            },
+        };
+        self.engine.admit(call, terms, &refined, now).map(|grant| (grant, refined))
     }
 
     /// Records a call that was never admitted, such as an answer from a cache: it holds nothing.

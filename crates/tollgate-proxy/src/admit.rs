@@ -3,26 +3,33 @@
 
 use std::sync::Arc;
 
-use tollgate_admission::engine::{Demand, Overlay, Subject, Terms};
-use tollgate_admission::gate::NotAdmitted;
+use tollgate_admission::engine::{Demand, Grant, Refusal, Subject, Terms};
+use tollgate_admission::gate::{Admitted, NotAdmitted};
 use tollgate_admission::identity::Principal;
 use tollgate_admission::network::counted_address;
+use tollgate_admission::switches::Traffic;
 use tollgate_domain::call::{CacheState, CallRecord, Dialect, Outcome};
 use tollgate_domain::fault::Code;
+use tollgate_domain::limit::{Metric, Mode, OnLimit};
 use tollgate_domain::money::NanoUsd;
 use tollgate_domain::price::Served;
 use tollgate_domain::usage::Usage;
-use tollgate_wire::count::upper_bound_input_tokens;
 use tollgate_wire::openai::Endpoint;
 
 use crate::accept::Arrival;
+use crate::demand::{counted_demand, demand};
+use crate::headroom::LimitHeaders;
 use crate::identify::Labels;
-use crate::open_call::OpenCall;
+use crate::open_call::{Edge, OpenCall};
 use crate::plane::Plane;
 use crate::read::Asked;
-use crate::route::Chosen;
+use crate::route::{Chosen, route};
 use crate::snapshot::Snapshot;
+use crate::standing::{Standing, refuse_stopped, standing};
 use crate::stop::Stop;
+
+/// Most cheaper models that are tried for one call.
+const MOST_DOWNGRADES: usize = 3;
 
 /// What the steps before made.
 #[derive(Debug)]
@@ -41,21 +48,65 @@ pub struct Candidate {
     pub chosen: Chosen,
 }
 
-/// Decides on a call.
+/// Decides on a call. Where a limit says so, a cheaper model serves it.
 pub fn admit(
     plane: &Arc<Plane>,
     snapshot: Arc<Snapshot>,
-    candidate: Candidate,
+    mut candidate: Candidate,
 ) -> Result<Box<OpenCall>, Stop> {
-    refuse_stopped(&snapshot, &candidate)?;
-    let demand = demand(&snapshot, &candidate);
-    let row = draft(&candidate, plane.names.of(candidate.endpoint));
-    let Candidate { arrival, endpoint, principal, labels, asked, chosen } = candidate;
+    let standing = standing(plane, &snapshot, &candidate.principal)?;
+    refuse_alternatives(&candidate)?;
+    for _ in 0..=MOST_DOWNGRADES {
+        refuse_stopped(plane, &snapshot, &traffic(&candidate, &standing))?;
+        match decide(plane, &snapshot, &candidate, &standing) {
+            Ok((admitted, asked_output)) => {
+                return Ok(open(plane, snapshot, candidate, &standing, (admitted, asked_output)));
+            }
+            Err(NotAdmitted::Ledger(error)) => {
+                plane.metrics.decided("degraded", Arc::from(""));
+                let message = format!("calls cannot be recorded, so none is made: {error}");
+                return Err(Stop::new(Code::Degraded, message));
+            }
+            Err(NotAdmitted::Limit(refusal)) => {
+                candidate.chosen = cheaper(plane, &snapshot, &candidate, refusal)?;
+            }
+        }
+    }
+    Err(Stop::new(Code::BudgetExhausted, "no cheaper model is within its limits either"))
+}
+
+/// The cheaper model that a limit names, else its refusal.
+fn cheaper(
+    plane: &Plane,
+    snapshot: &Snapshot,
+    candidate: &Candidate,
+    refusal: Box<Refusal>,
+) -> Result<Chosen, Stop> {
+    let refused = |refusal: Box<Refusal>| {
+        plane.metrics.decided("refused", Arc::clone(&refusal.limit.name));
+        Stop::limit(refusal, candidate.arrival.time)
+    };
+    let Some(model) = refusal.downgrade().cloned() else { return Err(refused(refusal)) };
+    if *model == *candidate.chosen.route.name {
+        return Err(refused(refusal));
+    }
+    plane.metrics.decided("downgraded", Arc::clone(&refusal.limit.name));
+    route(snapshot, &candidate.principal, &model, plane.ids.draw())
+}
+
+/// Asks the gate: with the bound first, with a count where the bound would refuse or shorten.
+fn decide(
+    plane: &Arc<Plane>,
+    snapshot: &Snapshot,
+    candidate: &Candidate,
+    standing: &Standing,
+) -> Result<(Admitted, u64), NotAdmitted> {
+    let Candidate { arrival, principal, labels, chosen, endpoint, .. } = candidate;
     let address = counted_address(arrival.ip).to_string();
     let subject = Subject {
         user: &principal.user,
         key: Some(&principal.key.name),
-        team: principal.key.team.as_deref(),
+        team: standing.team.as_deref(),
         ip: Some(&address),
         session: labels.session.as_deref(),
         feature: labels.feature.as_deref(),
@@ -63,30 +114,40 @@ pub fn admit(
         model: &chosen.route.name,
         free: chosen.price.is_free(&Served::at(arrival.time)),
     };
-    let terms = Terms {
-        subject: &subject,
-        plan: snapshot.plan(principal.key.plan.as_ref()),
-        overlay: &Overlay::default(),
-    };
-    let admitted = plane.gate.admit(row, &terms, &demand).map_err(|refused| match refused {
-        NotAdmitted::Limit(refusal) => {
-            plane.metrics.decided("refused", Arc::clone(&refusal.limit.name));
-            Stop::limit(refusal)
-        }
-        NotAdmitted::Ledger(error) => {
-            plane.metrics.decided("degraded", Arc::from(""));
-            Stop::new(Code::Degraded, format!("calls cannot be recorded, so none is made: {error}"))
-        }
-    })?;
+    let terms = Terms { subject: &subject, plan: &standing.plan, overlay: standing.overlay() };
+    let bound = demand(snapshot, candidate);
+    let row = draft(candidate, standing, plane.names.of(*endpoint));
+    let refine = |demand: &Demand| counted_demand(snapshot, candidate, demand);
+    let admitted = plane.gate.admit(row, &terms, &bound, refine)?;
+    Ok((admitted, bound.output_tokens))
+}
+
+fn open(
+    plane: &Arc<Plane>,
+    snapshot: Arc<Snapshot>,
+    candidate: Candidate,
+    standing: &Standing,
+    (admitted, asked_output): (Admitted, u64),
+) -> Box<OpenCall> {
+    let Candidate { arrival, endpoint, principal, asked, chosen, .. } = candidate;
     plane.admitted.inc();
     plane.metrics.inflight().inc();
     plane.metrics.own_share(plane.micros_since(arrival.started));
     let name = plane.names.of(endpoint);
     let metrics = chosen.target.metrics(&plane.metrics, &chosen.route.name, &name);
-    let on_disconnect = snapshot.on_disconnect(&principal.key, terms.plan);
-    Ok(Box::new(OpenCall {
+    let on_disconnect = snapshot.on_disconnect(&principal.key, &standing.plan);
+    let grant = admitted.grant();
+    let choices = asked.peek.choices.max(1);
+    Box::new(OpenCall {
         plane: Arc::clone(plane),
         snapshot,
+        clamped_output: grant
+            .map(Grant::output_tokens)
+            .filter(|granted| *granted < asked_output)
+            .map(|granted| (granted / choices).max(1)),
+        edge: grant.filter(|grant| is_bounded(grant)).map(|grant| Edge::at(grant.output_tokens())),
+        limits: grant.map(LimitHeaders::of).unwrap_or_default(),
+        plan: Arc::clone(&standing.plan.name),
         admitted,
         chosen,
         metrics,
@@ -96,14 +157,33 @@ pub fn admit(
         started: arrival.started,
         first_byte_us: None,
         on_disconnect,
-    }))
+    })
 }
 
-/// What no limit needs to be asked about.
-fn refuse_stopped(snapshot: &Snapshot, candidate: &Candidate) -> Result<(), Stop> {
-    if let Some(why) = &snapshot.settings.kill_switch {
-        return Err(Stop::new(Code::KillSwitch, format!("calls are switched off: {why}")));
+/// Whether a hard limit on money or output stands behind a grant, so that the answer must not go
+/// beyond what was set aside.
+fn is_bounded(grant: &Grant) -> bool {
+    grant.headroom().any(|room| {
+        let counts =
+            matches!(room.limit.metric, Metric::CostUsd | Metric::OutputTokens | Metric::Tokens);
+        counts
+            && room.max.is_some()
+            && room.limit.mode == Mode::Enforce
+            && room.limit.on_limit != OnLimit::Alert
+    })
+}
+
+/// What a call is, as far as the kill switch asks.
+fn traffic<'a>(candidate: &'a Candidate, standing: &'a Standing) -> Traffic<'a> {
+    Traffic {
+        provider: &candidate.chosen.target.provider.name,
+        model: &candidate.chosen.route.name,
+        plan: &standing.plan.name,
+        user: &candidate.principal.user,
     }
+}
+
+fn refuse_alternatives(candidate: &Candidate) -> Result<(), Stop> {
     if candidate.asked.peek.alternatives {
         let message = "`models` and `route` let the provider choose another model than the one \
                        that is priced here; name one model";
@@ -112,40 +192,8 @@ fn refuse_stopped(snapshot: &Snapshot, candidate: &Candidate) -> Result<(), Stop
     Ok(())
 }
 
-/// The most that a call can use and cost.
-fn demand(snapshot: &Snapshot, candidate: &Candidate) -> Demand {
-    let Candidate { endpoint, asked, chosen, .. } = candidate;
-    let price = &chosen.price;
-    let context = price.context_window();
-    let bound = upper_bound_input_tokens(&asked.peek);
-    let served = Served::at(candidate.arrival.time);
-    // A provider refuses what does not fit the model's context, so that is a bound as well; it is
-    // the only one where the body does not tell all.
-    let input = match (bound.complete, context) {
-        (true, Some(context)) => bound.tokens.min(context),
-        (true, None) => bound.tokens,
-        (false, Some(context)) => context,
-        (false, None) => bound.tokens.max(snapshot.settings.assumed_context),
-    };
-    let output = if endpoint.generates() {
-        let model = chosen.route.max_output.unwrap_or(snapshot.settings.assumed_output);
-        asked.peek.output_bound(model)
-    } else {
-        0
-    };
-    let ceiling = price.ceiling(&served, input);
-    Demand {
-        input_tokens: input,
-        output_tokens: output,
-        input_cost: ceiling.input.of(input) + ceiling.per_call,
-        output_rate: ceiling.output,
-        min_output: 1,
-        units: 0,
-    }
-}
-
 /// The ledger row, as far as it is known before the call is sent.
-fn draft(candidate: &Candidate, name: Arc<str>) -> CallRecord {
+fn draft(candidate: &Candidate, standing: &Standing, name: Arc<str>) -> CallRecord {
     let Candidate { arrival, principal, labels, asked, chosen, .. } = candidate;
     CallRecord {
         call_id: arrival.call_id,
@@ -153,7 +201,7 @@ fn draft(candidate: &Candidate, name: Arc<str>) -> CallRecord {
         time: arrival.time,
         user: Arc::clone(&principal.user),
         key: Some(Arc::clone(&principal.key.name)),
-        team: principal.key.team.clone(),
+        team: standing.team.clone(),
         ip: Some(Arc::clone(&arrival.ip_kept)),
         session: labels.session.clone(),
         feature: labels.feature.clone(),
@@ -161,7 +209,7 @@ fn draft(candidate: &Candidate, name: Arc<str>) -> CallRecord {
         dialect: Dialect::Openai,
         endpoint: name,
         provider: Arc::clone(&chosen.target.provider.name),
-        model_asked: Arc::clone(&chosen.route.name),
+        model_asked: Arc::from(&*asked.peek.model),
         model: Arc::clone(&chosen.target.model),
         stream: asked.peek.stream,
         status: 0,

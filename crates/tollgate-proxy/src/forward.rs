@@ -80,6 +80,13 @@ pub fn forward(call: Box<OpenCall>, headers: &HeaderMap) -> Forwarded {
     Forwarded { waiting: Some((call, exchange)) }
 }
 
+impl Forwarded {
+    /// The call that waits.
+    pub fn call(&self) -> Option<&OpenCall> {
+        self.waiting.as_ref().map(|(call, _)| &**call)
+    }
+}
+
 impl Future for Forwarded {
     type Output = (Box<OpenCall>, Result<Answer, Broken>);
 
@@ -120,7 +127,7 @@ fn request(
         &Rewrite {
             model: Some(&target.model),
             include_usage: true,
-            max_output: None,
+            max_output: call.clamped_output,
             legacy_max_tokens: target.provider.vendor.legacy_max_tokens,
         },
     );
@@ -135,18 +142,21 @@ fn request(
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
-    *request.headers_mut() = request_headers(remote, headers);
+    *request.headers_mut() = request_headers(call, remote, headers);
     Ok(request)
 }
 
 /// The client's headers without what is between it and us, and with the provider's own.
-fn request_headers(remote: &Remote, from_client: &HeaderMap) -> HeaderMap {
+fn request_headers(call: &OpenCall, remote: &Remote, from_client: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(from_client.len() + remote.headers.len() + 2);
     headers.insert(HOST, remote.host.clone());
     for (name, value) in from_client {
         if passes(name) {
             headers.append(name.clone(), value.clone());
         }
+    }
+    if let Some(captcha) = call.snapshot.captcha() {
+        headers.remove(captcha.header());
     }
     if !headers.contains_key(CONTENT_TYPE) {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

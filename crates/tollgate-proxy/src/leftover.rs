@@ -133,8 +133,9 @@ async fn finish_stream(
 ) {
     if call.on_disconnect == OnDisconnect::Drain {
         pump.hurry(call.snapshot.settings.drain_for);
-        let drained =
-            async { while let Step::Bytes(_) = poll_fn(|cx| pump.poll_step(cx)).await {} };
+        let drained = async {
+            while let Step::Bytes(_) | Step::Tick = poll_fn(|cx| pump.poll_step(cx)).await {}
+        };
         // When the program ends, what has come by then is what is charged.
         tokio::select! {
             _ = finish.wait_for(|finish| *finish) => {}

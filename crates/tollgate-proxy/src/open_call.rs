@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tollgate_admission::gate::{Admitted, Settled};
 use tollgate_admission::identity::OnDisconnect;
 use tollgate_admission::ledger::LedgerError;
+use tollgate_admission::switches::Traffic;
 use tollgate_domain::call::{CallRecord, Outcome};
 use tollgate_domain::fault::Code;
 use tollgate_domain::money::NanoUsd;
@@ -18,6 +19,7 @@ use tollgate_wire::facts::{AnswerFacts, InbandError};
 use tollgate_wire::openai::{Endpoint, answer_text};
 use tollgate_wire::peek::Peek;
 
+use crate::headroom::LimitHeaders;
 use crate::leftover::Leftover;
 use crate::metrics::TargetMetrics;
 use crate::plane::Plane;
@@ -51,6 +53,40 @@ pub struct OpenCall {
     pub first_byte_us: Option<u64>,
     /// What becomes of it when its client goes away.
     pub on_disconnect: OnDisconnect,
+    /// The plan it was admitted under.
+    pub plan: Arc<str>,
+    /// The most output tokens per choice, where a limit has lowered what was asked.
+    pub clamped_output: Option<u64>,
+    /// Where its stream must end, where a hard limit stands behind the reservation.
+    pub edge: Option<Edge>,
+    /// What its limits have left, for the answer.
+    pub limits: LimitHeaders,
+}
+
+/// The edge of a reservation, in output tokens. A token is at least one byte, so a stream is
+/// counted only when its bytes could have reached the edge, and then again only when they could
+/// have reached it since.
+#[derive(Clone, Copy, Debug)]
+pub struct Edge {
+    tokens: u64,
+    look_at_bytes: u64,
+}
+
+impl Edge {
+    /// An edge after so many tokens.
+    pub const fn at(tokens: u64) -> Self {
+        Self { tokens, look_at_bytes: tokens }
+    }
+
+    /// Whether so many bytes of text have passed it; `count` counts their tokens.
+    pub fn is_passed(&mut self, bytes: u64, count: impl FnOnce() -> u64) -> bool {
+        if bytes <= self.look_at_bytes {
+            return false;
+        }
+        let counted = count();
+        self.look_at_bytes = bytes.saturating_add(self.tokens.saturating_sub(counted));
+        counted > self.tokens
+    }
 }
 
 /// What was received of an answer when it ended.
@@ -97,6 +133,14 @@ impl<'a> End<'a> {
     }
 }
 
+impl<'a> End<'a> {
+    /// The end of a stream that was ended at the edge of its reservation.
+    pub const fn of_cut(ending: &'a Ending, status: u16) -> Self {
+        let received = Received::Stream(ending);
+        Self { status, outcome: Outcome::Success, error_type: None, received }
+    }
+}
+
 /// The class of a provider's error, as the ledger keeps it: its code or type, never its message.
 pub(crate) fn class_of(error: &InbandError) -> &str {
     error
@@ -114,11 +158,27 @@ struct Metered {
 }
 
 impl OpenCall {
+    /// What it is, as far as the kill switch asks.
+    pub fn traffic(&self) -> Traffic<'_> {
+        let record = self.admitted.record();
+        Traffic {
+            provider: &record.provider,
+            model: &self.chosen.route.name,
+            plan: &self.plan,
+            user: &record.user,
+        }
+    }
+
     /// Notes that the first byte of the answer is ready.
     pub fn first_byte(&mut self) {
         if self.first_byte_us.is_none() {
             self.first_byte_us = Some(self.plane.micros_since(self.started));
         }
+    }
+
+    /// What a stream has used that is ended at the edge of its reservation: counted here.
+    pub fn usage_of_cut(&self, ending: &Ending) -> Usage {
+        self.meter(Received::Stream(ending)).usage
     }
 
     /// Settles the call, counts it and hands its line to the log. Whoever sends the end of the

@@ -9,7 +9,9 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc::UnboundedSender;
+use tollgate_admission::directory::Directory;
 use tollgate_admission::gate::Gate;
+use tollgate_admission::switches::Switches;
 use tollgate_domain::clock::Clock;
 
 use crate::accept::Ids;
@@ -26,6 +28,10 @@ pub struct Plane {
     pub snapshot: ArcSwap<Snapshot>,
     /// Decides on calls and settles them.
     pub gate: Arc<Gate>,
+    /// What is decided about users.
+    pub directory: Arc<Directory>,
+    /// What is stopped.
+    pub switches: Arc<Switches>,
     /// The time.
     pub clock: Clock,
     /// Makes call ids.

@@ -3,17 +3,21 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
+use tollgate_domain::usage::Usage;
 use tollgate_wire::count::count_tokens;
 use tollgate_wire::facts::StreamFacts;
-use tollgate_wire::openai::{Flow, OpenAiStream};
+use tollgate_wire::openai::{Flow, OpenAiStream, cut_events};
 
 use crate::answer::Source;
 use crate::upstream::{Broken, Phase};
+
+/// How often a waiting stream looks whether it may go on.
+const TICK: Duration = Duration::from_millis(500);
 
 /// What the pump brings next.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub enum Step {
     Last(Vec<Bytes>),
     /// The provider has ended the stream.
     Ended,
+    /// Nothing has come for a while; time to look whether the call may go on.
+    Tick,
     /// The stream broke off.
     Broken(Broken),
 }
@@ -77,6 +83,22 @@ impl Pump {
         }
     }
 
+    /// What was received, where the stream is ended from our side. A usage that the provider has
+    /// stated so far is not the last word, so the text is counted.
+    pub fn cut(&self, model: &str) -> Ending {
+        let mut answer = self.meter.facts().clone();
+        answer.usage = None;
+        answer.finish_reason = Some("length".into());
+        let facts = StreamFacts {
+            answer,
+            done: true,
+            text_bytes: self.meter.text_bytes(),
+            first_token_seen: self.meter.first_token_seen(),
+        };
+        let counted_output = self.meter.estimate_output(|text| count_tokens(model, text));
+        Ending { facts, counted_output }
+    }
+
     /// What was received, at the end of the stream. The generated text is counted only where the
     /// provider states no usage.
     pub fn ending(&mut self, model: &str) -> Ending {
@@ -86,6 +108,21 @@ impl Pump {
             None => self.meter.estimate_output(|text| count_tokens(model, text)),
         };
         Ending { facts, counted_output }
+    }
+
+    /// Bytes of generated text so far: no fewer than its tokens.
+    pub fn text_bytes(&self) -> u64 {
+        self.meter.text_bytes()
+    }
+
+    /// Tokens of the generated text so far.
+    pub fn count_output(&self, count: impl FnOnce(&str) -> u64) -> u64 {
+        self.meter.estimate_output(count)
+    }
+
+    /// The events that end the stream from our side.
+    pub fn cut_events(&self, model: &str, usage: Option<&Usage>) -> Bytes {
+        cut_events(&self.meter.cut(), model, usage)
     }
 
     /// The number of the next event, in the form that numbers them.
@@ -135,15 +172,16 @@ impl Pump {
     /// Rings when the provider has been quiet for too long. The alarm is set once and looked at
     /// again when it rings, so that a busy stream does not move a timer for each part.
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        loop {
-            let due = (self.quiet_since + self.patience.idle).min(self.deadline);
-            let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-            std::task::ready!(alarm.as_mut().poll(cx));
-            if Instant::now() >= due {
-                let what = "the provider paused for too long";
-                return Poll::Ready(Step::Broken(Broken::timed_out(Phase::Body, what)));
-            }
-            alarm.as_mut().reset(due);
+        let next = Instant::now() + TICK;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next)));
+        ready!(alarm.as_mut().poll(cx));
+        let now = Instant::now();
+        let due = (self.quiet_since + self.patience.idle).min(self.deadline);
+        if now >= due {
+            let what = "the provider paused for too long";
+            return Poll::Ready(Step::Broken(Broken::timed_out(Phase::Body, what)));
         }
+        alarm.as_mut().reset(due.min(now + TICK));
+        Poll::Ready(Step::Tick)
     }
 }

@@ -11,11 +11,13 @@ use http::HeaderValue;
 use parking_lot::RwLock;
 use tollgate_admission::identity::{KeyEntry, KeyHasher, KeyRing, OnDisconnect};
 use tollgate_admission::network::Network;
+use tollgate_admission::token::TokenVerifier;
 use tollgate_domain::limit::Plan;
 use tollgate_domain::price::{ModelPrice, PriceTable};
 use tollgate_wire::openai::Vendor;
 use tollgate_wire::simulated::Script;
 
+use crate::captcha::Captcha;
 use crate::metrics::{Metrics, TargetMetrics};
 use crate::upstream::{Origin, Pool};
 
@@ -29,6 +31,10 @@ pub struct Snapshot {
     pub keys: Arc<KeyRing>,
     /// Turns credentials into digests.
     pub hasher: KeyHasher,
+    /// Tokens (JWT) that are accepted as credentials, where any are.
+    pub tokens: Option<Tokens>,
+    /// What holds for callers without credentials; `None` refuses them.
+    pub guests: Option<Guests>,
     /// The providers, in the order in which they are asked whether they price a model.
     pub providers: Vec<Arc<Provider>>,
     /// The public models that have an entry of their own.
@@ -47,11 +53,33 @@ pub struct Snapshot {
     pub found: Arc<Found>,
 }
 
+/// How tokens (JWT) are accepted.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// Verifies them.
+    pub verifier: Arc<TokenVerifier>,
+    /// What stands in the place of a key's name in limits and rows.
+    pub name: Arc<str>,
+}
+
+/// What holds for callers without credentials.
+#[derive(Clone, Debug)]
+pub struct Guests {
+    /// Their plan.
+    pub plan: Arc<str>,
+    /// What stands in the place of a key's name in limits and rows.
+    pub name: Arc<str>,
+    /// What they must prove first, where anything.
+    pub captcha: Option<Arc<Captcha>>,
+}
+
 /// What holds for every call.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Why no call is made at all, where an operator has said so.
     pub kill_switch: Option<Arc<str>>,
+    /// Whether users are served without having been registered.
+    pub auto_register: bool,
     /// Largest request body, in bytes.
     pub max_body: usize,
     /// Largest answer that is not a stream, in bytes.
@@ -243,6 +271,11 @@ impl Snapshot {
         key.on_disconnect
             .or_else(|| self.plan_disconnects.get(&plan.name).copied())
             .unwrap_or(self.settings.on_disconnect)
+    }
+
+    /// What guests must prove, where anything.
+    pub fn captcha(&self) -> Option<&Arc<Captcha>> {
+        self.guests.as_ref()?.captcha.as_ref()
     }
 
     /// Whether this address may say who called it.

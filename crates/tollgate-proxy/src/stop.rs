@@ -6,10 +6,13 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
+use jiff::Timestamp;
 use tollgate_admission::engine::Refusal;
 use tollgate_domain::call::Dialect;
 use tollgate_domain::fault::{Code, Fault};
-use tollgate_wire::error::{ErrorView, error_body};
+use tollgate_wire::error::{ErrorView, LimitView, error_body};
+
+use crate::headroom::{self, wait};
 
 /// Tells SDKs whether to try again by themselves.
 pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -23,8 +26,8 @@ pub struct Stop {
     pub message: Cow<'static, str>,
     /// The field of the request that is meant.
     pub param: Option<Cow<'static, str>>,
-    /// The limit that refused.
-    pub limit: Option<Box<Refusal>>,
+    /// The limit that refused, and when.
+    pub limit: Option<(Box<Refusal>, Timestamp)>,
     /// Whether a provider may have been working on the call already, so that a retry may be
     /// charged again.
     pub spent: bool,
@@ -41,10 +44,10 @@ impl Stop {
         Self { param, ..Self::new(Code::InvalidRequest, message) }
     }
 
-    /// The refusal of a limit.
-    pub fn limit(refusal: Box<Refusal>) -> Self {
+    /// The refusal of a limit, at this time.
+    pub fn limit(refusal: Box<Refusal>, now: Timestamp) -> Self {
         let stop = Self::new(refusal.code, refusal.to_string());
-        Self { limit: Some(refusal), ..stop }
+        Self { limit: Some((refusal, now)), ..stop }
     }
 
     /// Marks an end after which the provider may charge nevertheless.
@@ -55,13 +58,26 @@ impl Stop {
 
     /// Whether an SDK should try again by itself.
     fn should_retry(&self) -> bool {
-        self.code.retryable() && !self.spent
+        let in_time =
+            self.limit.as_ref().is_none_or(|(refusal, now)| wait(refusal, *now).is_some());
+        self.code.retryable() && !self.spent && in_time
     }
 
     /// The answer in the client's dialect.
     pub fn answer(&self, dialect: Dialect, request_id: &str) -> Response<Bytes> {
+        let texts = self.limit.as_ref().map(|(refusal, _)| LimitTexts::of(refusal));
         let view = ErrorView {
             param: self.param.as_deref(),
+            limit: texts.as_ref().zip(self.limit.as_ref()).map(|(texts, (refusal, _))| LimitView {
+                name: &refusal.limit.name,
+                scope: &texts.scope,
+                metric: refusal.limit.metric,
+                window: &texts.window,
+                max: refusal.balance.max,
+                used: refusal.balance.used,
+                reserved: refusal.balance.reserved,
+                frees_at: texts.frees_at.as_deref(),
+            }),
             request_id: Some(request_id),
             ..ErrorView::new(self.code, &self.message)
         };
@@ -70,11 +86,33 @@ impl Stop {
             StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some((refusal, now)) = &self.limit {
+            headroom::refuse(headers, refusal, *now);
+        }
         if !self.should_retry() {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         } else if self.code.fault() == Fault::Us {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
+    }
+}
+
+/// The words of a limit that documents show.
+struct LimitTexts {
+    scope: String,
+    window: String,
+    frees_at: Option<String>,
+}
+
+impl LimitTexts {
+    fn of(refusal: &Refusal) -> Self {
+        let limit = &refusal.limit;
+        let scopes: Vec<&str> = limit.scope.iter().map(|scope| scope.as_str()).collect();
+        Self {
+            scope: scopes.join(","),
+            window: limit.window.to_string(),
+            frees_at: refusal.frees_at.map(|at| headroom::local(at, &limit.zone)),
+        }
     }
 }

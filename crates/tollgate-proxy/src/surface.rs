@@ -12,9 +12,9 @@ use tollgate_wire::openai::{Endpoint, ModelEntry, Route, model_body, models_list
 use crate::accept::{Arrival, REQUEST_ID};
 use crate::identify::identify;
 use crate::plane::Plane;
-use crate::relay::RelayBody;
 use crate::snapshot::Snapshot;
 use crate::stop::Stop;
+use crate::streaming::RelayBody;
 
 /// What stands at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Puts the program together: from the checked configuration to the snapshot of the data plane.
 
+mod identity;
 mod providers;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use tollgate_proxy::snapshot::{Found, Provider, Route, Settings, Snapshot, Targe
 use tollgate_proxy::upstream::Connector;
 
 use crate::config::Config;
+pub(crate) use identity::{algorithm, keep, pool};
 pub(crate) use providers::book_id;
 use providers::provider;
 
@@ -69,6 +71,8 @@ pub(crate) fn snapshot(
     Ok(Snapshot {
         keys: Arc::new(keys(config, &ground.hasher, stored_keys)),
         hasher: ground.hasher.clone(),
+        tokens: identity::tokens(config)?,
+        guests: identity::guests(config, ground)?,
         providers,
         models: Arc::new(models),
         prices: Arc::new(prices),
@@ -163,6 +167,7 @@ fn settings(config: &Config) -> Settings {
     let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
     Settings {
         kill_switch: config.kill_switch.map(|name| format!("environment variable {name}").into()),
+        auto_register: config.auth.auto_register,
         max_body: bytes(server.max_body),
         max_answer: bytes(server.max_answer),
         body_pause: server.body_pause,

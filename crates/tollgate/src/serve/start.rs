@@ -99,6 +99,8 @@ impl Started {
         let plane = Arc::new(Plane {
             snapshot: ArcSwap::from_pointee(snapshot),
             gate,
+            directory: Arc::default(),
+            switches: Arc::default(),
             ids: Ids::default(),
             log: call_log(&config, &data_metrics)?,
             admitted: data_metrics.admitted(),

@@ -1,0 +1,66 @@
+//! The most that a call can use and cost (SPEC §6.2). The bound that needs no tokenizer is tried
+//! first; a count is made only where that bound would refuse or shorten the call.
+
+use tollgate_admission::engine::Demand;
+use tollgate_domain::price::Served;
+use tollgate_wire::count::{estimate_prompt, upper_bound_input_tokens};
+
+use crate::admit::Candidate;
+use crate::snapshot::Snapshot;
+
+/// Bodies above this many bytes are counted where blocking is allowed.
+const LONG_COUNT: usize = 32 * 1024;
+
+/// What to set aside for a call, by the bound that needs no tokenizer.
+pub fn demand(snapshot: &Snapshot, candidate: &Candidate) -> Demand {
+    let bound = upper_bound_input_tokens(&candidate.asked.peek);
+    let context = candidate.chosen.price.context_window();
+    // A provider refuses what does not fit the model's context, so that is a bound as well; it is
+    // the only one where the body does not tell all.
+    let input = match (bound.complete, context) {
+        (true, Some(context)) => bound.tokens.min(context),
+        (true, None) => bound.tokens,
+        (false, Some(context)) => context,
+        (false, None) => bound.tokens.max(snapshot.settings.assumed_context),
+    };
+    with_input(snapshot, candidate, input)
+}
+
+/// The same by counting the prompt; `None` where that would tell no more. An eighth is added for
+/// what templates and unknown tokenizers may make of it.
+pub fn counted_demand(
+    snapshot: &Snapshot,
+    candidate: &Candidate,
+    bound: &Demand,
+) -> Option<Demand> {
+    if !upper_bound_input_tokens(&candidate.asked.peek).complete {
+        return None;
+    }
+    let asked = &candidate.asked;
+    let count = || estimate_prompt(candidate.endpoint, &asked.peek, &asked.body);
+    let counted =
+        if asked.body.len() > LONG_COUNT { tokio::task::block_in_place(count) } else { count() };
+    let input = counted.saturating_add(counted / 8).saturating_add(64);
+    (input < bound.input_tokens).then(|| with_input(snapshot, candidate, input))
+}
+
+fn with_input(snapshot: &Snapshot, candidate: &Candidate, input: u64) -> Demand {
+    let Candidate { endpoint, asked, chosen, arrival, .. } = candidate;
+    let output = if endpoint.generates() {
+        let model = chosen.route.max_output.unwrap_or(snapshot.settings.assumed_output);
+        asked.peek.output_bound(model)
+    } else {
+        0
+    };
+    let served =
+        Served { service_tier: asked.peek.service_tier.as_deref(), ..Served::at(arrival.time) };
+    let ceiling = chosen.price.ceiling(&served, input);
+    Demand {
+        input_tokens: input,
+        output_tokens: output,
+        input_cost: ceiling.input.of(input) + ceiling.per_call,
+        output_rate: ceiling.output,
+        min_output: 1,
+        units: 0,
+    }
+}

@@ -1,0 +1,181 @@
+//! What limits tell a client in headers: the IETF draft (`RateLimit`, `RateLimit-Policy`), the names
+//! that OpenAI's clients know, and when a refused call may be tried again.
+//!
+//! Source: draft-ietf-httpapi-ratelimit-headers (repository state of 2025-09-23).
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tollgate_admission::engine::{Grant, Headroom, Refusal};
+use tollgate_domain::limit::{Metric, Window};
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+/// Waits beyond this are not for an SDK that holds a connection open meanwhile.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Headers that a granted call's answer carries.
+#[derive(Clone, Debug, Default)]
+pub struct LimitHeaders(Vec<(HeaderName, HeaderValue)>);
+
+impl LimitHeaders {
+    /// The headers for what is left after a grant; none where no limit applies.
+    pub fn of(grant: &Grant) -> Self {
+        let (mut policy, mut state) = (String::new(), String::new());
+        let mut headers = Vec::new();
+        let (mut requests, mut tokens): (Option<Headroom<'_>>, Option<Headroom<'_>>) = (None, None);
+        for room in grant.headroom() {
+            let (Some(max), Some(left)) = (room.max, room.remaining) else { continue };
+            push_policy(&mut policy, &room, max);
+            push_state(&mut state, &room, left);
+            let tightest = match room.limit.metric {
+                Metric::Requests | Metric::Successes => &mut requests,
+                Metric::Tokens | Metric::InputTokens | Metric::OutputTokens => &mut tokens,
+                Metric::CostUsd | Metric::Concurrency | Metric::Units => continue,
+            };
+            if tightest.is_none_or(|other| other.remaining.is_none_or(|least| left < least)) {
+                *tightest = Some(room);
+            }
+        }
+        put(&mut headers, RATE_LIMIT_POLICY, &policy);
+        put(&mut headers, RATE_LIMIT, &state);
+        if let Some(room) = requests {
+            openai(&mut headers, "requests", &room);
+        }
+        if let Some(room) = tokens {
+            openai(&mut headers, "tokens", &room);
+        }
+        Self(headers)
+    }
+
+    /// Puts them on an answer, over what the provider says of its own limits.
+    pub fn put_on(&self, answer: &mut HeaderMap) {
+        for (name, value) in &self.0 {
+            answer.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+fn put(headers: &mut Vec<(HeaderName, HeaderValue)>, name: HeaderName, value: &str) {
+    if let (false, Ok(value)) = (value.is_empty(), HeaderValue::from_str(value)) {
+        headers.push((name, value));
+    }
+}
+
+/// `"burst";q=10;w=60`: the quota and the seconds of its window.
+fn push_policy(text: &mut String, room: &Headroom<'_>, max: i64) {
+    push_name(text, room);
+    push(text, format_args!(";q={}", shown(room.limit.metric, max)));
+    if let Some(seconds) = window_seconds(&room.limit.window) {
+        push(text, format_args!(";w={seconds}"));
+    }
+    if let Some(unit) = unit(room.limit.metric) {
+        push(text, format_args!(";qu=\"{unit}\""));
+    }
+}
+
+/// `"burst";r=9;t=60`: what is left and the seconds until there is more.
+fn push_state(text: &mut String, room: &Headroom<'_>, left: i64) {
+    push_name(text, room);
+    push(text, format_args!(";r={}", shown(room.limit.metric, left)));
+    if let Some(turn) = room.turns_in {
+        push(text, format_args!(";t={}", turn.as_secs()));
+    }
+}
+
+fn push_name(text: &mut String, room: &Headroom<'_>) {
+    if !text.is_empty() {
+        text.push_str(", ");
+    }
+    text.push('"');
+    text.extend(
+        room.limit.name.chars().filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\')),
+    );
+    text.push('"');
+}
+
+fn push(text: &mut String, args: std::fmt::Arguments<'_>) {
+    // Writing to a string does not fail.
+    let _ok = text.write_fmt(args).is_ok();
+}
+
+/// Structured fields hold integers of 15 digits; money is told in thousandths of a cent.
+fn shown(metric: Metric, amount: i64) -> i64 {
+    const MOST: i64 = 999_999_999_999_999;
+    let amount = if metric == Metric::CostUsd { amount / 10_000 } else { amount };
+    amount.clamp(-MOST, MOST)
+}
+
+/// The unit where it is not calls.
+const fn unit(metric: Metric) -> Option<&'static str> {
+    match metric {
+        Metric::Requests | Metric::Successes => None,
+        Metric::Concurrency => Some("concurrent-requests"),
+        Metric::InputTokens | Metric::OutputTokens | Metric::Tokens => Some("tollgate-tokens"),
+        Metric::CostUsd => Some("tollgate-usd-1e-5"),
+        Metric::Units => Some("tollgate-units"),
+    }
+}
+
+const fn window_seconds(window: &Window) -> Option<u64> {
+    match window {
+        Window::Sliding { millis } => Some(*millis / 1_000),
+        Window::Day => Some(86_400),
+        Window::Week => Some(604_800),
+        Window::Month => Some(2_592_000),
+        Window::Rolling { days } => Some(86_400 * (*days as u64)),
+        Window::Total | Window::Balance | Window::Now => None,
+    }
+}
+
+/// The three headers that OpenAI's clients know, for `requests` or `tokens`.
+fn openai(headers: &mut Vec<(HeaderName, HeaderValue)>, what: &str, room: &Headroom<'_>) {
+    let mut one = |part: &str, value: String| {
+        let name = format!("x-ratelimit-{part}-{what}");
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value))
+        {
+            headers.push((name, value));
+        }
+    };
+    one("limit", room.max.unwrap_or_default().to_string());
+    one("remaining", room.remaining.unwrap_or_default().to_string());
+    if let Some(turn) = room.turns_in {
+        one("reset", format!("{}s", turn.as_secs()));
+    }
+}
+
+/// How long an SDK should wait before it tries a refused call again by itself; `None` where it
+/// should not.
+pub(crate) fn wait(refusal: &Refusal, now: Timestamp) -> Option<Duration> {
+    let retryable = refusal.code.retryable();
+    refusal.retry_after(now).filter(|wait| retryable && *wait <= LONGEST_WAIT)
+}
+
+/// Puts on a refusal what it says about time.
+pub(crate) fn refuse(headers: &mut HeaderMap, refusal: &Refusal, now: Timestamp) {
+    if let Some(wait) = wait(refusal, now) {
+        let millis = wait.as_millis();
+        headers
+            .insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + u64::from(millis % 1_000 > 0)));
+        if let Ok(millis) = u64::try_from(millis) {
+            headers.insert(RETRY_AFTER_MS, HeaderValue::from(millis));
+        }
+    }
+    let name: String = refusal.limit.name.chars().filter(char::is_ascii_alphanumeric).collect();
+    let turn = refusal.frees_at.map(|at| at.as_second().saturating_sub(now.as_second()).max(0));
+    let turn = turn.map(|seconds| format!(";t={seconds}")).unwrap_or_default();
+    if let Ok(value) = HeaderValue::from_str(&format!("\"{name}\";r=0{turn}")) {
+        headers.insert(RATE_LIMIT, value);
+    }
+}
+
+/// An instant as documents show it: RFC 3339 with the offset of the limit's zone.
+pub(crate) fn local(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+}

@@ -1,0 +1,77 @@
+//! What is decided about the caller before any limit is asked: its plan, whether it is blocked,
+//! whether an operator has stopped what it wants.
+
+use std::sync::Arc;
+
+use tollgate_admission::directory::UserState;
+use tollgate_admission::engine::Overlay;
+use tollgate_admission::identity::Principal;
+use tollgate_admission::switches::Traffic;
+use tollgate_domain::fault::Code;
+use tollgate_domain::limit::Plan;
+
+use crate::plane::Plane;
+use crate::snapshot::Snapshot;
+use crate::stop::Stop;
+
+/// On what terms a principal calls.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The plan in force.
+    pub plan: Arc<Plan>,
+    /// The team, as decided or as the key says.
+    pub team: Option<Arc<str>>,
+    state: Option<Arc<UserState>>,
+}
+
+impl Standing {
+    /// What is different for this user.
+    pub fn overlay(&self) -> &Overlay {
+        static NOTHING: Overlay =
+            Overlay { overrides: Vec::new(), zero_until: None, balances: Vec::new() };
+        self.state.as_ref().map_or(&NOTHING, |state| &state.overlay)
+    }
+}
+
+/// Finds out on what terms a principal calls. A plan decided for the user holds before that of the
+/// key, and that before the default one.
+pub fn standing(
+    plane: &Plane,
+    snapshot: &Snapshot,
+    principal: &Principal,
+) -> Result<Standing, Stop> {
+    let state = plane.directory.get(&principal.user);
+    if let Some(why) = state.as_ref().and_then(|state| state.blocked.as_deref()) {
+        let reason = if why.is_empty() { String::new() } else { format!(": {why}") };
+        return Err(Stop::new(Code::UserBlocked, format!("this user is blocked{reason}")));
+    }
+    if state.is_none() && !snapshot.settings.auto_register && !principal.is_guest() {
+        return Err(Stop::new(
+            Code::Forbidden,
+            "this user is not registered; an operator can do that with `tollgate users set`",
+        ));
+    }
+    let decided = state.as_ref().and_then(|state| state.plan.as_ref());
+    let plan = Arc::clone(snapshot.plan(decided.or(principal.key.plan.as_ref())));
+    let team =
+        state.as_ref().and_then(|state| state.team.clone()).or_else(|| principal.key.team.clone());
+    Ok(Standing { plan, team, state })
+}
+
+/// Refuses what an operator has stopped.
+pub fn refuse_stopped(
+    plane: &Plane,
+    snapshot: &Snapshot,
+    traffic: &Traffic<'_>,
+) -> Result<(), Stop> {
+    if let Some(why) = &snapshot.settings.kill_switch {
+        return Err(Stop::new(Code::KillSwitch, format!("calls are switched off: {why}")));
+    }
+    match plane.switches.stopping(traffic) {
+        None => Ok(()),
+        Some(switch) => {
+            let message = format!("calls are switched off ({}): {}", switch.reach, switch.reason);
+            Err(Stop::new(Code::KillSwitch, message))
+        }
+    }
+}
