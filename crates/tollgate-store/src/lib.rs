@@ -7,7 +7,7 @@
 //!
 //! * [`SqliteLedger`] is the writing side, one per database, held by the server.
 //! * [`Reader`] answers questions beside a running server or without one.
-//! * [`Registry`] keeps keys, users and single values.
+//! * [`Registry`] keeps keys, users, what is decided about them, switches, and the audit of changes.
 //! * [`purge`] removes old rows and keeps their totals.
 //!
 //! It must not decide anything about a call: what it costs, whether it may pass, who may read it.
@@ -36,7 +36,11 @@ pub use reader::calls::Filter;
 pub use reader::follow::Follow;
 pub use reader::usage::{Dim, UnknownDim, UsageQuery, UsageRow};
 pub use reader::verify::Report;
+pub use registry::audit::{AuditEntry, AuditFilter, AuditRecord};
+pub use registry::change::Change;
 pub use registry::keys::{KeyRecord, Rotation};
+pub use registry::overrides::{BalanceRecord, OverrideRecord, TopUpRecord};
+pub use registry::switches::SwitchRecord;
 pub use registry::users::UserRecord;
 pub use registry::{Registry, Watch};
 pub use sqlite::{LedgerStatus, SqliteLedger};

@@ -1,16 +1,22 @@
-//! Keys, users and single values: what the CLI and the admin API change beside a running server.
+//! What the CLI and the admin API change beside a running server: keys, users and what is decided
+//! about them, switches, single values; and the audit of these changes.
 //!
-//! Each change raises a counter in the database in the same transaction, so that every program that
+//! Changes go through [`Registry::change`], several in one transaction together with their audit
+//! entry. Each change raises a counter in the database in the same transaction, so that every program that
 //! watches it ([`Watch`]) notices within its next look.
 
+pub(crate) mod audit;
+pub(crate) mod change;
 pub(crate) mod keys;
+pub(crate) mod overrides;
+pub(crate) mod switches;
 pub(crate) mod users;
 
 use std::fmt;
 use std::path::Path;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Row};
 
 use crate::database::{self, meta, meta_text, set_meta};
 use crate::error::StoreError;
@@ -18,7 +24,7 @@ use crate::error::StoreError;
 /// The value of `meta` that counts changes.
 const VERSION: &str = "registry_version";
 
-/// Access to keys, users and single values. It belongs to one thread at a time.
+/// Access to what is administered. It belongs to one thread at a time.
 pub struct Registry {
     connection: Connection,
 }
@@ -42,7 +48,7 @@ impl Registry {
 
     /// Keeps a value under a name.
     pub fn set_value(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
-        self.change(|transaction| Ok(set_meta(transaction, &user_name(name), value)?))
+        self.change(|change| Ok(set_meta(change.connection, &user_name(name), value)?))
     }
 
     /// The value under a name; where there is none, what `make` gives is kept and returned. Of
@@ -56,27 +62,14 @@ impl Registry {
             return Ok(value);
         }
         let name = user_name(name);
-        self.change(|transaction| match meta(transaction, &name)? {
+        self.change(|change| match meta(change.connection, &name)? {
             Some(value) => Ok(value),
             None => {
                 let value = make();
-                set_meta(transaction, &name, &value)?;
+                set_meta(change.connection, &name, &value)?;
                 Ok(value)
             }
         })
-    }
-
-    fn change<T>(
-        &self,
-        change: impl FnOnce(&Connection) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let transaction =
-            Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
-        let changed = change(&transaction)?;
-        let next = version(&transaction)?.wrapping_add(1);
-        set_meta(&transaction, VERSION, next.to_string().as_bytes())?;
-        transaction.commit()?;
-        Ok(changed)
     }
 }
 

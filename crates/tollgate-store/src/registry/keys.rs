@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
+use super::change::Change;
 use super::{Registry, micros, time, unless_exists};
 use crate::error::StoreError;
 
@@ -65,45 +66,50 @@ pub struct Rotation {
     pub old_until: Timestamp,
 }
 
-impl Registry {
+impl Change<'_> {
     /// Adds a key; its name must be new.
     pub fn insert_key(&self, key: &KeyRecord) -> Result<(), StoreError> {
-        self.change(|connection| unless_exists(insert(connection, key), "key", &key.name))
+        unless_exists(insert(self.connection, key), "key", &key.name)
     }
 
     /// Revokes every key of this name, those that were replaced included.
     pub fn revoke_key(&self, name: &str, now: Timestamp) -> Result<(), StoreError> {
-        self.change(|connection| {
-            let revoked = connection
-                .prepare_cached(
-                    "UPDATE keys SET revoked_at = coalesce(revoked_at, ?2) WHERE name = ?1",
-                )?
-                .execute((name, now.as_microsecond()))?;
-            if revoked == 0 { Err(unknown(name)) } else { Ok(()) }
-        })
+        let revoked = self
+            .connection
+            .prepare_cached(
+                "UPDATE keys SET revoked_at = coalesce(revoked_at, ?2) WHERE name = ?1",
+            )?
+            .execute((name, now.as_microsecond()))?;
+        if revoked == 0 { Err(unknown(name)) } else { Ok(()) }
     }
 
     /// Puts a new key in the place of the one of this name, with the same rights; gives the new one.
     pub fn rotate_key(&self, name: &str, rotation: Rotation) -> Result<KeyRecord, StoreError> {
-        self.change(|connection| {
-            let old = current(connection, name)?.ok_or_else(|| unknown(name))?;
-            let until = old.expires_at.map_or(rotation.old_until, |t| t.min(rotation.old_until));
-            connection
-                .prepare_cached("UPDATE keys SET replaced = 1, expires_at = ?2 WHERE id = ?1")?
-                .execute((&old.id, until.as_microsecond()))?;
-            let new = KeyRecord {
-                rotated_from: Some(old.id.clone()),
-                id: rotation.id,
-                hash: rotation.hash,
-                prefix: rotation.prefix,
-                created_at: rotation.now,
-                ..old
-            };
-            unless_exists(insert(connection, &new), "key", &new.id)?;
-            Ok(new)
-        })
+        let connection = self.connection;
+        let old = current(connection, name)?.ok_or_else(|| unknown(name))?;
+        let until = old.expires_at.map_or(rotation.old_until, |t| t.min(rotation.old_until));
+        connection
+            .prepare_cached("UPDATE keys SET replaced = 1, expires_at = ?2 WHERE id = ?1")?
+            .execute((&old.id, until.as_microsecond()))?;
+        let new = KeyRecord {
+            rotated_from: Some(old.id.clone()),
+            id: rotation.id,
+            hash: rotation.hash,
+            prefix: rotation.prefix,
+            created_at: rotation.now,
+            ..old
+        };
+        unless_exists(insert(connection, &new), "key", &new.id)?;
+        Ok(new)
     }
 
+    /// The key of this name that has not been replaced.
+    pub fn key(&self, name: &str) -> Result<Option<KeyRecord>, StoreError> {
+        current(self.connection, name)
+    }
+}
+
+impl Registry {
     /// The key of this name that has not been replaced.
     pub fn key(&self, name: &str) -> Result<Option<KeyRecord>, StoreError> {
         current(&self.connection, name)

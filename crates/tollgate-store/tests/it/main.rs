@@ -3,6 +3,7 @@
 
 mod calls;
 mod given;
+mod governance;
 mod kill;
 mod proof;
 mod registry;

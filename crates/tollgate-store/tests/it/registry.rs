@@ -31,9 +31,10 @@ fn key(name: &str) -> KeyRecord {
 fn keys_are_kept_rotated_with_overlap_and_revoked() {
     let dir = tempfile::tempdir().unwrap();
     let registry = Registry::open(&dir.path().join("t.db")).unwrap();
-    registry.insert_key(&key("backend")).unwrap();
+    registry.change(|change| change.insert_key(&key("backend"))).unwrap();
     assert_eq!(registry.key("backend").unwrap(), Some(key("backend")));
-    let again = registry.insert_key(&KeyRecord { id: "other".to_owned(), ..key("backend") });
+    let other = KeyRecord { id: "other".to_owned(), ..key("backend") };
+    let again = registry.change(|change| change.insert_key(&other));
     assert!(matches!(again, Err(StoreError::Exists { what: "key", .. })), "{again:?}");
 
     let rotation = Rotation {
@@ -43,7 +44,7 @@ fn keys_are_kept_rotated_with_overlap_and_revoked() {
         now: time("2026-11-22T00:00:00Z"),
         old_until: time("2026-11-23T00:00:00Z"),
     };
-    let new = registry.rotate_key("backend", rotation.clone()).unwrap();
+    let new = registry.change(|change| change.rotate_key("backend", rotation.clone())).unwrap();
     assert_eq!(new.rotated_from.as_deref(), Some("id-backend"));
     assert_eq!(new.allowed_models, key("backend").allowed_models);
     assert_eq!(registry.key("backend").unwrap(), Some(new.clone()));
@@ -51,10 +52,16 @@ fn keys_are_kept_rotated_with_overlap_and_revoked() {
     assert_eq!(registry.keys().unwrap(), [old, new]);
 
     let now = time("2026-11-22T12:00:00Z");
-    registry.revoke_key("backend", now).unwrap();
+    registry.change(|change| change.revoke_key("backend", now)).unwrap();
     assert!(registry.keys().unwrap().iter().all(|key| key.revoked_at == Some(now)));
-    assert!(matches!(registry.revoke_key("nobody", now), Err(StoreError::Unknown { .. })));
-    assert!(matches!(registry.rotate_key("nobody", rotation), Err(StoreError::Unknown { .. })));
+    assert!(matches!(
+        registry.change(|change| change.revoke_key("nobody", now)),
+        Err(StoreError::Unknown { .. })
+    ));
+    assert!(matches!(
+        registry.change(|change| change.rotate_key("nobody", rotation)),
+        Err(StoreError::Unknown { .. })
+    ));
 }
 
 #[test]
@@ -66,24 +73,35 @@ fn users_are_kept_changed_and_removed() {
         plan: Some("free".to_owned()),
         team: None,
         blocked: false,
+        blocked_reason: None,
         quota_zero_until: None,
         created_at: time("2026-11-21T00:00:00Z"),
     };
-    registry.insert_user(&alice).unwrap();
-    assert!(matches!(registry.insert_user(&alice), Err(StoreError::Exists { .. })));
+    registry.change(|change| change.insert_user(&alice)).unwrap();
+    assert!(matches!(
+        registry.change(|change| change.insert_user(&alice)),
+        Err(StoreError::Exists { .. })
+    ));
     let changed = UserRecord {
         blocked: true,
+        blocked_reason: Some("spam".to_owned()),
         plan: None,
         quota_zero_until: Some(time("2026-12-01T00:00:00Z")),
         ..alice
     };
-    registry.update_user(&changed).unwrap();
+    registry.change(|change| change.update_user(&changed)).unwrap();
     assert_eq!(registry.user("alice").unwrap(), Some(changed.clone()));
     assert_eq!(registry.users().unwrap(), std::slice::from_ref(&changed));
-    registry.delete_user("alice").unwrap();
+    registry.change(|change| change.delete_user("alice")).unwrap();
     assert_eq!(registry.user("alice").unwrap(), None);
-    assert!(matches!(registry.delete_user("alice"), Err(StoreError::Unknown { .. })));
-    assert!(matches!(registry.update_user(&changed), Err(StoreError::Unknown { .. })));
+    assert!(matches!(
+        registry.change(|change| change.delete_user("alice")),
+        Err(StoreError::Unknown { .. })
+    ));
+    assert!(matches!(
+        registry.change(|change| change.update_user(&changed)),
+        Err(StoreError::Unknown { .. })
+    ));
 }
 
 #[test]
@@ -115,11 +133,11 @@ fn a_watcher_notices_changes_of_others_and_is_not_woken_by_calls() {
     let registry = Registry::open(&path).unwrap();
     let mut watch = Watch::open(&path).unwrap();
     assert!(!watch.changed().unwrap());
-    registry.insert_key(&key("backend")).unwrap();
+    registry.change(|change| change.insert_key(&key("backend"))).unwrap();
     assert!(watch.changed().unwrap());
     assert!(!watch.changed().unwrap());
     ledger(&path, "UTC", [call("2026-11-21T10:00:00Z", "alice", 1)]);
     assert!(!watch.changed().unwrap());
-    registry.revoke_key("backend", time("2026-11-22T00:00:00Z")).unwrap();
+    registry.change(|change| change.revoke_key("backend", time("2026-11-22T00:00:00Z"))).unwrap();
     assert!(watch.changed().unwrap());
 }

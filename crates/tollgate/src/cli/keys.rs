@@ -103,7 +103,7 @@ pub(crate) fn run(config: &Config, args: &KeysArgs) -> anyhow::Result<()> {
         KeysVerb::Rotate { name, overlap } => rotate(&registry, name, overlap, now),
         KeysVerb::Revoke { name } => {
             refuse_configured(config, name)?;
-            registry.revoke_key(name, now)?;
+            registry.change(|change| change.revoke_key(name, now))?;
             Ok(out::line(format_args!("the key `{name}` is revoked"))?)
         }
     }
@@ -148,7 +148,7 @@ fn create(
         rotated_from: None,
         replaced: false,
     };
-    registry.insert_key(&record)?;
+    registry.change(|change| change.insert_key(&record))?;
     show_once(&args.name, &key, args.format)
 }
 
@@ -165,7 +165,7 @@ fn rotate(registry: &Registry, name: &str, overlap: &str, now: Timestamp) -> any
         old_until: now.checked_add(overlap)?,
     };
     let until = rotation.old_until;
-    registry.rotate_key(name, rotation)?;
+    registry.change(|change| change.rotate_key(name, rotation))?;
     out::note(format_args!("the old key stays good until {until}"));
     show_once(name, &key, Format::Table)
 }
