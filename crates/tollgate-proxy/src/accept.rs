@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName};
 use jiff::Timestamp;
 use tollgate_domain::id::{CallId, is_sane_request_id};
@@ -17,6 +18,8 @@ use crate::snapshot::Snapshot;
 /// The header that carries the request id, both ways.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// Most entries of a chain of proxies that are looked at.
+const MOST_PROXIES: usize = 32;
 
 /// What is known of a call as soon as its head has been read.
 #[derive(Clone, Debug)]
@@ -76,13 +79,13 @@ pub fn accept(plane: &Plane, snapshot: &Snapshot, headers: &HeaderMap, peer: IpA
         Some(text) => Arc::from(text),
         None => Arc::from(call_id.encode(&mut [0; 36])),
     };
-    let ip = client_address(snapshot, headers, peer);
+    let ip = client_address(|address| snapshot.trusts(address), headers, peer);
     let ip_kept = kept(snapshot, ip);
     Arrival { call_id, request_id, time, started: plane.clock.monotonic(), ip, ip_kept }
 }
 
 /// An address as it is kept: where so configured, eight bytes of a keyed digest.
-fn kept(snapshot: &Snapshot, ip: IpAddr) -> Arc<str> {
+pub(crate) fn kept(snapshot: &Snapshot, ip: IpAddr) -> Arc<str> {
     let text = ip.to_string();
     if !snapshot.settings.hash_addresses {
         return Arc::from(text);
@@ -95,24 +98,51 @@ fn kept(snapshot: &Snapshot, ip: IpAddr) -> Arc<str> {
 /// The address of the client: the nearest one, from the right, that no trusted proxy has.
 ///
 /// A header from an untrusted peer says nothing; the first entries of a chain are the client's own
-/// words and are never reached unless everything after them is trusted.
-fn client_address(snapshot: &Snapshot, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
-    let mut nearest = peer.to_canonical();
-    if !snapshot.trusts(nearest) {
-        return nearest;
+/// words and are never reached unless everything after them is trusted. A proxy extends one of the
+/// two headers and may hand on the other as the client wrote it, so where both are there and do not
+/// agree, neither is believed.
+fn client_address(trusts: impl Fn(IpAddr) -> bool, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+    let peer = peer.to_canonical();
+    if !trusts(peer) {
+        return peer;
     }
-    let lines: Vec<_> = headers.get_all(FORWARDED_FOR).iter().collect();
-    let entries = lines.iter().rev().filter_map(|line| line.to_str().ok());
-    for entry in entries.flat_map(|line| line.rsplit(',')) {
-        let Some(address) = parse_address(entry.trim()) else {
+    let walk = |header: &HeaderName, read: fn(&str) -> Option<IpAddr>| {
+        let lines: Vec<_> = headers.get_all(header).iter().collect();
+        let texts = lines.iter().rev().map(|line| line.to_str().unwrap_or_default());
+        let entries = texts.flat_map(|line| line.rsplit(',')).map(|entry| read(entry.trim()));
+        (!lines.is_empty()).then(|| nearest(&trusts, entries, peer))
+    };
+    match (walk(&FORWARDED_FOR, parse_address), walk(&FORWARDED, parse_forwarded)) {
+        (Some(one), Some(other)) if one != other => peer,
+        (Some(one), _) | (None, Some(one)) => one,
+        (None, None) => peer,
+    }
+}
+
+/// The first address of a chain that is not trusted; the last good one where it breaks off.
+fn nearest(
+    trusts: impl Fn(IpAddr) -> bool,
+    entries: impl Iterator<Item = Option<IpAddr>>,
+    peer: IpAddr,
+) -> IpAddr {
+    let mut nearest = peer;
+    for entry in entries.take(MOST_PROXIES) {
+        let Some(address) = entry else {
             return nearest;
         };
         nearest = address.to_canonical();
-        if !snapshot.trusts(nearest) {
+        if !trusts(nearest) {
             return nearest;
         }
     }
     nearest
+}
+
+/// The address in one element of `Forwarded` (RFC 7239 §4): `for="[2001:db8::1]:4711";proto=https`.
+fn parse_forwarded(element: &str) -> Option<IpAddr> {
+    let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));
+    let (_, node) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
+    parse_address(node.trim().trim_matches('"'))
 }
 
 /// An address as proxies write it: bare, with a port, or in brackets.
@@ -124,4 +154,46 @@ fn parse_address(text: &str) -> Option<IpAddr> {
         return rest.split_once(']')?.0.parse().ok();
     }
     text.rsplit_once(':')?.0.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_is_the_nearest_address_that_no_trusted_proxy_has() {
+        let trusts = |address: IpAddr| address.is_loopback() || address.to_string() == "10.0.0.9";
+        let xff = FORWARDED_FOR;
+        // The peer, the headers, whom it is counted as.
+        let table: &[(&str, &[(&HeaderName, &str)], &str)] = &[
+            ("127.0.0.1", &[], "127.0.0.1"),
+            ("127.0.0.1", &[(&xff, "1.2.3.4")], "1.2.3.4"),
+            ("::ffff:127.0.0.1", &[(&xff, "1.2.3.4")], "1.2.3.4"),
+            ("127.0.0.1", &[(&xff, "6.6.6.6, 1.2.3.4")], "1.2.3.4"),
+            ("127.0.0.1", &[(&xff, "6.6.6.6, 1.2.3.4, 10.0.0.9")], "1.2.3.4"),
+            ("127.0.0.1", &[(&xff, "6.6.6.6"), (&xff, "1.2.3.4")], "1.2.3.4"),
+            ("127.0.0.1", &[(&xff, "1.2.3.4:5678")], "1.2.3.4"),
+            ("127.0.0.1", &[(&xff, "[2001:db8::1]:443")], "2001:db8::1"),
+            ("127.0.0.1", &[(&xff, "1.2.3.4, unknown")], "127.0.0.1"),
+            ("127.0.0.1", &[(&xff, "")], "127.0.0.1"),
+            ("9.9.9.9", &[(&xff, "1.2.3.4")], "9.9.9.9"),
+            ("9.9.9.9", &[(&FORWARDED, "for=1.2.3.4")], "9.9.9.9"),
+            ("127.0.0.1", &[(&FORWARDED, "for=1.2.3.4;proto=https")], "1.2.3.4"),
+            ("127.0.0.1", &[(&FORWARDED, "proto=http;For=\"1.2.3.4:80\"")], "1.2.3.4"),
+            ("127.0.0.1", &[(&FORWARDED, "for=6.6.6.6, for=\"[2001:db8::1]:80\"")], "2001:db8::1"),
+            ("127.0.0.1", &[(&FORWARDED, "for=1.2.3.4, for=_hidden")], "127.0.0.1"),
+            ("127.0.0.1", &[(&FORWARDED, "by=1.2.3.4")], "127.0.0.1"),
+            ("127.0.0.1", &[(&xff, "1.2.3.4"), (&FORWARDED, "for=1.2.3.4")], "1.2.3.4"),
+            ("127.0.0.1", &[(&xff, "1.2.3.4"), (&FORWARDED, "for=6.6.6.6")], "127.0.0.1"),
+            ("127.0.0.1", &[(&xff, "6.6.6.6"), (&FORWARDED, "for=1.2.3.4")], "127.0.0.1"),
+        ];
+        for (peer, lines, counted) in table {
+            let mut headers = HeaderMap::new();
+            for (name, value) in *lines {
+                headers.append(*name, value.parse().unwrap());
+            }
+            let found = client_address(trusts, &headers, peer.parse().unwrap());
+            assert_eq!(found.to_string(), *counted, "{peer} {lines:?}");
+        }
+    }
 }

@@ -1,15 +1,17 @@
-//! Step 2: who calls. Credentials come in one of four forms; a good one becomes a [`Principal`],
-//! which every later step asks for.
+//! Step 2: who calls. A key or a token (JWT), in any of four places, becomes a [`Principal`], which
+//! every later step asks for; so does a caller without any where guests are served.
 
 use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, Uri};
-use tollgate_admission::identity::{Principal, Rejected};
+use tollgate_admission::identity::{GUEST_USER, KeyEntry, Principal, Rejected};
+use tollgate_admission::network::counted_address;
+use tollgate_admission::token::looks_like_token;
 use tollgate_domain::call::Tags;
 use tollgate_domain::fault::Code;
 
-use crate::accept::Arrival;
+use crate::accept::{Arrival, kept};
 use crate::snapshot::Snapshot;
 use crate::stop::Stop;
 
@@ -43,11 +45,10 @@ pub fn identify(
     headers: &HeaderMap,
     uri: &Uri,
 ) -> Result<(Principal, Labels), Stop> {
-    let credential = credential(headers, uri).ok_or(Rejected::Missing).map_err(refuse)?;
-    let key = snapshot
-        .keys
-        .find(&snapshot.hasher, credential, arrival.ip, arrival.time)
-        .map_err(refuse)?;
+    let (key, guest) = match credential(headers, uri) {
+        Some(credential) => (known(snapshot, arrival, credential)?, false),
+        None => (unknown(snapshot, arrival, headers)?, true),
+    };
     let user = match named(headers, &USER)? {
         Some(user) if key.role.acts_for_others() || user == key.user => user,
         Some(_) => {
@@ -69,7 +70,43 @@ pub fn identify(
     } else {
         Labels::default()
     };
-    Ok((Principal { user, key: Arc::clone(key), ip: arrival.ip }, labels))
+    Ok((Principal { user, key, ip: arrival.ip, guest }, labels))
+}
+
+/// The key behind a credential, or what stands in for it behind a token.
+fn known(snapshot: &Snapshot, arrival: &Arrival, credential: &[u8]) -> Result<Arc<KeyEntry>, Stop> {
+    if let Some(tokens) = &snapshot.tokens
+        && looks_like_token(credential)
+    {
+        let claims = tokens
+            .verifier
+            .verify(credential, arrival.time)
+            .map_err(|rejected| Stop::new(rejected.code(), rejected.to_string()))?;
+        // A plan that is not known here is no plan: the default one holds.
+        let plan = claims.plan.filter(|plan| snapshot.plans.contains_key(plan));
+        let name = Arc::clone(&tokens.name);
+        return Ok(Arc::new(KeyEntry::standing_in(name, claims.user, plan)));
+    }
+    snapshot
+        .keys
+        .find(&snapshot.hasher, credential, arrival.ip, arrival.time)
+        .map(Arc::clone)
+        .map_err(refuse)
+}
+
+/// What stands in for the key of a guest, who is known by the address alone (IPv6 by its /64).
+fn unknown(
+    snapshot: &Snapshot,
+    arrival: &Arrival,
+    headers: &HeaderMap,
+) -> Result<Arc<KeyEntry>, Stop> {
+    // A credential of a scheme that is not read here is a mistake, not the wish to be a guest.
+    let guests = snapshot.guests.as_ref().filter(|_| !headers.contains_key(AUTHORIZATION));
+    let guests = guests.ok_or_else(|| refuse(Rejected::Missing))?;
+    let address = kept(snapshot, counted_address(arrival.ip));
+    let user = Arc::from(format!("{GUEST_USER}{address}"));
+    let (name, plan) = (Arc::clone(&guests.name), Some(Arc::clone(&guests.plan)));
+    Ok(Arc::new(KeyEntry::standing_in(name, user, plan)))
 }
 
 fn refuse(rejected: Rejected) -> Stop {

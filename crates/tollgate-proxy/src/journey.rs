@@ -9,9 +9,7 @@
 //! last bytes leave.
 
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::{CONNECTION, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response};
@@ -22,11 +20,9 @@ use tollgate_wire::openai::Endpoint;
 
 use crate::accept::{Arrival, REQUEST_ID, accept};
 use crate::admit::{Candidate, admit};
-use crate::answer::Answer;
 use crate::captcha::vouch;
-use crate::forward::{Forwarded, forward};
+use crate::forward::forward;
 use crate::identify::identify;
-use crate::open_call::OpenCall;
 use crate::plane::Plane;
 use crate::read::read;
 use crate::record::{Known, refused};
@@ -34,14 +30,9 @@ use crate::relay::relay;
 use crate::route::route;
 use crate::server::HeadWatch;
 use crate::snapshot::Snapshot;
-use crate::standing::refuse_stopped;
 use crate::stop::Stop;
 use crate::streaming::RelayBody;
 use crate::surface::{Place, find, side_door};
-use crate::upstream::Broken;
-
-/// How often a call that waits for its answer looks whether calls like it were stopped.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// The connection that a request came by.
 #[derive(Clone, Debug)]
@@ -111,30 +102,8 @@ impl Travel<'_> {
         let arrival = arrival.clone();
         let candidate = Candidate { arrival, endpoint, principal, labels, asked, chosen };
         let admitted = admit(plane, snapshot, candidate)?;
-        let (call, answered) = unless_stopped(plane, forward(admitted, &head.headers)).await?;
+        let (call, answered) = forward(admitted, &head.headers).await;
         relay(call, answered).await
-    }
-}
-
-/// Waits for an answer, unless an operator stops calls like this one meanwhile: then what was
-/// forwarded is dropped, and settled as a call whose client has gone.
-async fn unless_stopped(
-    plane: &Plane,
-    forwarded: Forwarded,
-) -> Result<(Box<OpenCall>, Result<Answer, Broken>), Stop> {
-    let mut forwarded = pin!(forwarded);
-    loop {
-        let change = plane.switches.change();
-        tokio::select! {
-            biased;
-            answered = forwarded.as_mut() => return Ok(answered),
-            () = tokio::time::sleep(LOOK) => {}
-        }
-        if plane.switches.change() != change
-            && let Some(call) = forwarded.call()
-        {
-            refuse_stopped(plane, &call.snapshot, &call.traffic())?;
-        }
     }
 }
 

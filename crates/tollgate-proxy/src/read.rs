@@ -16,6 +16,9 @@ use tollgate_wire::peek::Peek;
 use crate::snapshot::Settings;
 use crate::stop::Stop;
 
+/// Below this many bytes a body is copied out of its connection's read buffer.
+const SHORT: usize = 4 * 1024;
+
 /// A request that was read: its bytes, and where in them stands what matters.
 #[derive(Debug)]
 pub struct Asked {
@@ -55,7 +58,9 @@ pub async fn collect(
         return Ok(Bytes::new());
     };
     if body.is_end_stream() && first.len() <= settings.max_body {
-        return Ok(first);
+        // A short body would keep the whole read buffer of its connection for as long as the call
+        // lasts.
+        return Ok(if first.len() < SHORT { Bytes::copy_from_slice(&first) } else { first });
     }
     let expected = announced.unwrap_or(first.len() * 2).min(settings.max_body);
     let mut all = BytesMut::with_capacity(expected.min(1 << 20));

@@ -13,6 +13,7 @@ use tollgate_wire::openai::{OpenAiStream, read_answer, read_error};
 
 use crate::answer::{Answer, AnswerBody, Source};
 use crate::answer_headers::{Ids, answer_headers};
+use crate::forward::Ended;
 use crate::open_call::{End, OpenCall, Received, class_of};
 use crate::pump::{Patience, Pump};
 use crate::snapshot::Backend;
@@ -23,7 +24,7 @@ use crate::upstream::{Broken, Phase};
 /// Relays the answer of a provider, or says why there is none.
 pub async fn relay(
     mut call: Box<OpenCall>,
-    answered: Result<Answer, Broken>,
+    answered: Result<Answer, Ended>,
 ) -> Result<Response<RelayBody>, Stop> {
     // No byte of an answer leaves before the call is on disk (LEDGER-1).
     if let Err(error) = call.admitted.intent().durable().await {
@@ -32,7 +33,11 @@ pub async fn relay(
         return Err(stop);
     }
     match answered {
-        Err(broken) => {
+        Err(Ended::Stopped(stop)) => {
+            settle_failed(call, &stop, Received::Unanswered);
+            Err(stop)
+        }
+        Err(Ended::Broken(broken)) => {
             call.plane.metrics.attempted(&call.chosen.target.provider.name, ended_as(&broken));
             let stop = stop_of(&broken);
             settle_failed(call, &stop, Received::Nothing);

@@ -109,7 +109,8 @@ async fn converse(
     let service = service_fn(move |request| {
         let plane = Arc::clone(&plane);
         let from = Connection { peer: peer.ip(), watch: Arc::clone(&watch) };
-        async move { Ok::<_, Infallible>(journey::serve(plane, request, from).await) }
+        // Boxed, so that a connection whose answer streams does not keep the room of the steps.
+        Box::pin(async move { Ok::<_, Infallible>(journey::serve(plane, request, from).await) })
     });
     let connection = http.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);

@@ -136,6 +136,8 @@ pub struct Remote {
     pub base_path: Box<str>,
     /// Credentials and fixed headers that every request carries.
     pub headers: HeaderMap,
+    /// How long the first byte of an answer may take.
+    pub first_byte: Duration,
     /// How long a stream may pause.
     pub idle: Duration,
     /// How long a whole call may take.

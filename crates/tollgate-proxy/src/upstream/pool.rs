@@ -10,6 +10,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use tokio::time::error::Elapsed;
 use tollgate_domain::clock::Clock;
 
 use super::connect::{Connector, Origin, Stream};
@@ -25,8 +26,8 @@ pub struct PoolConfig {
     pub idle_for: Duration,
     /// How long connecting may take.
     pub connect: Duration,
-    /// How long the first byte of an answer may take.
-    pub first_byte: Duration,
+    /// How long the first byte of an answer may take; `None` where whoever waits watches the time.
+    pub first_byte: Option<Duration>,
 }
 
 /// An HTTP/1.1 connection: the handle that sends, and the machinery that must be polled for it.
@@ -129,7 +130,7 @@ impl Pool {
             sender.ready().await?;
             sender.send_request(request).await
         };
-        match tokio::time::timeout(self.config.first_byte, answered).await {
+        match in_time(self.config.first_byte, answered).await {
             Ok(Ok(response)) => Ok(response.map(ResponseBody::http2)),
             Ok(Err(error)) => Err(Broken::new(Phase::Request, error)),
             Err(_) => Err(Broken::timed_out(Phase::Request, "no answer in time")),
@@ -146,7 +147,7 @@ impl Pool {
         let mut answer = pin!(http1.sender.send_request(request));
         let exchange =
             std::future::poll_fn(|cx| poll_exchange(&mut http1.connection, answer.as_mut(), cx));
-        match tokio::time::timeout(self.config.first_byte, exchange).await {
+        match in_time(self.config.first_byte, exchange).await {
             Ok(Ok(response)) => {
                 Ok(response.map(|body| ResponseBody::http1(body, http1, Arc::clone(self))))
             }
@@ -184,6 +185,14 @@ impl Pool {
         if idle.len() < self.config.max_idle {
             idle.push(Idle { connection, since });
         }
+    }
+}
+
+/// Waits within a limit, where there is one.
+async fn in_time<F: Future>(limit: Option<Duration>, wait: F) -> Result<F::Output, Elapsed> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, wait).await,
+        None => Ok(wait.await),
     }
 }
 

@@ -77,7 +77,7 @@ fn remote(configured: &Configured, ground: &Ground) -> anyhow::Result<Remote> {
             max_idle: MAX_IDLE,
             idle_for: IDLE_FOR,
             connect: timeout.connect,
-            first_byte: timeout.first_byte,
+            first_byte: None,
         },
         ground.clock.clone(),
         ground.tasks.clone(),
@@ -88,6 +88,7 @@ fn remote(configured: &Configured, ground: &Ground) -> anyhow::Result<Remote> {
         host: HeaderValue::from_str(authority.as_str())?,
         base_path: base.path().trim_end_matches('/').into(),
         headers: headers(configured)?,
+        first_byte: timeout.first_byte,
         idle: timeout.idle,
         total: timeout.total,
     })

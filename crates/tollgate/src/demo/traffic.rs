@@ -40,7 +40,7 @@ pub(super) fn start(started: &Started, listen: SocketAddr) {
         max_idle: 4,
         idle_for: Duration::from_secs(20),
         connect: Duration::from_secs(1),
-        first_byte: Duration::from_secs(30),
+        first_byte: Some(Duration::from_secs(30)),
     };
     let ground = &started.ground;
     let pool = Pool::new(
