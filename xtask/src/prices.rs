@@ -50,15 +50,9 @@ struct Package {
 /// Makes the book, or checks it.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let metadata = metadata()?;
-    let package = metadata
-        .packages
-        .iter()
-        .find(|package| package.name == SOURCE);
+    let package = metadata.packages.iter().find(|package| package.name == SOURCE);
     let package = package.with_context(|| format!("{SOURCE} is not in the workspace's graph"))?;
-    let data = package
-        .manifest_path
-        .with_file_name("data")
-        .join("prices.json");
+    let data = package.manifest_path.with_file_name("data").join("prices.json");
     let data = std::fs::read_to_string(&data).with_context(|| data.display().to_string())?;
     let path = metadata.workspace_root.join(BOOK);
     let before = std::fs::read_to_string(&path).unwrap_or_default();
@@ -76,23 +70,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 fn metadata() -> Result<Metadata> {
     let cargo = option_env!("CARGO").unwrap_or("cargo");
-    let output = Command::new(cargo)
-        .args(["metadata", "--format-version", "1"])
-        .output()?;
+    let output = Command::new(cargo).args(["metadata", "--format-version", "1"]).output()?;
     if !output.status.success() {
-        bail!(
-            "cargo metadata: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// The day as stated, else as the present book of the same version has it.
 fn released(args: &Args, before: &str, version: &str) -> Result<String> {
-    let line = before
-        .lines()
-        .find_map(|line| line.strip_prefix("version\t"));
+    let line = before.lines().find_map(|line| line.strip_prefix("version\t"));
     let known = line.and_then(|line| line.strip_prefix(version)?.strip_prefix(' '));
     let stated = args.released.as_deref().or(known);
     let needed = || format!("state the day on which {version} was released: --released YYYY-MM-DD");
@@ -111,18 +98,12 @@ fn report(before: &str, after: &str) -> Result<()> {
     let (before, after) = (models(before), models(after));
     let added = after.keys().filter(|id| !before.contains_key(*id));
     let removed = before.keys().filter(|id| !after.contains_key(*id));
-    let changed = after
-        .iter()
-        .filter(|(id, line)| before.get(*id).is_some_and(|old| old != *line));
+    let changed = after.iter().filter(|(id, line)| before.get(*id).is_some_and(|old| old != *line));
     let mut out = std::io::stdout().lock();
     writeln!(out, "{} models", after.len())?;
     show(&mut out, "added", &added.collect::<Vec<_>>())?;
     show(&mut out, "removed", &removed.collect::<Vec<_>>())?;
-    show(
-        &mut out,
-        "changed",
-        &changed.map(|(id, _)| id).collect::<Vec<_>>(),
-    )
+    show(&mut out, "changed", &changed.map(|(id, _)| id).collect::<Vec<_>>())
 }
 
 fn show(out: &mut impl std::io::Write, what: &str, ids: &[&(&str, &str)]) -> Result<()> {

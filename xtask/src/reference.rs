@@ -14,10 +14,7 @@ struct Document {
     render: fn() -> String,
 }
 
-const DOCUMENTS: &[Document] = &[Document {
-    path: errors::PATH,
-    render: errors::render,
-}];
+const DOCUMENTS: &[Document] = &[Document { path: errors::PATH, render: errors::render }];
 
 /// Arguments of `reference`.
 #[derive(Debug, clap::Args)]
@@ -43,10 +40,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
         }
     }
     if !stale.is_empty() {
-        bail!(
-            "not current: {}; run `cargo xtask reference`",
-            stale.join(", ")
-        );
+        bail!("not current: {}; run `cargo xtask reference`", stale.join(", "));
     }
     Ok(())
 }

@@ -37,23 +37,13 @@ struct Finding {
 
 impl Finding {
     fn new(path: &str, line: usize, wrong: impl Into<String>, remedy: &'static str) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            wrong: wrong.into(),
-            remedy,
-        }
+        Self { path: path.to_owned(), line, wrong: wrong.into(), remedy }
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            path,
-            line,
-            wrong,
-            remedy,
-        } = self;
+        let Self { path, line, wrong, remedy } = self;
         write!(f, "{path}:{line}: {wrong}\n    remedy: {remedy}")
     }
 }
@@ -73,13 +63,8 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
 }
 
 fn check_file(file: &File) -> Vec<Finding> {
-    let rules: [fn(&File) -> Vec<Finding>; 5] = [
-        rust::check,
-        names::check,
-        wording::check,
-        text::check,
-        manifests::check,
-    ];
+    let rules: [fn(&File) -> Vec<Finding>; 5] =
+        [rust::check, names::check, wording::check, text::check, manifests::check];
     rules.iter().flat_map(|rule| rule(file)).collect()
 }
 
@@ -89,11 +74,7 @@ fn report(files: usize, findings: &[Finding]) -> Result<ExitCode> {
         writeln!(out, "{finding}")?;
     }
     writeln!(out, "tidy: {files} files, {} findings", findings.len())?;
-    Ok(if findings.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 #[cfg(test)]
@@ -110,10 +91,7 @@ mod table {
                 assert_eq!(found, [], "{path}: {text:?}");
             } else {
                 assert_eq!(found.len(), 1, "{path}: {text:?} gives {found:?}");
-                assert!(
-                    found[0].to_string().contains(expected),
-                    "{expected:?} not in {found:?}"
-                );
+                assert!(found[0].to_string().contains(expected), "{expected:?} not in {found:?}");
             }
         }
     }

@@ -164,6 +164,25 @@ pub struct KeyEntry {
     pub on_disconnect: Option<OnDisconnect>,
 }
 
+impl KeyEntry {
+    /// What stands in the place of a key where a caller has none of its own: it acts for this one
+    /// user, on this plan where one is named, and is otherwise free.
+    pub const fn standing_in(name: Arc<str>, user: Arc<str>, plan: Option<Arc<str>>) -> Self {
+        Self {
+            name,
+            role: Role::User,
+            user,
+            team: None,
+            plan,
+            expires_at: None,
+            models: Vec::new(),
+            providers: Vec::new(),
+            networks: Vec::new(),
+            on_disconnect: None,
+        }
+    }
+}
+
 /// All keys that are good, by digest. Immutable: a change makes a new one.
 #[derive(Debug, Default)]
 pub struct KeyRing(HashMap<KeyDigest, Arc<KeyEntry>>);
@@ -242,9 +261,23 @@ pub struct Principal {
     pub key: Arc<KeyEntry>,
     /// The caller's address.
     pub ip: IpAddr,
+    /// Whether it showed no credential and is known by its address alone.
+    pub guest: bool,
 }
 
+/// Name of the key that callers without credentials stand behind.
+pub const GUEST: &str = "guest";
+/// Name of the key that callers with a token (JWT) stand behind.
+pub const JWT: &str = "jwt";
+/// What the users that guests are begin with; no token may speak for one.
+pub const GUEST_USER: &str = "guest:";
+
 impl Principal {
+    /// Whether it called without credentials.
+    pub const fn is_guest(&self) -> bool {
+        self.guest
+    }
+
     /// Whether the key may use this model, by its public name.
     pub fn may_use_model(&self, model: &str) -> bool {
         let models = &self.key.models;

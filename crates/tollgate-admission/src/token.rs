@@ -28,8 +28,6 @@ pub const MAX_TOKEN: usize = 8 * 1024;
 const LEEWAY: i64 = 60;
 /// Longest name of a user, in bytes.
 const MAX_USER: usize = 128;
-/// What the names of guests begin with; no token may speak for one.
-pub const GUEST_PREFIX: &str = "guest:";
 
 /// How tokens are signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -60,7 +60,7 @@ macro_rules! codes {
 codes! {
     Unauthenticated, "unauthenticated", 401, Caller, false, "No credentials, or ones that are unknown, expired or revoked.";
     Forbidden, "forbidden", 403, Caller, false, "The credentials are good, but not for this.";
-    GuestForbidden, "guest_forbidden", 403, Caller, false, "Callers without credentials are not served here.";
+    GuestForbidden, "guest_forbidden", 403, Caller, false, "The caller has no credentials and does not prove what guests must (CAPTCHA).";
     UserBlocked, "user_blocked", 403, Caller, false, "An operator has blocked this user.";
     ModelNotAllowed, "model_not_allowed", 403, Caller, false, "The key may not use this model.";
     UnknownModel, "unknown_model", 404, Caller, false, "No configured provider serves this model.";
@@ -82,7 +82,7 @@ codes! {
     IdempotencyConflict, "idempotency_conflict", 422, Caller, false, "The idempotency key was used with another body.";
     Overloaded, "overloaded", 503, Us, true, "Tollgate has no room for another call just now.";
     ClientClosed, "client_closed", 499, Caller, false, "The client went away before the answer was whole.";
-    Degraded, "degraded", 503, Us, true, "Calls cannot be recorded durably, so none is made.";
+    Degraded, "degraded", 503, Us, true, "What a call needs (the ledger, the keys of tokens, the CAPTCHA service) does not answer, so none is made.";
     Internal, "internal", 500, Us, true, "Tollgate failed; the log line with this request id says how.";
 }
 

@@ -138,7 +138,15 @@ impl Config {
         self.section(&format!("[plans.{name}]\nlimits = [\n  {}\n]", limits.join(",\n  ")))
     }
 
-    /// Puts callers that are not told otherwise on this plan.
+    /// Adds a line to `[auth]`.
+    #[must_use]
+    pub fn auth(mut self, line: &str) -> Self {
+        self.auth.push_str(line);
+        self.auth.push('\n');
+        self
+    }
+
+    /// Puts callers that are not told otherwise on this plan. Comes before [`Config::auth`].
     #[must_use]
     pub fn default_plan(mut self, name: &str) -> Self {
         self.auth = format!("default_plan = \"{name}\"\n");

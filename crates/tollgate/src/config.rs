@@ -36,7 +36,7 @@ use tollgate_domain::money::Rate;
 use tollgate_domain::price::EnvPrices;
 use toml::de::DeTable;
 
-pub use auth::{Algorithm, Auth, ConfigKey, Jwt, JwtKey};
+pub use auth::{Algorithm, Auth, Captcha, CaptchaProvider, ConfigKey, Jwt, JwtKey};
 pub use caution::Caution;
 pub use environment::{Environment, KnownProvider, PROVIDERS, ProcessEnvironment};
 pub use guard::{Cache, CacheScope, Duplicates, StormAction};

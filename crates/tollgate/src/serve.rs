@@ -1,5 +1,6 @@
 //! `tollgate serve`: starts everything, serves, reloads on request, and ends in order.
 
+mod jwks;
 mod keys;
 mod lifecycle;
 mod metrics;

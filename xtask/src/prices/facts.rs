@@ -44,10 +44,8 @@ const KEYS: [(&str, &str); 29] = [
 
 /// Models of which the provider bills at least ten seconds of audio. The source keeps this rule in
 /// its code, not in its data.
-const AUDIO_MINIMUM: [(&str, &str); 2] = [
-    ("groq", "whisper-large-v3"),
-    ("groq", "whisper-large-v3-turbo"),
-];
+const AUDIO_MINIMUM: [(&str, &str); 2] =
+    [("groq", "whisper-large-v3"), ("groq", "whisper-large-v3-turbo")];
 
 /// The book for the source data.
 pub(super) fn book(data: &str, version: &str, released: &str) -> Result<String> {
@@ -68,22 +66,14 @@ pub(super) fn book(data: &str, version: &str, released: &str) -> Result<String> 
 
 fn write_provider(out: &mut String, provider: &Provider<'_>) -> Result<()> {
     writeln!(out, "provider\t{}", provider.id)?;
-    writeln!(
-        out,
-        "url\t{}",
-        pattern::urls(&provider.api_pattern)?.join(" ")
-    )?;
+    writeln!(out, "url\t{}", pattern::urls(&provider.api_pattern)?.join(" "))?;
     for (word, rule) in [("names", &provider.names), ("sells", &provider.sells)] {
         if let Some(rule) = rule {
             writeln!(out, "{word}\t{}", write_rule(rule, "")?)?;
         }
     }
     if !provider.fallback_model_providers.is_empty() {
-        writeln!(
-            out,
-            "fallback\t{}",
-            provider.fallback_model_providers.join(" ")
-        )?;
+        writeln!(out, "fallback\t{}", provider.fallback_model_providers.join(" "))?;
     }
     for model in &provider.models {
         let fields = fields(&provider.id, model).with_context(|| model.id.clone())?;
@@ -93,19 +83,11 @@ fn write_provider(out: &mut String, provider: &Provider<'_>) -> Result<()> {
 }
 
 fn fields(provider: &str, model: &Model<'_>) -> Result<Vec<String>> {
-    let context = model
-        .context_window
-        .map(|tokens| format!("context={tokens}"));
+    let context = model.context_window.map(|tokens| format!("context={tokens}"));
     let minimum = AUDIO_MINIMUM.contains(&(provider, &model.id));
-    let facts: Vec<String> = context
-        .into_iter()
-        .chain(minimum.then(|| "audio_minimum=10".to_owned()))
-        .collect();
-    let facts = if facts.is_empty() {
-        "-".to_owned()
-    } else {
-        facts.join(" ")
-    };
+    let facts: Vec<String> =
+        context.into_iter().chain(minimum.then(|| "audio_minimum=10".to_owned())).collect();
+    let facts = if facts.is_empty() { "-".to_owned() } else { facts.join(" ") };
     let mut fields = vec![model.id.clone(), facts, write_rule(&model.rule, &model.id)?];
     if model.prices.get().starts_with('[') {
         let periods: Vec<Conditional<'_>> = serde_json::from_str(model.prices.get())?;
@@ -148,16 +130,9 @@ fn all_of(sign: char, rules: &[Rule], own: &str) -> Result<String> {
 }
 
 fn special(variant: &Variant<'_>) -> Result<String> {
-    let conditions: Vec<String> = variant
-        .when
-        .iter()
-        .map(|(key, value)| format!("?{key}={value}"))
-        .collect();
-    Ok(format!(
-        "{} {}",
-        conditions.join(" "),
-        group(variant.constraint.as_ref(), &variant.prices)?
-    ))
+    let conditions: Vec<String> =
+        variant.when.iter().map(|(key, value)| format!("?{key}={value}")).collect();
+    Ok(format!("{} {}", conditions.join(" "), group(variant.constraint.as_ref(), &variant.prices)?))
 }
 
 fn group(constraint: Option<&Constraint>, prices: &Prices<'_>) -> Result<String> {
@@ -165,10 +140,7 @@ fn group(constraint: Option<&Constraint>, prices: &Prices<'_>) -> Result<String>
     if let Some(constraint) = constraint {
         terms.push(time(constraint)?);
     }
-    if let Some(unknown) = prices
-        .keys()
-        .find(|key| !KEYS.iter().any(|(known, _)| known == key))
-    {
+    if let Some(unknown) = prices.keys().find(|key| !KEYS.iter().any(|(known, _)| known == key)) {
         bail!("the price key `{unknown}` has no unit in tollgate_domain::price");
     }
     for (key, word) in KEYS {
@@ -183,12 +155,7 @@ fn group(constraint: Option<&Constraint>, prices: &Prices<'_>) -> Result<String>
 }
 
 fn time(constraint: &Constraint) -> Result<String> {
-    let Constraint {
-        start_date,
-        start_time,
-        end_time,
-        ..
-    } = constraint;
+    let Constraint { start_date, start_time, end_time, .. } = constraint;
     match (start_date, start_time, end_time) {
         (Some(date), None, None) => Ok(format!("@{date}")),
         (None, Some(from), Some(until)) => Ok(format!("@{}-{}", minute(from)?, minute(until)?)),
@@ -198,8 +165,7 @@ fn time(constraint: &Constraint) -> Result<String> {
 
 /// `HH:MM` of `HH:MM:00Z`; the book knows whole minutes in UTC.
 fn minute(time: &str) -> Result<&str> {
-    time.strip_suffix(":00Z")
-        .ok_or_else(|| anyhow!("`{time}` is no whole minute in UTC"))
+    time.strip_suffix(":00Z").ok_or_else(|| anyhow!("`{time}` is no whole minute in UTC"))
 }
 
 fn price(value: &RawValue) -> Result<String> {
@@ -207,11 +173,7 @@ fn price(value: &RawValue) -> Result<String> {
         return decimal(value.get());
     }
     let tiered: Tiered<'_> = serde_json::from_str(value.get())?;
-    let mut tiers: Vec<_> = tiered
-        .tiers
-        .iter()
-        .map(|tier| (tier.start, tier.price))
-        .collect();
+    let mut tiers: Vec<_> = tiered.tiers.iter().map(|tier| (tier.start, tier.price)).collect();
     tiers.sort_by_key(|(start, _)| *start);
     let mut text = decimal(tiered.base.get())?;
     for (start, price) in tiers {
@@ -229,8 +191,5 @@ fn decimal(text: &str) -> Result<String> {
         bail!("`{text}` is too small a price to be told from nothing");
     }
     let written = format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000);
-    Ok(written
-        .trim_end_matches('0')
-        .trim_end_matches('.')
-        .to_owned())
+    Ok(written.trim_end_matches('0').trim_end_matches('.').to_owned())
 }

@@ -20,10 +20,7 @@ pub(super) fn name_rule(regex: &str) -> Result<String> {
     }
     // A name without a slash, after the look-ahead; what follows is simple.
     if let Some(rest) = regex.strip_prefix("^(?![^/]+/)") {
-        return Ok(format!(
-            "&2 !~/ {}",
-            any_of(&expand(&format!("^{rest}"))?, true)
-        ));
+        return Ok(format!("&2 !~/ {}", any_of(&expand(&format!("^{rest}"))?, true)));
     }
     Ok(any_of(&expand(regex)?, true))
 }
@@ -33,10 +30,7 @@ pub(super) fn urls(regex: &str) -> Result<Vec<String>> {
     let mut urls: Vec<String> = Vec::new();
     for text in expand(&format!("^(?:{regex})"))? {
         let text = text.text.strip_prefix("https://").unwrap_or(&text.text);
-        let text = text
-            .strip_prefix("http://")
-            .unwrap_or(text)
-            .trim_end_matches('/');
+        let text = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
         let open = if text.ends_with('.') { "*" } else { "" };
         let url = format!("{text}{open}");
         if !urls.contains(&url) {
@@ -74,10 +68,7 @@ fn any_of(expansions: &[Expansion], open_end: bool) -> String {
 }
 
 fn expand(regex: &str) -> Result<Vec<Expansion>> {
-    let mut parser = regex_syntax::ParserBuilder::new()
-        .unicode(false)
-        .utf8(false)
-        .build();
+    let mut parser = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build();
     let hir = parser.parse(regex).with_context(|| regex.to_owned())?;
     if !hir.properties().look_set_prefix().contains(Look::Start) {
         bail!("`{regex}` does not begin with ^");
@@ -89,10 +80,9 @@ fn expand(regex: &str) -> Result<Vec<Expansion>> {
 fn append(so_far: Vec<Expansion>, hir: &Hir) -> Result<Vec<Expansion>> {
     let all = match hir.kind() {
         HirKind::Empty | HirKind::Look(Look::Start) => so_far,
-        HirKind::Look(Look::End) => so_far
-            .into_iter()
-            .map(|one| Expansion { ended: true, ..one })
-            .collect(),
+        HirKind::Look(Look::End) => {
+            so_far.into_iter().map(|one| Expansion { ended: true, ..one }).collect()
+        }
         HirKind::Literal(literal) => push(&so_far, &[std::str::from_utf8(&literal.0)?])?,
         HirKind::Class(class) => match members(class)?.as_slice() {
             digits if digits == DIGITS => wild(so_far, "#"),
@@ -134,19 +124,13 @@ fn push(so_far: &[Expansion], ways: &[&str]) -> Result<Vec<Expansion>> {
     }
     let with = |one: &Expansion| {
         let text = one.text.clone();
-        ways.iter().map(move |way| Expansion {
-            text: format!("{text}{way}"),
-            ended: false,
-        })
+        ways.iter().map(move |way| Expansion { text: format!("{text}{way}"), ended: false })
     };
     Ok(so_far.iter().flat_map(with).collect())
 }
 
 fn wild(so_far: Vec<Expansion>, sign: &str) -> Vec<Expansion> {
-    let with = |one: Expansion| Expansion {
-        text: one.text + sign,
-        ended: false,
-    };
+    let with = |one: Expansion| Expansion { text: one.text + sign, ended: false };
     so_far.into_iter().map(with).collect()
 }
 
@@ -157,17 +141,11 @@ fn members(class: &Class) -> Result<Vec<String>> {
         Class::Bytes(class) => class.clone(),
         Class::Unicode(class) => class.to_byte_class().context("a class beyond ASCII")?,
     };
-    let bytes: Vec<u8> = class
-        .iter()
-        .flat_map(|range| range.start()..=range.end())
-        .collect();
+    let bytes: Vec<u8> = class.iter().flat_map(|range| range.start()..=range.end()).collect();
     if !bytes.is_ascii() {
         bail!("a class beyond ASCII");
     }
-    Ok(bytes
-        .into_iter()
-        .map(|byte| char::from(byte).to_string())
-        .collect())
+    Ok(bytes.into_iter().map(|byte| char::from(byte).to_string()).collect())
 }
 
 #[cfg(test)]
@@ -204,10 +182,7 @@ mod tests {
                 vec!["*.o.a.com", "o.a.com", "*.b.net", "b.net"],
             ),
             (r"https://api\.moonshot\.", vec!["api.moonshot.*"]),
-            (
-                r"https://api\.c\.com/v4/x/[^/]+/ai(?:/|$)",
-                vec!["api.c.com/v4/x/*/ai"],
-            ),
+            (r"https://api\.c\.com/v4/x/[^/]+/ai(?:/|$)", vec!["api.c.com/v4/x/*/ai"]),
         ] {
             assert_eq!(urls(regex).unwrap(), patterns, "{regex}");
         }

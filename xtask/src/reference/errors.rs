@@ -49,11 +49,7 @@ mod tests {
         let text = render();
         for code in Code::ALL {
             let start = format!("| `{}` | {} |", code.as_str(), code.status());
-            assert_eq!(
-                text.lines().filter(|line| line.starts_with(&start)).count(),
-                1,
-                "{start}"
-            );
+            assert_eq!(text.lines().filter(|line| line.starts_with(&start)).count(), 1, "{start}");
         }
     }
 }

@@ -9,9 +9,8 @@ use super::Finding;
 const LOOKED_AT: &str = "-20";
 const LONGEST: usize = 72;
 /// Imperatives that end like a participle.
-const LOOKS_BENT: &[&str] = &[
-    "Bring", "Embed", "Exceed", "Feed", "Need", "Ping", "Seed", "Shed", "Speed",
-];
+const LOOKS_BENT: &[&str] =
+    &["Bring", "Embed", "Exceed", "Feed", "Need", "Ping", "Seed", "Shed", "Speed"];
 
 /// Checks the last commits; where there is no repository there is nothing to check.
 pub(super) fn check(root: &Path) -> Vec<Finding> {
@@ -19,10 +18,7 @@ pub(super) fn check(root: &Path) -> Vec<Finding> {
         .args(["log", LOOKED_AT, "--no-merges", "--format=%h%x09%s"])
         .current_dir(root)
         .output();
-    let log = asked
-        .ok()
-        .filter(|done| done.status.success())
-        .map(|done| done.stdout);
+    let log = asked.ok().filter(|done| done.status.success()).map(|done| done.stdout);
     let log = String::from_utf8_lossy(&log.unwrap_or_default()).into_owned();
     log.lines()
         .filter_map(|line| {
@@ -56,8 +52,7 @@ fn fault(subject: &str) -> Option<String> {
     if bent && !LOOKS_BENT.contains(&verb) {
         return Some(format!("`{verb}` is not an imperative"));
     }
-    rest.ends_with('.')
-        .then(|| "the subject ends in a full stop".to_owned())
+    rest.ends_with('.').then(|| "the subject ends in a full stop".to_owned())
 }
 
 #[cfg(test)]
@@ -82,10 +77,9 @@ mod tests {
             let found = fault(subject);
             match expected {
                 None => assert_eq!(found, None, "{subject}"),
-                Some(words) => assert!(
-                    found.clone().is_some_and(|f| f.contains(words)),
-                    "{found:?}"
-                ),
+                Some(words) => {
+                    assert!(found.clone().is_some_and(|f| f.contains(words)), "{found:?}")
+                }
             }
         }
     }

@@ -8,10 +8,7 @@ use crate::reference::errors::PATH;
 
 /// Looks for each code in the reference.
 pub(super) fn check(files: &[File]) -> Vec<Finding> {
-    let text = files
-        .iter()
-        .find(|file| file.path == PATH)
-        .map_or("", |file| file.text.as_str());
+    let text = files.iter().find(|file| file.path == PATH).map_or("", |file| file.text.as_str());
     missing(text)
         .map(|code| {
             let wrong = format!("the error code `{code}` is not in the reference");
@@ -21,14 +18,8 @@ pub(super) fn check(files: &[File]) -> Vec<Finding> {
 }
 
 fn missing(text: &str) -> impl Iterator<Item = &'static str> {
-    let named = |code: &str| {
-        text.lines()
-            .any(|line| line.starts_with(&format!("| `{code}` |")))
-    };
-    Code::ALL
-        .iter()
-        .map(|code| code.as_str())
-        .filter(move |code| !named(code))
+    let named = |code: &str| text.lines().any(|line| line.starts_with(&format!("| `{code}` |")));
+    Code::ALL.iter().map(|code| code.as_str()).filter(move |code| !named(code))
 }
 
 #[cfg(test)]

@@ -22,11 +22,7 @@ pub(super) struct File {
 
 impl File {
     pub(super) fn new(path: String, text: String) -> Self {
-        let rust = if is(&path, "rs") {
-            scan::lines(&text)
-        } else {
-            Vec::new()
-        };
+        let rust = if is(&path, "rs") { scan::lines(&text) } else { Vec::new() };
         Self { path, text, rust }
     }
 
@@ -43,10 +39,7 @@ impl File {
     /// Whether the file holds tests and nothing else.
     pub(super) fn is_test(&self) -> bool {
         let path = format!("/{}", self.path);
-        ["/tests/", "/benches/"]
-            .iter()
-            .any(|part| path.contains(part))
-            || self.name() == "tests.rs"
+        ["/tests/", "/benches/"].iter().any(|part| path.contains(part)) || self.name() == "tests.rs"
     }
 
     /// The lines of the file, counted from 1.
@@ -57,16 +50,12 @@ impl File {
     /// The lines of Rust outside of test code, counted from 1.
     pub(super) fn code(&self) -> impl Iterator<Item = (usize, &Line)> {
         let whole = self.is_test();
-        (1..)
-            .zip(&self.rust)
-            .filter(move |(_, line)| !whole && !line.test)
+        (1..).zip(&self.rust).filter(move |(_, line)| !whole && !line.test)
     }
 }
 
 fn is(path: &str, extension: &str) -> bool {
-    Path::new(path)
-        .extension()
-        .is_some_and(|found| found == extension)
+    Path::new(path).extension().is_some_and(|found| found == extension)
 }
 
 /// The text files under version control (and those about to be); where there is no repository, all
@@ -78,10 +67,7 @@ pub(super) fn list(root: &Path) -> Result<Vec<File>> {
     };
     paths.sort();
     paths.dedup();
-    Ok(paths
-        .into_iter()
-        .filter_map(|path| read(root, path))
-        .collect())
+    Ok(paths.into_iter().filter_map(|path| read(root, path)).collect())
 }
 
 /// A file that was deleted, is a link to a folder, or is not text is left out.
@@ -92,13 +78,7 @@ fn read(root: &Path, path: String) -> Option<File> {
 
 fn tracked(root: &Path) -> Option<Vec<String>> {
     let listed = Command::new("git")
-        .args([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ])
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(root)
         .output()
         .ok()
@@ -119,11 +99,7 @@ fn walk(root: &Path, under: &str) -> Result<Vec<String>> {
         if hidden || FOREIGN.contains(&name.as_str()) {
             continue;
         }
-        let path = if under.is_empty() {
-            name
-        } else {
-            format!("{under}/{name}")
-        };
+        let path = if under.is_empty() { name } else { format!("{under}/{name}") };
         if entry.file_type()?.is_dir() {
             found.extend(walk(root, &path)?);
         } else {
@@ -158,11 +134,7 @@ mod tests {
             ("crates/a/src/lib.rs", false),
         ];
         for (path, expected) in rows {
-            assert_eq!(
-                File::new(path.to_owned(), String::new()).is_test(),
-                expected,
-                "{path}"
-            );
+            assert_eq!(File::new(path.to_owned(), String::new()).is_test(), expected, "{path}");
         }
     }
 }

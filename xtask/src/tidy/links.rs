@@ -26,14 +26,10 @@ pub(super) fn check(root: &Path, files: &[File]) -> Vec<Finding> {
     for file in files {
         if file.is("md") {
             found.extend(
-                links(file)
-                    .into_iter()
-                    .filter_map(|link| link.fault(file, files, &exists)),
+                links(file).into_iter().filter_map(|link| link.fault(file, files, &exists)),
             );
         }
-        let named = named_paths(file)
-            .into_iter()
-            .filter(|(_, path)| !exists(path));
+        let named = named_paths(file).into_iter().filter(|(_, path)| !exists(path));
         found.extend(named.map(|(at, path)| {
             let remedy = "correct the path, or say what is there";
             Finding::new(&file.path, at, format!("`{path}` does not exist"), remedy)
@@ -50,15 +46,9 @@ struct Link {
 impl Link {
     fn fault(&self, file: &File, files: &[File], exists: &dyn Fn(&str) -> bool) -> Option<Finding> {
         let (path, heading) = self.target.split_once('#').unwrap_or((&self.target, ""));
-        let path = if path.is_empty() {
-            file.path.clone()
-        } else {
-            resolve(&file.path, path)
-        };
+        let path = if path.is_empty() { file.path.clone() } else { resolve(&file.path, path) };
         let missing_heading = || {
-            let other = files
-                .iter()
-                .find(|other| other.path == path && other.is("md"));
+            let other = files.iter().find(|other| other.path == path && other.is("md"));
             let headings = other.map(headings);
             !heading.is_empty() && headings.is_some_and(|all| !all.iter().any(|h| h == heading))
         };
@@ -105,10 +95,7 @@ fn links(file: &File) -> Vec<Link> {
             let rest = plain.get(opening + 2..).unwrap_or_default();
             let target = rest.split([')', ' ']).next().unwrap_or_default();
             if !target.contains("://") && !target.starts_with("mailto:") && !target.is_empty() {
-                found.push(Link {
-                    at,
-                    target: target.to_owned(),
-                });
+                found.push(Link { at, target: target.to_owned() });
             }
         }
     }
@@ -118,9 +105,7 @@ fn links(file: &File) -> Vec<Link> {
 /// A line with its code spans blanked.
 fn without_code(line: &str) -> String {
     let parts = line.split('`').enumerate();
-    parts
-        .map(|(nth, part)| if nth % 2 == 0 { part } else { "" })
-        .collect()
+    parts.map(|(nth, part)| if nth % 2 == 0 { part } else { "" }).collect()
 }
 
 fn code_spans(line: &str) -> impl Iterator<Item = &str> {
@@ -132,13 +117,10 @@ fn named_paths(file: &File) -> Vec<(usize, String)> {
     let texts: Vec<(usize, &str)> = if file.is("md") {
         prose(file).collect()
     } else {
-        (1..)
-            .zip(file.rust.iter().map(|line| line.comment.as_str()))
-            .collect()
+        (1..).zip(file.rust.iter().map(|line| line.comment.as_str())).collect()
     };
-    let spans = texts
-        .into_iter()
-        .flat_map(|(at, text)| code_spans(text).map(move |span| (at, span)));
+    let spans =
+        texts.into_iter().flat_map(|(at, text)| code_spans(text).map(move |span| (at, span)));
     spans
         .filter(|(_, span)| TOPS.iter().any(|top| span.starts_with(top)))
         .filter(|(_, span)| !span.contains([' ', '*', '{', '<', '…', '$']))
@@ -149,18 +131,12 @@ fn named_paths(file: &File) -> Vec<(usize, String)> {
 /// The anchors of a Markdown file's headings, as the usual renderers form them.
 fn headings(file: &File) -> Vec<String> {
     let lines = prose(file).filter(|(_, line)| line.starts_with('#'));
-    lines
-        .map(|(_, line)| anchor(line.trim_start_matches('#').trim()))
-        .collect()
+    lines.map(|(_, line)| anchor(line.trim_start_matches('#').trim())).collect()
 }
 
 fn anchor(heading: &str) -> String {
-    let kept = heading
-        .chars()
-        .filter(|char| char.is_alphanumeric() || " -_".contains(*char));
-    kept.map(|char| if char == ' ' { '-' } else { char })
-        .collect::<String>()
-        .to_lowercase()
+    let kept = heading.chars().filter(|char| char.is_alphanumeric() || " -_".contains(*char));
+    kept.map(|char| if char == ' ' { '-' } else { char }).collect::<String>().to_lowercase()
 }
 
 #[cfg(test)]
@@ -171,51 +147,20 @@ mod tests {
     fn links_and_named_paths_are_followed() {
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let rows = [
-            (
-                "docs/a.md",
-                "[x](../Cargo.toml) [y](https://a.b/c) [z](mailto:a@b.c)\n",
-                "",
-            ),
+            ("docs/a.md", "[x](../Cargo.toml) [y](https://a.b/c) [z](mailto:a@b.c)\n", ""),
             ("docs/a.md", "[x](Cargo.toml)\n", "leads nowhere"),
-            (
-                "docs/a.md",
-                "`[x](nowhere.md)`\n```\n[x](nowhere.md)\n```\n",
-                "",
-            ),
-            (
-                "Cargo.toml.md",
-                "[x](Cargo.toml) `crates/tollgate-domain/src/lib.rs`\n",
-                "",
-            ),
+            ("docs/a.md", "`[x](nowhere.md)`\n```\n[x](nowhere.md)\n```\n", ""),
+            ("Cargo.toml.md", "[x](Cargo.toml) `crates/tollgate-domain/src/lib.rs`\n", ""),
             ("a.md", "see `crates/none/src/lib.rs`\n", "does not exist"),
-            (
-                "a.md",
-                "see `crates/*/src` and `docs/{a,b}.md` and `cargo test`\n",
-                "",
-            ),
-            (
-                "xtask/src/a.rs",
-                "//! See `docs/none.md`.\n",
-                "does not exist",
-            ),
-            (
-                "xtask/src/a.rs",
-                "const A: &str = \"`docs/none.md`\";\n",
-                "",
-            ),
+            ("a.md", "see `crates/*/src` and `docs/{a,b}.md` and `cargo test`\n", ""),
+            ("xtask/src/a.rs", "//! See `docs/none.md`.\n", "does not exist"),
+            ("xtask/src/a.rs", "const A: &str = \"`docs/none.md`\";\n", ""),
         ];
         for (path, text, expected) in rows {
             let files = [File::new(path.to_owned(), text.to_owned())];
             let found = check(here, &files);
-            assert_eq!(
-                found.len(),
-                usize::from(!expected.is_empty()),
-                "{text}: {found:?}"
-            );
-            assert!(
-                found.iter().all(|one| one.to_string().contains(expected)),
-                "{found:?}"
-            );
+            assert_eq!(found.len(), usize::from(!expected.is_empty()), "{text}: {found:?}");
+            assert!(found.iter().all(|one| one.to_string().contains(expected)), "{found:?}");
         }
     }
 
@@ -224,21 +169,13 @@ mod tests {
         let text =
             "# 빠른 시작\n## What is where?\n[a](#빠른-시작) [b](#what-is-where) [c](#gone)\n";
         let file = File::new("README.md".to_owned(), text.to_owned());
-        let faults: Vec<_> = links(&file)
-            .iter()
-            .filter_map(|link| link.fault(&file, &[], &|_| true))
-            .collect();
-        assert_eq!(
-            faults,
-            [],
-            "without the file in the list nothing can be said"
-        );
+        let faults: Vec<_> =
+            links(&file).iter().filter_map(|link| link.fault(&file, &[], &|_| true)).collect();
+        assert_eq!(faults, [], "without the file in the list nothing can be said");
         let files = [file];
         let exists = |_: &str| true;
-        let faults: Vec<_> = links(&files[0])
-            .iter()
-            .filter_map(|l| l.fault(&files[0], &files, &exists))
-            .collect();
+        let faults: Vec<_> =
+            links(&files[0]).iter().filter_map(|l| l.fault(&files[0], &files, &exists)).collect();
         assert_eq!(faults.len(), 1);
         assert!(faults[0].wrong.contains("#gone"));
     }

@@ -15,12 +15,7 @@ fn fault(file: &File, files: &[File]) -> Option<Finding> {
         "requirements.in" => "requirements.txt",
         "package-lock.json" if file.text.contains("\"resolved\"") => {
             let wrong = "the lock names where packages come from";
-            return Some(Finding::new(
-                &file.path,
-                0,
-                wrong,
-                "remove the `resolved` fields",
-            ));
+            return Some(Finding::new(&file.path, 0, wrong, "remove the `resolved` fields"));
         }
         "requirements.txt" => return unpinned(file),
         _ => return None,
@@ -35,19 +30,9 @@ fn fault(file: &File, files: &[File]) -> Option<Finding> {
 
 fn unpinned(file: &File) -> Option<Finding> {
     let names = |line: &str| line.starts_with(|char: char| char.is_ascii_alphanumeric());
-    let (at, line) = file
-        .lines()
-        .find(|(_, line)| names(line) && !line.contains("=="))?;
-    let name = line
-        .split([' ', '<', '>', '~', ';', '='])
-        .next()
-        .unwrap_or(line);
-    Some(Finding::new(
-        &file.path,
-        at,
-        format!("`{name}` is not pinned"),
-        "pin it with `==`",
-    ))
+    let (at, line) = file.lines().find(|(_, line)| names(line) && !line.contains("=="))?;
+    let name = line.split([' ', '<', '>', '~', ';', '=']).next().unwrap_or(line);
+    Some(Finding::new(&file.path, at, format!("`{name}` is not pinned"), "pin it with `==`"))
 }
 
 #[cfg(test)]
@@ -60,20 +45,11 @@ mod tests {
             (&[("Cargo.toml", ""), ("Cargo.lock", "")], ""),
             (&[("Cargo.toml", "")], "no Cargo.lock"),
             (&[("crates/a/Cargo.toml", "")], ""),
-            (
-                &[("a/package.json", ""), ("package-lock.json", "")],
-                "no a/package-lock.json",
-            ),
+            (&[("a/package.json", ""), ("package-lock.json", "")], "no a/package-lock.json"),
             (&[("a/package-lock.json", "{\"resolved\": 1}")], "come from"),
             (&[("a/requirements.in", "")], "no a/requirements.txt"),
-            (
-                &[("requirements.txt", "# a\nopenai==1.0 \\\n    --hash=x\n")],
-                "",
-            ),
-            (
-                &[("requirements.txt", "a==1\nb>=2\n")],
-                ":2: `b` is not pinned",
-            ),
+            (&[("requirements.txt", "# a\nopenai==1.0 \\\n    --hash=x\n")], ""),
+            (&[("requirements.txt", "a==1\nb>=2\n")], ":2: `b` is not pinned"),
         ];
         for (listed, expected) in rows {
             let files: Vec<File> = listed
@@ -81,15 +57,8 @@ mod tests {
                 .map(|(path, text)| File::new((*path).to_owned(), (*text).to_owned()))
                 .collect();
             let found = check(&files);
-            assert_eq!(
-                found.len(),
-                usize::from(!expected.is_empty()),
-                "{listed:?}: {found:?}"
-            );
-            assert!(
-                found.iter().all(|one| one.to_string().contains(expected)),
-                "{found:?}"
-            );
+            assert_eq!(found.len(), usize::from(!expected.is_empty()), "{listed:?}: {found:?}");
+            assert!(found.iter().all(|one| one.to_string().contains(expected)), "{found:?}");
         }
     }
 }

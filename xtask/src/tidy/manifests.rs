@@ -26,10 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tollgate-store", PORTS),
     ("tollgate-counters", PORTS),
     ("tollgate-sinks", PORTS),
-    (
-        "tollgate-proxy",
-        &["tollgate-wire", "tollgate-admission", "tollgate-domain"],
-    ),
+    ("tollgate-proxy", &["tollgate-wire", "tollgate-admission", "tollgate-domain"]),
     ("tollgate-admin", PORTS),
     ("tollgate", ALL),
     ("tollgate-testkit", PORTS),
@@ -60,12 +57,7 @@ pub(super) fn check(file: &File) -> Vec<Finding> {
     }
     match file.text.parse::<Table>() {
         Ok(manifest) => Manifest::new(file, &manifest).check(),
-        Err(error) => vec![Finding::new(
-            &file.path,
-            0,
-            error.message(),
-            "write valid TOML",
-        )],
+        Err(error) => vec![Finding::new(&file.path, 0, error.message(), "write valid TOML")],
     }
 }
 
@@ -74,12 +66,8 @@ pub(super) fn check_lock(files: &[File]) -> Vec<Finding> {
     let Some(lock) = files.iter().find(|file| file.path == "Cargo.lock") else {
         return Vec::new();
     };
-    let named = |line: &str| {
-        NOBODY
-            .iter()
-            .find(|name| line == format!("name = \"{name}\""))
-            .copied()
-    };
+    let named =
+        |line: &str| NOBODY.iter().find(|name| line == format!("name = \"{name}\"")).copied();
     lock.lines()
         .filter_map(|(at, line)| {
             let wrong = format!("{} is in the graph", named(line)?);
@@ -104,11 +92,7 @@ struct Dependency<'a> {
 impl<'a> Manifest<'a> {
     fn new(file: &'a File, table: &'a Table) -> Self {
         let name = table.get("package").and_then(|package| package.get("name"));
-        Self {
-            file,
-            table,
-            krate: name.and_then(Value::as_str).unwrap_or_default(),
-        }
+        Self { file, table, krate: name.and_then(Value::as_str).unwrap_or_default() }
     }
 
     fn check(&self) -> Vec<Finding> {
@@ -118,16 +102,9 @@ impl<'a> Manifest<'a> {
             return vec![self.finding("name", wrong, remedy)];
         };
         let dependencies = dependencies(self.table);
-        let mut found: Vec<Finding> = dependencies
-            .iter()
-            .filter_map(|dependency| self.judge(dependency, arrows))
-            .collect();
-        if self
-            .table
-            .get("lints")
-            .and_then(|lints| lints.get("workspace"))
-            .is_none()
-        {
+        let mut found: Vec<Finding> =
+            dependencies.iter().filter_map(|dependency| self.judge(dependency, arrows)).collect();
+        if self.table.get("lints").and_then(|lints| lints.get("workspace")).is_none() {
             let remedy = "add `[lints]` with `workspace = true`";
             found.push(self.finding("[lints]", "the lints are not the workspace's", remedy));
         }
@@ -138,18 +115,12 @@ impl<'a> Manifest<'a> {
         let name = dependency.name;
         let krate = self.krate;
         let (wrong, remedy) = if dependency.value.get("workspace").is_none() {
-            (
-                format!("`{name}` has a version of its own"),
-                "inherit it: `name.workspace = true`",
-            )
+            (format!("`{name}` has a version of its own"), "inherit it: `name.workspace = true`")
         } else if name == TESTKIT {
             if dependency.dev {
                 return None;
             }
-            (
-                format!("`{krate}` depends on the testkit"),
-                "name it under [dev-dependencies] only",
-            )
+            (format!("`{krate}` depends on the testkit"), "name it under [dev-dependencies] only")
         } else if name.starts_with("tollgate") && !arrows.contains(&name) {
             let remedy = "turn the arrow: let the lower crate own a port and the program join both";
             (format!("no arrow leads from `{krate}` to `{name}`"), remedy)
@@ -161,52 +132,27 @@ impl<'a> Manifest<'a> {
             if may.contains(&krate) {
                 return None;
             }
-            (
-                format!("`{krate}` names `{name}`"),
-                "ask through the crate that wraps it",
-            )
+            (format!("`{krate}` names `{name}`"), "ask through the crate that wraps it")
         };
         Some(self.finding(name, wrong, remedy))
     }
 
     fn finding(&self, at: &str, wrong: impl Into<String>, remedy: &'static str) -> Finding {
-        let line = self
-            .file
-            .lines()
-            .find(|(_, line)| line.trim_start().starts_with(at));
-        Finding::new(
-            &self.file.path,
-            line.map_or(0, |(line, _)| line),
-            wrong,
-            remedy,
-        )
+        let line = self.file.lines().find(|(_, line)| line.trim_start().starts_with(at));
+        Finding::new(&self.file.path, line.map_or(0, |(line, _)| line), wrong, remedy)
     }
 }
 
 fn dependencies(table: &Table) -> Vec<Dependency<'_>> {
     let mut found = Vec::new();
-    for (section, dev) in [
-        ("dependencies", false),
-        ("build-dependencies", false),
-        ("dev-dependencies", true),
-    ] {
-        let entries = table
-            .get(section)
-            .and_then(Value::as_table)
-            .into_iter()
-            .flatten();
+    for (section, dev) in
+        [("dependencies", false), ("build-dependencies", false), ("dev-dependencies", true)]
+    {
+        let entries = table.get(section).and_then(Value::as_table).into_iter().flatten();
         found.extend(entries.map(|(name, value)| Dependency { name, value, dev }));
     }
-    let targets = table
-        .get("target")
-        .and_then(Value::as_table)
-        .into_iter()
-        .flatten();
-    found.extend(
-        targets
-            .filter_map(|(_, inner)| inner.as_table())
-            .flat_map(dependencies),
-    );
+    let targets = table.get("target").and_then(Value::as_table).into_iter().flatten();
+    found.extend(targets.filter_map(|(_, inner)| inner.as_table()).flat_map(dependencies));
     found
 }
 
@@ -223,47 +169,17 @@ mod tests {
     const ROWS: &[(&str, &str, &str, &str)] = &[
         ("tollgate-store", "dependencies", "rusqlite", ""),
         ("tollgate-store", "dependencies", "tollgate-admission", ""),
-        (
-            "tollgate-store",
-            "dependencies",
-            "tollgate-wire",
-            "no arrow",
-        ),
-        (
-            "tollgate-admin",
-            "dependencies",
-            "tollgate-proxy",
-            "no arrow",
-        ),
-        (
-            "tollgate-domain",
-            "dev-dependencies",
-            "tollgate-store",
-            "no arrow",
-        ),
+        ("tollgate-store", "dependencies", "tollgate-wire", "no arrow"),
+        ("tollgate-admin", "dependencies", "tollgate-proxy", "no arrow"),
+        ("tollgate-domain", "dev-dependencies", "tollgate-store", "no arrow"),
         ("tollgate", "dependencies", "tollgate-proxy", ""),
-        (
-            "tollgate",
-            "dependencies",
-            "tollgate-testkit",
-            ":6: `tollgate`",
-        ),
+        ("tollgate", "dependencies", "tollgate-testkit", ":6: `tollgate`"),
         ("tollgate", "dev-dependencies", "tollgate-testkit", ""),
         ("tollgate", "dependencies", "rusqlite", "names `rusqlite`"),
         ("tollgate-wire", "dependencies", "tokio", "is pure"),
         ("tollgate-wire", "dev-dependencies", "tokio", ""),
-        (
-            "tollgate-wire",
-            "target.'cfg(unix)'.dependencies",
-            "tokio",
-            "is pure",
-        ),
-        (
-            "tollgate-extra",
-            "dependencies",
-            "serde",
-            "not part of the house",
-        ),
+        ("tollgate-wire", "target.'cfg(unix)'.dependencies", "tokio", "is pure"),
+        ("tollgate-extra", "dependencies", "serde", "not part of the house"),
     ];
 
     #[test]

@@ -16,9 +16,7 @@ pub(super) fn check(file: &File) -> Vec<Finding> {
     }
     let stem = file.name().trim_end_matches(".rs");
     let own = empty_module(stem).then_some((0, stem.to_owned()));
-    let declared = (1..)
-        .zip(&file.rust)
-        .filter_map(|(at, line)| Some((at, declared(&line.code)?)));
+    let declared = (1..).zip(&file.rust).filter_map(|(at, line)| Some((at, declared(&line.code)?)));
     own.into_iter()
         .chain(declared)
         .map(|(at, name)| {
@@ -48,8 +46,7 @@ fn declared(code: &str) -> Option<String> {
 }
 
 fn empty_module(name: &str) -> bool {
-    name.split('_')
-        .any(|word| is_empty_word(word) || EMPTY_MODULES.contains(&word))
+    name.split('_').any(|word| is_empty_word(word) || EMPTY_MODULES.contains(&word))
 }
 
 fn is_empty_word(word: &str) -> bool {
@@ -85,16 +82,8 @@ mod tests {
                 (a, "pub struct KeyManager {}\n", "KeyManager"),
                 (a, "trait Helper {}\n", "Helper"),
                 (a, "type IoUtil = ();\n", "IoUtil"),
-                (
-                    a,
-                    "struct Utilization;\nstruct CommonPrefix;\nenum TypesSeen {}\n",
-                    "",
-                ),
-                (
-                    a,
-                    "// struct KeyManager\nlet a = \"struct KeyManager\";\n",
-                    "",
-                ),
+                (a, "struct Utilization;\nstruct CommonPrefix;\nenum TypesSeen {}\n", ""),
+                (a, "// struct KeyManager\nlet a = \"struct KeyManager\";\n", ""),
                 (a, "let manager = 1;\nuse axum::util::x;\n", ""),
                 ("docs/util.md", "", ""),
             ],

@@ -45,9 +45,7 @@ pub(super) fn check(file: &File) -> Vec<Finding> {
 }
 
 fn opening(file: &File) -> Option<Finding> {
-    let first = file
-        .lines()
-        .find(|(_, line)| !line.trim().is_empty() && !line.starts_with("#!["));
+    let first = file.lines().find(|(_, line)| !line.trim().is_empty() && !line.starts_with("#!["));
     let (at, line) = first.unwrap_or((1, ""));
     (!line.starts_with("//!")).then(|| {
         Finding::new(
@@ -73,22 +71,14 @@ fn length(file: &File) -> Option<Finding> {
 
 fn module_file(file: &File) -> Option<Finding> {
     (file.name() == "mod.rs").then(|| {
-        Finding::new(
-            &file.path,
-            0,
-            "a file named `mod.rs`",
-            "name it after its folder: `foo.rs`",
-        )
+        Finding::new(&file.path, 0, "a file named `mod.rs`", "name it after its folder: `foo.rs`")
     })
 }
 
 fn lint_attributes(file: &File) -> Vec<Finding> {
     let lowers = |code: &str| {
         let attribute = code.contains("#[") || code.contains("#![");
-        attribute
-            && ["[allow(", " allow(", ",allow("]
-                .iter()
-                .any(|form| code.contains(form))
+        attribute && ["[allow(", " allow(", ",allow("].iter().any(|form| code.contains(form))
     };
     let lines = (1..).zip(&file.rust).filter(|(_, line)| lowers(&line.code));
     lines
@@ -105,19 +95,13 @@ fn lint_attributes(file: &File) -> Vec<Finding> {
 
 fn provider_fields(file: &File) -> Vec<Finding> {
     let foreign = file.path.starts_with("crates/")
-        && !KNOWS_PROVIDERS
-            .iter()
-            .any(|prefix| file.path.starts_with(prefix));
+        && !KNOWS_PROVIDERS.iter().any(|prefix| file.path.starts_with(prefix));
     if !foreign {
         return Vec::new();
     }
     let named = file.code().filter_map(|(at, line)| {
-        let words = line
-            .strings
-            .split(|char: char| !(char.is_alphanumeric() || char == '_'));
-        let field = words
-            .into_iter()
-            .find(|word| PROVIDER_FIELDS.contains(word))?;
+        let words = line.strings.split(|char: char| !(char.is_alphanumeric() || char == '_'));
+        let field = words.into_iter().find(|word| PROVIDER_FIELDS.contains(word))?;
         Some((at, field))
     });
     named
@@ -150,27 +134,11 @@ mod tests {
                 (lib, "", "does not open"),
                 ("docs/a.md", "no Rust\n", ""),
                 ("crates/a/src/b/mod.rs", "//! x\n", "mod.rs"),
-                (
-                    lib,
-                    "//! x\n#[allow(dead_code)]\nfn a() {}\n",
-                    ":2: an `allow`",
-                ),
-                (
-                    lib,
-                    "//! x\n#![cfg_attr(test, allow(dead_code))]\n",
-                    "an `allow`",
-                ),
+                (lib, "//! x\n#[allow(dead_code)]\nfn a() {}\n", ":2: an `allow`"),
+                (lib, "//! x\n#![cfg_attr(test, allow(dead_code))]\n", "an `allow`"),
                 (lib, "//! x\nfn f() { allow(1) } // #[allow(x)]\n", ""),
-                (
-                    lib,
-                    "//! x\nconst A: &str = \"prompt_tokens\";\n",
-                    ":2: the provider's field",
-                ),
-                (
-                    lib,
-                    "//! x\nconst A: &str = \"/usage/promptTokenCount\";\n",
-                    "promptTokenCount",
-                ),
+                (lib, "//! x\nconst A: &str = \"prompt_tokens\";\n", ":2: the provider's field"),
+                (lib, "//! x\nconst A: &str = \"/usage/promptTokenCount\";\n", "promptTokenCount"),
                 (lib, "//! x\nconst A: &str = \"prompt_tokens_total\";\n", ""),
                 (lib, "//! x prompt_tokens\nlet prompt_tokens = 1;\n", ""),
                 (
@@ -186,10 +154,7 @@ mod tests {
     #[test]
     fn length_counts_code_and_not_tests() {
         let code = format!("//! x\n{}", "fn a() {}\n".repeat(LONGEST - 1));
-        let tests = format!(
-            "{code}#[cfg(test)]\nmod tests {{\n{}}}\n",
-            "fn b() {}\n".repeat(50)
-        );
+        let tests = format!("{code}#[cfg(test)]\nmod tests {{\n{}}}\n", "fn b() {}\n".repeat(50));
         let long = format!("{code}fn b() {{}}\n");
         holds(
             check,

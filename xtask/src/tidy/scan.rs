@@ -59,16 +59,11 @@ impl Scanner {
     }
 
     fn before(&self, back: usize) -> Option<char> {
-        self.at
-            .checked_sub(back)
-            .and_then(|at| self.chars.get(at))
-            .copied()
+        self.at.checked_sub(back).and_then(|at| self.chars.get(at)).copied()
     }
 
     fn starts_with(&self, text: &str) -> bool {
-        text.chars()
-            .enumerate()
-            .all(|(ahead, expected)| self.peek(ahead) == Some(expected))
+        text.chars().enumerate().all(|(ahead, expected)| self.peek(ahead) == Some(expected))
     }
 
     fn end_line(&mut self) {
@@ -131,10 +126,7 @@ impl Scanner {
     fn skip_char_literal(&mut self) {
         if self.peek(1) == Some('\\') {
             self.at += 3;
-            while self
-                .peek(0)
-                .is_some_and(|char| char != '\'' && char != '\n')
-            {
+            while self.peek(0).is_some_and(|char| char != '\'' && char != '\n') {
                 self.at += 1;
             }
             self.at += usize::from(self.peek(0) == Some('\''));
@@ -157,11 +149,7 @@ impl Scanner {
             self.at += 2;
         } else if self.starts_with("*/") {
             let inner = depth > 1;
-            self.state = if inner {
-                State::BlockComment { depth: depth - 1 }
-            } else {
-                State::Code
-            };
+            self.state = if inner { State::BlockComment { depth: depth - 1 } } else { State::Code };
             self.at += 2;
         } else {
             self.keep_comment();
@@ -215,10 +203,7 @@ fn mark_tests(lines: &mut [Line]) {
         }
         line.test = whole || item.is_some();
         let code = match opening {
-            Some(at) => line
-                .code
-                .get(at + "#[cfg(test)]".len()..)
-                .unwrap_or_default(),
+            Some(at) => line.code.get(at + "#[cfg(test)]".len()..).unwrap_or_default(),
             None => &line.code,
         };
         if item.as_mut().is_some_and(|item| item.ends_in(code)) {
@@ -256,18 +241,8 @@ mod tests {
     fn code_comments_and_strings_are_told_apart() {
         let rows = [
             ("let a = 1; // note", "let a = 1; ", " note", ""),
-            (
-                r#"say("a // b \" c"); x"#,
-                r#"say(""); x"#,
-                "",
-                "a // b \" c ",
-            ),
-            (
-                r##"let a = r#"x "y" z"#;"##,
-                "let a = \";",
-                "",
-                "x \"y\" z ",
-            ),
+            (r#"say("a // b \" c"); x"#, r#"say(""); x"#, "", "a // b \" c "),
+            (r##"let a = r#"x "y" z"#;"##, "let a = \";", "", "x \"y\" z "),
             (r#"let a = br"x";"#, "let a = b\";", "", "x "),
             (
                 r"let c = '\''; let d = '\u{7f}'; let e = '/';",
@@ -280,14 +255,8 @@ mod tests {
             ("let r#type = 1;", "let r#type = 1;", "", ""),
         ];
         for (source, code, comment, strings) in rows {
-            let [line] = &lines(source)[..] else {
-                panic!("{source}")
-            };
-            let found = (
-                line.code.as_str(),
-                line.comment.as_str(),
-                line.strings.as_str(),
-            );
+            let [line] = &lines(source)[..] else { panic!("{source}") };
+            let found = (line.code.as_str(), line.comment.as_str(), line.strings.as_str());
             assert_eq!(found, (code, comment, strings), "{source}");
         }
     }

@@ -36,29 +36,14 @@ pub(super) fn check(file: &File) -> Vec<Finding> {
         .collect();
     if !file.text.is_empty() && !file.text.ends_with('\n') {
         let last = file.text.lines().count();
-        found.push(Finding::new(
-            &file.path,
-            last,
-            "no newline at the end",
-            "add it",
-        ));
+        found.push(Finding::new(&file.path, last, "no newline at the end", "add it"));
     }
     if file.text.ends_with("\n\n") {
         let last = file.text.lines().count();
-        found.push(Finding::new(
-            &file.path,
-            last,
-            "empty lines at the end",
-            "remove them",
-        ));
+        found.push(Finding::new(&file.path, last, "empty lines at the end", "remove them"));
     }
     if file.text.contains("\r\n") {
-        found.push(Finding::new(
-            &file.path,
-            0,
-            "lines end in CR LF",
-            "end lines with LF",
-        ));
+        found.push(Finding::new(&file.path, 0, "lines end in CR LF", "end lines with LF"));
     }
     found
 }
@@ -70,19 +55,11 @@ fn line_faults(line: &str) -> Vec<(String, &'static str)> {
     }
     if let Some(unseen) = line.chars().find(|char| is_unseen(*char)) {
         let code = u32::from(unseen);
-        found.push((
-            format!("the unseen character U+{code:04X}"),
-            "write it as an escape",
-        ));
+        found.push((format!("the unseen character U+{code:04X}"), "write it as an escape"));
     }
-    if [("<", 7), (">", 7), ("|", 7)]
-        .iter()
-        .any(|(mark, times)| is_merge_mark(line, mark, *times))
+    if [("<", 7), (">", 7), ("|", 7)].iter().any(|(mark, times)| is_merge_mark(line, mark, *times))
     {
-        found.push((
-            "a mark of an unfinished merge".to_owned(),
-            "finish the merge",
-        ));
+        found.push(("a mark of an unfinished merge".to_owned(), "finish the merge"));
     }
     if let Some(path) = MACHINE_FOLDERS.iter().find(|path| names_path(line, path)) {
         let remedy = "use a relative path, a variable or mktemp";
@@ -152,11 +129,7 @@ mod tests {
                 ("a.md", "=======\n", ""),
                 ("a.md", home, "folder of one machine"),
                 ("scripts/a", temporary, "folder of one machine"),
-                (
-                    "a.md",
-                    "crates/work/x and ../home/x and http://a.b/tmp/x\n",
-                    "",
-                ),
+                ("a.md", "crates/work/x and ../home/x and http://a.b/tmp/x\n", ""),
                 ("a.md", host, "download host"),
                 ("a.md", "https://docs.example.com/crates.io/\n", ""),
                 ("LICENSE", "verbatim ", ""),

@@ -5,12 +5,8 @@ use super::Finding;
 use super::file::File;
 
 /// Marks, as words of their own, in any file that is written by hand.
-const MARKS: &[&str] = &[
-    concat!("TO", "DO"),
-    concat!("FIX", "ME"),
-    concat!("XX", "X"),
-    concat!("HA", "CK"),
-];
+const MARKS: &[&str] =
+    &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X"), concat!("HA", "CK")];
 /// Words in comments and messages outside of tests.
 const WORDS: &[&str] = &[
     concat!("for ", "now"),
@@ -54,9 +50,7 @@ pub(super) fn check(file: &File) -> Vec<Finding> {
 fn has_phrase(text: &str, phrase: &str) -> bool {
     text.match_indices(phrase).any(|(at, _)| {
         let before = text.get(..at).and_then(|head| head.chars().next_back());
-        let after = text
-            .get(at + phrase.len()..)
-            .and_then(|tail| tail.chars().next());
+        let after = text.get(at + phrase.len()..).and_then(|tail| tail.chars().next());
         let bounds = |char: Option<char>| !char.is_some_and(char::is_alphanumeric);
         bounds(before) && bounds(after) && after != Some('(')
     })

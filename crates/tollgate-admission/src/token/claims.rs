@@ -11,7 +11,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::{Claims, GUEST_PREFIX, LEEWAY, MAX_USER, TokenRejected, TokenRules};
+use super::{Claims, LEEWAY, MAX_USER, TokenRejected, TokenRules};
+use crate::identity::GUEST_USER;
 
 /// The header of a token (RFC 7515 §4.1). Keys that it brings along (`jwk`, `jku`, `x5c`) are not
 /// looked at: they would be the forger's.
@@ -102,7 +103,7 @@ impl ClaimSet {
         let sane = (1..=MAX_USER).contains(&user.len())
             && user.trim() == user
             && !user.chars().any(char::is_control)
-            && !user.starts_with(GUEST_PREFIX);
+            && !user.starts_with(GUEST_USER);
         sane.then(|| Arc::from(user))
     }
 }

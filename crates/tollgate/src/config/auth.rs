@@ -1,8 +1,11 @@
 //! Who may call: plans of users and guests, tokens, keys.
 
+mod captcha;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -11,9 +14,10 @@ use tollgate_admission::network::Network;
 
 use super::names::Names;
 use super::reader::Fields;
-use super::scalar::{Blank, HttpUrl, Name, Scalar, Wrong, words, wrong_word};
+use super::scalar::{Blank, HttpUrl, Name, Scalar, Span, Wrong, words, wrong_word};
 use super::schema;
 use super::server::secret;
+pub use captcha::{Captcha, CaptchaProvider};
 
 /// Shortest key that no caution is given about.
 pub(super) const SHORT_KEY: usize = 20;
@@ -55,6 +59,8 @@ pub struct Auth {
     pub auto_register: bool,
     /// The plan of callers without credentials; `None` refuses them.
     pub guests: Option<Arc<str>>,
+    /// What guests must prove first.
+    pub captcha: Option<Captcha>,
     /// Tokens that are accepted.
     pub jwt: Option<Jwt>,
     /// Keys that exist from the start, in the order of the file.
@@ -120,6 +126,8 @@ pub struct Jwt {
     pub algorithm: Algorithm,
     /// What proves them.
     pub key: JwtKey,
+    /// How often published keys are fetched again.
+    pub jwks_refresh: Duration,
     /// The claim with the user.
     pub user_claim: Arc<str>,
     /// The claim with the plan.
@@ -141,6 +149,9 @@ impl Auth {
             default_plan: default_plan(fields, plans, preset_default),
             auto_register: fields.get("auto_register"),
             guests: guests(fields, plans),
+            captcha: fields
+                .maybe_section("captcha", &schema::CAPTCHA)
+                .map(|fields| Captcha::read(&fields)),
             jwt: fields.maybe_section("jwt", &schema::JWT).and_then(|fields| Jwt::read(&fields)),
             keys: keys(fields, plans, providers),
         }
@@ -239,6 +250,7 @@ impl Jwt {
             plan_claim: fields.get("plan_claim"),
             issuer: fields.maybe("issuer"),
             audience: fields.maybe("audience"),
+            jwks_refresh: fields.get::<Span>("jwks_refresh").0,
             key: key?,
         })
     }

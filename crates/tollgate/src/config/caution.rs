@@ -59,6 +59,9 @@ impl Config {
         if let Some(JwtKey::Secret(secret)) = self.auth.jwt.as_ref().map(|jwt| &jwt.key) {
             secrets.push(("auth.jwt.secret".to_owned(), secret));
         }
+        if let Some(captcha) = &self.auth.captcha {
+            secrets.push(("auth.captcha.secret".to_owned(), &captcha.secret));
+        }
         let keys = self.auth.keys.iter().enumerate();
         secrets.extend(keys.map(|(at, key)| (format!("auth.keys[{at}].key"), &key.key)));
         secrets.into_iter().filter_map(|(key, secret)| Some((key, weakness(secret)?))).collect()
@@ -72,6 +75,18 @@ impl Config {
                 "the admin plane listens on {admin}: the network can reach it, and /metrics needs no key"
             );
             found.push(("server.admin_listen".to_owned(), sentence));
+        }
+        let jwks = self.auth.jwt.as_ref().and_then(|jwt| match &jwt.key {
+            JwtKey::Jwks(url) => Some(("auth.jwt.jwks_url", url)),
+            JwtKey::Secret(_) | JwtKey::File(_) => None,
+        });
+        let captcha = self.auth.captcha.as_ref();
+        let captcha = captcha.map(|captcha| ("auth.captcha.verify_url", &captcha.verify_url));
+        for (key, url) in jwks.into_iter().chain(captcha) {
+            if url.starts_with("http:") {
+                let sentence = "is asked without TLS: whoever is on the way decides who may call";
+                found.push((key.to_owned(), sentence.to_owned()));
+            }
         }
         if let Some(variable) = self.kill_switch {
             let sentence = format!("{variable} is set in the environment: every call is refused");
@@ -96,6 +111,11 @@ impl Config {
             let sentence =
                 "no key is configured: make one with `tollgate keys`, or add [[auth.keys]]";
             found.push(("auth.keys".to_owned(), sentence.to_owned()));
+        }
+        if self.auth.captcha.is_some() && self.auth.guests.is_none() {
+            let sentence = "guests are refused, so nobody is asked for a CAPTCHA; name a plan in \
+                            `auth.guests`";
+            found.push(("auth.captcha".to_owned(), sentence.to_owned()));
         }
         let unlimited = self.plans.values().all(|plan| plan.limits.is_empty());
         if unlimited && self.limits.is_empty() {

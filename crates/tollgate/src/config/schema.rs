@@ -15,7 +15,9 @@ pub(super) use outgoing::{
     ALERTS, BILLING, CHANNEL, DISPLAY, JOBS, LOGS, PURGE, REFRESH, REPORT, RULE, SCHEDULE, SENTRY,
     SINK, STRIPE,
 };
-pub(super) use service::{AUTH, CACHE, COUNTERS, DUPLICATES, JWT, KEY, ROOT, SERVER, STORAGE};
+pub(super) use service::{
+    AUTH, CACHE, CAPTCHA, COUNTERS, DUPLICATES, JWT, KEY, ROOT, SERVER, STORAGE,
+};
 
 /// A table of the configuration.
 #[derive(Debug)]
@@ -68,6 +70,7 @@ pub(super) const ALL: &[&Section] = &[
     &STORAGE,
     &COUNTERS,
     &AUTH,
+    &CAPTCHA,
     &JWT,
     &KEY,
     &PROVIDER,

@@ -104,7 +104,7 @@ fn what_the_example_switches_on_and_is_not_served_is_noted_and_nothing_is_refuse
     let config = example();
     let unserved = config.unserved();
     assert!(unserved.iter().all(|it| it.severity == Severity::Note), "{unserved:?}");
-    for key in ["cache.enabled", "auth.jwt", "jobs.purge", "providers.anthropic"] {
+    for key in ["cache.enabled", "jobs.purge", "providers.anthropic"] {
         let found = unserved.iter().find(|it| it.key == key).unwrap_or_else(|| panic!("{key}"));
         let line = EXAMPLE.lines().nth(found.line.unwrap() as usize - 1).unwrap();
         let word = key.rsplit('.').next().unwrap();
@@ -221,6 +221,48 @@ fn sample_secrets_and_doors_that_stand_open_are_told() {
     let config = Config::parse("t", text, &nothing).unwrap();
     let caution = config.cautions().remove(0);
     assert_eq!((caution.key.as_str(), caution.line), ("server.admin_listen", Some(2)));
+}
+
+#[test]
+fn guests_may_have_a_plan_with_a_pot_for_all_and_a_captcha() {
+    let text = r#"
+        [auth]
+        default_plan = "free"
+        guests = "guest"
+        [auth.captcha]
+        provider = "hcaptcha"
+        secret = "0x0000000000000000000000000000000000000000"
+        [plans.free]
+        limits = []
+        [plans.guest]
+        limits = [
+          { name = "trial", metric = "successes", window = "total", max = 1 },
+          { name = "pot", scope = "global", metric = "cost_usd", window = "day", max = 1.00 },
+        ]
+    "#;
+    let config = Config::parse("t", text, &nothing).unwrap();
+    assert!(config.unserved().is_empty());
+    assert_eq!(config.auth.guests.as_deref(), Some("guest"));
+    let [trial, pot] = &config.plans["guest"].limits[..] else { panic!() };
+    assert_eq!((&trial.scope[..], trial.max), (&[Scope::User][..], Some(1)));
+    assert_eq!((&pot.scope[..], pot.max), (&[Scope::Global][..], Some(1_000_000_000)));
+    let captcha = config.auth.captcha.as_ref().unwrap();
+    assert_eq!(captcha.provider, CaptchaProvider::Hcaptcha);
+    assert_eq!(captcha.verify_url, "https://api.hcaptcha.com/siteverify");
+    assert_eq!(captcha.header.as_str(), "x-captcha-token");
+    assert_eq!(captcha.pass_for, Duration::from_secs(600));
+    let told = |text: &str| {
+        let cautions = Config::parse("t", text, &nothing).unwrap().cautions();
+        cautions.into_iter().map(|caution| caution.key).collect::<Vec<_>>()
+    };
+    assert!(!told(text).contains(&"auth.captcha".to_owned()));
+    let open = text.replace("guests = \"guest\"", "").replace(
+        "provider = \"hcaptcha\"",
+        "provider = \"recaptcha\"\nverify_url = \"http://h/v\"",
+    );
+    for key in ["auth.captcha", "auth.captcha.verify_url"] {
+        assert!(told(&open).contains(&key.to_owned()), "{key}");
+    }
 }
 
 #[test]

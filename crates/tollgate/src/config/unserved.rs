@@ -73,14 +73,6 @@ const ROWS: &[Row] = &[
     ),
     note(unserved_kinds, "this kind of provider is not served by this version; no call goes there"),
     note(
-        |c| when(c.auth.jwt.is_some(), "auth.jwt"),
-        "tokens (JWT) are not served by this version; such callers are refused",
-    ),
-    note(
-        |c| when(c.auth.guests.is_some(), "auth.guests"),
-        "guests are not served by this version; callers without credentials are refused",
-    ),
-    note(
         |c| models(c, |model| !model.fallback.is_empty(), "fallback"),
         "fallback is not served by this version; a failure of the targets goes to the client",
     ),

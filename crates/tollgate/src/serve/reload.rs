@@ -20,7 +20,8 @@ pub(super) fn reload(handle: &Handle) -> anyhow::Result<()> {
         "`server.listen` and `server.admin_listen` change only with a restart"
     );
     let stored = handle.stored_keys()?;
-    let snapshot = compose::snapshot(&config, &handle.ground, stored)?;
+    let mut snapshot = compose::snapshot(&config, &handle.ground, stored)?;
+    compose::keep(&mut snapshot, &config, &handle.plane.snapshot.load(), &current);
     handle.plane.gate.engine().set_limits(config.limits.clone().into());
     handle.plane.snapshot.store(Arc::new(snapshot));
     *current = config;

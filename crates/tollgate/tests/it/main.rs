@@ -15,6 +15,7 @@ mod cli;
 mod crash;
 mod hangup;
 mod hostile;
+mod identity;
 mod overshoot;
 mod relay;
 mod sdk;

@@ -149,7 +149,8 @@ fn send_all(
     let sent = Arc::new(AtomicUsize::new(0));
     let mut callers = tokio::task::JoinSet::new();
     for caller in 0..attack.callers {
-        let client = program.client().with("authorization", &format!("Bearer {}", key(caller % KEYS)));
+        let client =
+            program.client().with("authorization", &format!("Bearer {}", key(caller % KEYS)));
         let (sent, refused) = (Arc::clone(&sent), Arc::clone(refused));
         callers.spawn(async move {
             let body = json!({"model": "dear", "stream": attack.stream, "max_tokens": OUTPUT,
@@ -196,7 +197,9 @@ fn attacks() -> Vec<Attack> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_budget_is_overshot_by_any_number_of_callers() {
-    println!("| at the limit | callers | stream | failing | killed | afforded | served | overshoot | refused | in doubt |");
+    println!(
+        "| at the limit | callers | stream | failing | killed | afforded | served | overshoot | refused | in doubt |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     for attack in attacks() {
         let tally = run(attack).await;

@@ -84,6 +84,16 @@ fn access(config: &Config) -> Vec<Fact> {
         };
         facts.push(fact("auth", "jwt", format!("{}, {key}", jwt.algorithm.as_str())));
     }
+    if let Some(captcha) = &auth.captcha {
+        let words = format!(
+            "{} at {}, token in {}, secret {}",
+            captcha.provider.as_str(),
+            captcha.verify_url,
+            captcha.header,
+            redacted(&captcha.secret)
+        );
+        facts.push(fact("auth", "captcha", words));
+    }
     facts.extend(auth.keys.iter().map(|each| fact("keys", &each.name, key(each))));
     facts
 }

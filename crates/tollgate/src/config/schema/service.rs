@@ -180,7 +180,13 @@ pub(in crate::config) static AUTH: Section = Section {
             "true",
             "Whether a user is made on first sight, or must be registered.",
         ),
-        key("guests", "`deny` or plan", "\"deny\"", "What holds for callers without credentials."),
+        key(
+            "guests",
+            "`deny` or plan",
+            "\"deny\"",
+            "What holds for callers without credentials: they are refused, or served on this plan, each address (IPv6 by /64) as a user of its own. A limit of that plan with `scope = \"global\"` is one pot for all of them.",
+        ),
+        table("captcha", "[auth.captcha]", "What guests must prove first."),
         table("jwt", "[auth.jwt]", "Tokens that are accepted as credentials."),
         table("keys", "[[auth.keys]]", "Keys that exist from the start."),
     ],
@@ -197,12 +203,59 @@ pub(in crate::config) static JWT: Section = Section {
             "The only algorithm that is accepted.",
         ),
         optional("secret", "secret", "The shared secret of `HS256`."),
-        optional("jwks_url", "URL", "Where the public keys are fetched."),
+        optional("jwks_url", "URL", "Where the public keys are fetched (JWKS)."),
+        key(
+            "jwks_refresh",
+            "duration",
+            "\"10m\"",
+            "How often they are fetched again. A token with an unknown `kid` has them fetched at once, though not more often than every 5 seconds. While they cannot be fetched the old ones hold.",
+        ),
         optional("public_key_file", "path", "A file with the public key (PEM)."),
         key("user_claim", "text", "\"sub\"", "The claim that holds the user."),
-        key("plan_claim", "text", "\"plan\"", "The claim that holds the plan."),
+        key(
+            "plan_claim",
+            "text",
+            "\"plan\"",
+            "The claim that holds the plan. A token without it, or with a plan that is not known here, is on the default one.",
+        ),
         optional("issuer", "text", "What `iss` must be."),
         optional("audience", "text", "What `aud` must hold."),
+    ],
+};
+
+pub(in crate::config) static CAPTCHA: Section = Section {
+    header: "[auth.captcha]",
+    about: "What guests must prove first: a CAPTCHA token, verified by the service that made it. Without this section they prove nothing.",
+    keys: &[
+        required(
+            "provider",
+            "`turnstile` \\| `hcaptcha` \\| `recaptcha`",
+            "Which service made the token.",
+        ),
+        required("secret", "secret", "The secret key of the site, from the service."),
+        optional(
+            "verify_url",
+            "URL",
+            "Where tokens are verified, where not at the service's own address.",
+        ),
+        key(
+            "header",
+            "text",
+            "\"x-captcha-token\"",
+            "The header in which a guest sends the token.",
+        ),
+        key(
+            "pass_for",
+            "duration",
+            "\"10m\"",
+            "How long a verified token stands as a pass of the address that showed it. A token is verified once.",
+        ),
+        key(
+            "min_score",
+            "share",
+            "0.5",
+            "The least score that passes, where the service states one (reCAPTCHA v3).",
+        ),
     ],
 };
 

@@ -42,9 +42,17 @@ degraded = "deny"
 default_plan = "p"
 auto_register = true
 guests = "p"
+[auth.captcha]
+provider = "turnstile"
+secret = "s"
+verify_url = "https://h/v"
+header = "x-captcha"
+pass_for = "1s"
+min_score = 0.7
 [auth.jwt]
 algorithm = "EdDSA"
 public_key_file = "k.pem"
+jwks_refresh = "1m"
 user_claim = "u"
 plan_claim = "p"
 issuer = "i"

@@ -318,6 +318,18 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
         "f:3:12: `auth.jwt.jwks_url` does not go with HS256, whose key is secret; set `algorithm`, or remove it",
     ),
     (
+        "[auth.captcha]\nprovider = \"turnstil\"\nsecret = \"s\"",
+        "f:2:12: `auth.captcha.provider`: expected one of `turnstile`, `hcaptcha`, `recaptcha`, found \"turnstil\"; did you mean `turnstile`?",
+    ),
+    (
+        "[auth.captcha]\nprovider = \"turnstile\"\nsecret = \"\"",
+        "f:3:10: [auth.captcha] needs `secret`",
+    ),
+    (
+        "[auth.captcha]\nprovider = \"turnstile\"\nsecret = \"s\"\nheader = \"authorization\"",
+        "f:4:10: `auth.captcha.header`: expected the name of a header that begins with `x-`, found \"authorization\"",
+    ),
+    (
         "[auth.jwt]\nalgorithm = \"none\"\nsecret = \"x\"",
         "f:2:13: `auth.jwt.algorithm`: expected one of `HS256`, `RS256`, `ES256`, `EdDSA`, found \"none\"",
     ),
