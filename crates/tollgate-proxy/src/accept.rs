@@ -160,12 +160,15 @@ fn parse_address(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
+    /// A header as it was sent.
+    type Line<'a> = (&'a HeaderName, &'a str);
+
     #[test]
     fn the_client_is_the_nearest_address_that_no_trusted_proxy_has() {
         let trusts = |address: IpAddr| address.is_loopback() || address.to_string() == "10.0.0.9";
         let xff = FORWARDED_FOR;
         // The peer, the headers, whom it is counted as.
-        let table: &[(&str, &[(&HeaderName, &str)], &str)] = &[
+        let table: &[(&str, &[Line<'_>], &str)] = &[
             ("127.0.0.1", &[], "127.0.0.1"),
             ("127.0.0.1", &[(&xff, "1.2.3.4")], "1.2.3.4"),
             ("::ffff:127.0.0.1", &[(&xff, "1.2.3.4")], "1.2.3.4"),

@@ -40,7 +40,7 @@ const MAX_ANSWER: usize = 64 * 1024;
 /// How long a whole answer of the service may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a token that failed is refused without asking again.
-const FAILED_FOR: Duration = Duration::from_secs(60);
+const FAILED_FOR: Duration = Duration::from_mins(1);
 
 /// How guests are verified.
 #[derive(Debug)]
