@@ -250,7 +250,7 @@ fn guests_may_have_a_plan_with_a_pot_for_all_and_a_captcha() {
     assert_eq!(captcha.provider, CaptchaProvider::Hcaptcha);
     assert_eq!(captcha.verify_url, "https://api.hcaptcha.com/siteverify");
     assert_eq!(captcha.header.as_str(), "x-captcha-token");
-    assert_eq!(captcha.pass_for, Duration::from_secs(600));
+    assert_eq!(captcha.pass_for, Duration::from_mins(10));
     let told = |text: &str| {
         let cautions = Config::parse("t", text, &nothing).unwrap().cautions();
         cautions.into_iter().map(|caution| caution.key).collect::<Vec<_>>()
