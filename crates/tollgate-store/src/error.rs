@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use tollgate_admission::control::ControlError;
+
 /// Why the store cannot do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -83,5 +85,16 @@ impl StoreError {
     ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { doing, path, source }
+    }
+}
+
+/// As the control plane tells it: what is absent and what stands in the way keep their sentence.
+impl From<StoreError> for ControlError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unknown { what, name } => Self::NotFound { what, name },
+            error @ StoreError::Exists { .. } => Self::Conflict(error.to_string()),
+            error => Self::Failed(Box::new(error)),
+        }
     }
 }

@@ -2,14 +2,18 @@
 
 mod calls;
 mod check;
+mod explain;
 mod form;
 mod healthcheck;
 mod init;
 mod keys;
+mod kill_switch;
 mod ledger;
+mod plans;
 mod prices;
-mod span;
+pub(crate) mod span;
 mod usage;
+mod users;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,6 +24,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ProcessEnvironment};
 use crate::{demo, out, serve};
+use tollgate_admission::control::Actor;
 use tollgate_store::Reader;
 
 /// The configuration that is read where none is named.
@@ -52,6 +57,14 @@ enum Verb {
     Check(check::CheckArgs),
     /// Make, list, rotate and revoke API keys
     Keys(keys::KeysArgs),
+    /// List, show and change users: plan, block, quota, other maxima, payments
+    Users(users::UsersArgs),
+    /// The limits in force
+    Plans(plans::PlansArgs),
+    /// Stop calls, and let them go on
+    KillSwitch(kill_switch::KillSwitchArgs),
+    /// Why a call was allowed or refused, and how its price comes about
+    Explain(explain::ExplainArgs),
     /// What was used and what it cost
     Usage(usage::UsageArgs),
     /// Calls, newest first; search and follow
@@ -73,7 +86,13 @@ impl Cli {
             Verb::Demo(args) => demo::run(&args).map(|()| ExitCode::SUCCESS),
             Verb::Init(args) => init::run(config, &args).map(|()| ExitCode::SUCCESS),
             Verb::Check(args) => check::run(config, &args),
-            Verb::Keys(args) => keys::run(&load(config)?, &args).map(|()| ExitCode::SUCCESS),
+            Verb::Keys(args) => keys::run(&load(config)?, args).map(|()| ExitCode::SUCCESS),
+            Verb::Users(args) => users::run(&load(config)?, args).map(|()| ExitCode::SUCCESS),
+            Verb::Plans(args) => plans::run(&load(config)?, &args).map(|()| ExitCode::SUCCESS),
+            Verb::KillSwitch(args) => {
+                kill_switch::run(&load(config)?, args).map(|()| ExitCode::SUCCESS)
+            }
+            Verb::Explain(args) => explain::run(&load(config)?, &args).map(|()| ExitCode::SUCCESS),
             Verb::Usage(args) => usage::run(&load(config)?, &args).map(|()| ExitCode::SUCCESS),
             Verb::Calls(args) => calls::run(&load(config)?, &args).map(|()| ExitCode::SUCCESS),
             Verb::Prices(args) => prices::run(&load(config)?, &args).map(|()| ExitCode::SUCCESS),
@@ -81,6 +100,11 @@ impl Cli {
             Verb::Healthcheck(args) => healthcheck::run(config, &args),
         }
     }
+}
+
+/// Who makes a change at the command line, as the audit names them.
+fn actor() -> Actor {
+    Actor("cli".to_owned())
 }
 
 /// The configuration that is meant: the file named, else `tollgate.toml`, else the environment.

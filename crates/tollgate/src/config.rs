@@ -51,6 +51,7 @@ pub use problem::{ConfigErrors, Problem};
 pub use provider::{Breaker, Kind, Provider, Retry, Simulated, Timeout};
 pub use reference::reference;
 pub use scalar::Share;
+pub(crate) use scalar::read_duration;
 pub use server::{
     Commit, Counters, CountersUrl, Degraded, Display, Durability, InDoubt, Server, Storage,
     StorageUrl,

@@ -1,8 +1,10 @@
 //! The program: command line, configuration, composition, lifecycle.
 
+mod books;
 pub mod cli;
 mod compose;
 pub mod config;
+mod control;
 mod demo;
 mod out;
 mod serve;

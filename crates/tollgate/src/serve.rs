@@ -1,12 +1,15 @@
 //! `tollgate serve`: starts everything, serves, reloads on request, and ends in order.
 
+mod admins;
+mod follow;
 mod jwks;
-mod keys;
 mod lifecycle;
 mod metrics;
 mod reload;
+mod restore;
 mod start;
 mod strays;
+mod sweep;
 
 use std::path::Path;
 
@@ -15,7 +18,7 @@ use anyhow::{Context as _, ensure};
 use crate::config::Severity;
 use crate::{cli, out};
 pub(crate) use lifecycle::run_with;
-pub(crate) use start::{Started, database};
+pub(crate) use start::{Handle, Started, database};
 
 /// Serves until it is told to stop.
 pub(crate) fn run(path: Option<&Path>) -> anyhow::Result<()> {

@@ -14,7 +14,7 @@ pub struct Call(pub CallRecord);
 
 /// Which calls are wanted.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct CallQuery {
     /// Only calls of this user.

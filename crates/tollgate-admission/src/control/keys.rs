@@ -68,7 +68,7 @@ pub struct Key {
 
 /// Which keys are wanted.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct KeyQuery {
     /// Only keys that act for this user.

@@ -6,7 +6,7 @@ use tollgate_domain::money::NanoUsd;
 
 /// Which sums are wanted.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams), into_params(parameter_in = Query))]
 #[serde(deny_unknown_fields)]
 pub struct UsageAsk {
     /// What the rows are: hour, day, month, user, team, key, feature, provider, model or tag:NAME;

@@ -107,7 +107,7 @@ pub(crate) fn csv_row(row: &Map<String, Value>, text: &mut String) {
 }
 
 /// A value as it stands in a table or a CSV field.
-fn cell(value: Option<&Value>) -> String {
+pub(crate) fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),

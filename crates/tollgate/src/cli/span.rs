@@ -68,14 +68,16 @@ fn duration(text: &str) -> anyhow::Result<Span> {
     })
 }
 
-fn start_of(text: &str, zone: &TimeZone) -> anyhow::Result<Timestamp> {
+/// The first instant of a day, or the instant itself.
+pub(crate) fn start_of(text: &str, zone: &TimeZone) -> anyhow::Result<Timestamp> {
     if let Ok(instant) = text.parse::<Timestamp>() {
         return Ok(instant);
     }
     Ok(day(text)?.to_zoned(zone.clone())?.timestamp())
 }
 
-fn end_of(text: &str, zone: &TimeZone) -> anyhow::Result<Timestamp> {
+/// The instant behind a day, or the instant itself.
+pub(crate) fn end_of(text: &str, zone: &TimeZone) -> anyhow::Result<Timestamp> {
     if let Ok(instant) = text.parse::<Timestamp>() {
         return Ok(instant);
     }

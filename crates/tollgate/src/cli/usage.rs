@@ -12,6 +12,7 @@ use super::form::{self, Column, Format, number, text};
 use super::open_reader;
 use super::span::{SpanArgs, start_of_month};
 use crate::config::Config;
+use crate::control::with_group;
 use crate::out;
 
 /// Arguments of `tollgate usage`.
@@ -130,16 +131,6 @@ fn rename_tags(row: &Map<String, Value>, by: &[Dim]) -> Map<String, Value> {
     if !tags.is_empty() {
         row.insert("tag".to_owned(), tags.join(" ").into());
     }
-    row
-}
-
-fn with_group(keys: &[String], group: &[Option<Arc<str>>], sums: &Sums) -> Map<String, Value> {
-    let mut row: Map<String, Value> = keys
-        .iter()
-        .zip(group)
-        .map(|(key, value)| (key.clone(), value.as_deref().map_or(Value::Null, Value::from)))
-        .collect();
-    row.extend(form::row(sums));
     row
 }
 

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 pub use measure::Share;
-pub(super) use measure::{Decimal, Size, Span, read_duration};
+pub(crate) use measure::read_duration;
+pub(super) use measure::{Decimal, Size, Span};
 pub(super) use place::{Cron, HttpUrl};
 pub(super) use words::{words, wrong_word};
 

@@ -7,7 +7,6 @@
 use std::fmt;
 
 use serde::Serialize;
-use tollgate_domain::limit::Metric;
 
 use super::{Bodies, Config, CountersUrl, Kind, Route, StorageUrl};
 
@@ -67,10 +66,6 @@ const ROWS: &[Row] = &[
         |c| when(!matches!(c.counters.url, CountersUrl::Memory), "counters.url"),
         "Redis counters are not served by this version; use memory:",
     ),
-    refuse(
-        |c| when(!c.auth.auto_register, "auth.auto_register"),
-        "registration is not served by this version: users are made on first sight",
-    ),
     note(unserved_kinds, "this kind of provider is not served by this version; no call goes there"),
     note(
         |c| models(c, |model| !model.fallback.is_empty(), "fallback"),
@@ -79,10 +74,6 @@ const ROWS: &[Row] = &[
     note(
         |c| models(c, |model| !matches!(model.route, Route::Weighted | Route::Priority), "route"),
         "this route is not served by this version; targets are chosen by weight",
-    ),
-    note(
-        unit_limits,
-        "units are counted by the reservations API, which is not served by this version",
     ),
     note(
         |c| when(c.cache.is_some_and(|cache| cache.enabled), "cache.enabled"),
@@ -151,11 +142,6 @@ fn unserved_kinds(config: &Config) -> Vec<String> {
 fn models(config: &Config, on: fn(&super::Model) -> bool, key: &str) -> Vec<String> {
     let found = config.models.values().filter(|model| on(model));
     found.map(|model| format!("{}.{key}", super::reader::join("models", &model.name))).collect()
-}
-
-fn unit_limits(config: &Config) -> Vec<String> {
-    let units = config.limits.iter().filter(|limit| limit.metric == Metric::Units);
-    units.map(|limit| super::reader::join("limits", &limit.name)).collect()
 }
 
 fn sinks(config: &Config) -> Vec<String> {

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tollgate_proxy::leftover;
 
 use super::start::Started;
-use super::{jwks, keys, reload};
+use super::{follow, jwks, reload, sweep};
 use crate::config::Config;
 use crate::out;
 
@@ -49,7 +49,8 @@ async fn serve(
     jwks.look(&started.handle()).await;
     tasks.spawn(jwks.follow(started.handle(), stopped.clone()));
     started.spawn_listeners(&mut tasks, &stopped);
-    tasks.spawn(keys::follow(started.handle(), stopped.clone()));
+    tasks.spawn(follow::follow(started.controls(), stopped.clone()));
+    tasks.spawn(sweep::run(started.handle(), stopped.clone()));
     let mut last = JoinSet::new();
     last.spawn(leftover::look_after(
         Arc::clone(&started.plane),

@@ -14,12 +14,14 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tollgate_admin::Scrape;
+use tollgate_admin::api::Api;
 use tollgate_admission::engine::Engine;
 use tollgate_admission::identity::{KeyDigest, KeyEntry, KeyHasher};
 use tollgate_domain::clock::Clock;
 use tollgate_domain::price::{ModelPrice, PriceBook};
 use tollgate_proxy::accept::Ids;
 use tollgate_proxy::call_log::{CallLog, Format};
+use tollgate_proxy::desk::Desk;
 use tollgate_proxy::leftover::Leftover;
 use tollgate_proxy::metrics::Metrics;
 use tollgate_proxy::plane::{Obstacle, Plane};
@@ -28,9 +30,11 @@ use tollgate_proxy::surface::EndpointNames;
 use tollgate_store::{Recovery, Registry, SqliteLedger};
 
 use super::metrics::LedgerMetrics;
-use super::strays;
+use super::{admins, restore, strays};
+use crate::books::StoreBooks;
 use crate::compose::{self, Ground};
 use crate::config::{Config, LogFormat, StorageUrl};
+use crate::control::Controls;
 use crate::{out, stored};
 
 /// A running server.
@@ -42,6 +46,7 @@ pub(crate) struct Started {
     /// The ledger.
     pub(crate) ledger: Arc<SqliteLedger>,
     handle: Handle,
+    controls: Arc<Controls>,
     recovery: Recovery,
     listeners: Mutex<Option<(TcpListener, TcpListener)>>,
     leftovers: Mutex<Option<UnboundedReceiver<Leftover>>>,
@@ -101,6 +106,7 @@ impl Started {
             gate,
             directory: Arc::default(),
             switches: Arc::default(),
+            desk: Desk::new(Arc::new(StoreBooks::open(&database, &ledger)?)),
             ids: Ids::default(),
             log: call_log(&config, &data_metrics)?,
             admitted: data_metrics.admitted(),
@@ -120,11 +126,14 @@ impl Started {
             path,
             database,
         };
+        let controls = Arc::new(Controls::live(&handle, &ledger)?);
+        restored(handle.clone(), Arc::clone(&ledger)).await?;
         Ok(Self {
             ground,
             plane,
             ledger,
             handle,
+            controls,
             recovery,
             listeners: Mutex::new(Some(listeners)),
             leftovers: Mutex::new(Some(leftovers)),
@@ -138,6 +147,11 @@ impl Started {
     /// What tasks that change the server hold of it.
     pub(crate) fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// What operators change it with.
+    pub(crate) fn controls(&self) -> Arc<Controls> {
+        Arc::clone(&self.controls)
     }
 
     /// The receiver of calls whose client has gone; taken once.
@@ -160,10 +174,11 @@ impl Started {
             }
         };
         tasks.spawn(server::serve(data, Arc::clone(&self.plane), config, stopped.clone()));
+        let api = Api::new(self.controls(), admins::authenticate(self.handle()));
         let (scrape, mut stopped) = (self.scrape.clone(), stopped.clone());
         tasks.spawn(async move {
             let stop = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
-            if let Err(error) = tollgate_admin::server::serve(admin, scrape, stop).await {
+            if let Err(error) = tollgate_admin::server::serve(admin, scrape, api, stop).await {
                 out::note(format_args!("the admin plane has ended: {error}"));
             }
         });
@@ -206,6 +221,11 @@ impl Started {
             "the ledger could not be closed; nothing is lost, the next start reads its journal",
         )
     }
+}
+
+/// Fills the counters, where blocking is allowed.
+async fn restored(handle: Handle, ledger: Arc<SqliteLedger>) -> anyhow::Result<()> {
+    tokio::task::spawn_blocking(move || restore::restore(&handle, &ledger)).await?
 }
 
 fn call_log(config: &Config, metrics: &Metrics) -> io::Result<Arc<CallLog>> {

@@ -42,7 +42,7 @@ impl Blank for Span {
 }
 
 /// Reads `1h30m`: whole numbers with units, one after the other.
-pub(in crate::config) fn read_duration(text: &str) -> Option<Duration> {
+pub(crate) fn read_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut millis: u64 = 0;
     while !rest.is_empty() {

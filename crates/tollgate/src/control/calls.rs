@@ -1,0 +1,52 @@
+//! Calls of the ledger, by page and by id.
+
+use std::sync::Arc;
+
+use tollgate_admission::control::{Call, CallQuery, ControlError, Page, page_size};
+use tollgate_domain::id::CallId;
+use tollgate_store::Filter;
+
+use super::Controls;
+
+impl Controls {
+    pub(super) fn list_calls(&self, query: &CallQuery) -> Result<Page<Call>, ControlError> {
+        let size = page_size(query.limit)?;
+        let calls = self.reader()?.calls(&filter(query)?, size + 1)?;
+        let rows = calls.into_iter().map(Call).collect();
+        Ok(Page::cut(rows, size, |Call(call)| call.call_id.to_string()))
+    }
+
+    pub(super) fn show_call(&self, id: CallId) -> Result<Call, ControlError> {
+        let call = self.reader()?.call(id)?;
+        call.map(Call).ok_or_else(|| ControlError::NotFound { what: "call", name: id.to_string() })
+    }
+}
+
+fn filter(query: &CallQuery) -> Result<Filter, ControlError> {
+    let shared = |text: &Option<String>| text.as_deref().map(Arc::from);
+    let outcome = query.outcome.as_deref().map(|word| {
+        word.parse().map_err(|_| {
+            ControlError::Invalid(format!(
+                "`{word}` is no outcome: expected success, failed, cancelled, in_doubt or refused"
+            ))
+        })
+    });
+    let before = query.cursor.as_deref().map(|text| {
+        text.parse().map_err(|_| ControlError::Invalid(format!("`{text}` is no cursor")))
+    });
+    Ok(Filter {
+        user: shared(&query.user),
+        team: shared(&query.team),
+        key: shared(&query.key),
+        model: shared(&query.model),
+        provider: shared(&query.provider),
+        feature: shared(&query.feature),
+        session: shared(&query.session),
+        request_id: shared(&query.request_id),
+        outcome: outcome.transpose()?,
+        status: query.status,
+        since: query.from,
+        until: query.to,
+        before: before.transpose()?,
+    })
+}

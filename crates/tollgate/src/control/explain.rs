@@ -1,0 +1,161 @@
+//! Why a call was allowed or refused, and how its price comes about: the ledger row, the price that
+//! is in force, and the limits as they stand now. What is not known any more is said to be so.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tollgate_admission::control::{
+    Call, ControlError, Explanation, LimitRow, PriceFacts, PriceLine,
+};
+use tollgate_admission::engine::{LimitState, Subject};
+use tollgate_domain::call::{CallRecord, Outcome};
+use tollgate_domain::fault::Code;
+use tollgate_domain::id::CallId;
+use tollgate_domain::money::{Exact, NanoUsd};
+use tollgate_domain::price::{ModelPrice, PriceBook, PriceTable, Served};
+
+use super::balances::applies;
+use super::{Controls, failed};
+use crate::compose;
+use crate::config::Config;
+
+impl Controls {
+    pub(super) fn explain_call(&self, id: CallId) -> Result<Explanation, ControlError> {
+        let Call(call) = self.show_call(id)?;
+        let (user, facts) = self.user_now(&self.registry.lock(), &call.user)?;
+        let subject = subject(&call);
+        let states = self.states(&subject, &user.plan, &facts.overlay())?;
+        let states: Vec<LimitState> =
+            states.into_iter().filter(|state| applies(&state.limit, &subject)).collect();
+        let refused = call.outcome == Outcome::Refused;
+        let price = if refused { None } else { self.price_of(&call)? };
+        Ok(Explanation {
+            decision: if refused { "refused" } else { "allowed" }.to_owned(),
+            why: why(&call, &states),
+            plan: user.plan,
+            hold_usd: (call.outcome == Outcome::InDoubt).then_some(call.cost),
+            price,
+            limits: states.iter().map(LimitRow::of).collect(),
+            call: Call(call),
+        })
+    }
+
+    fn price_of(&self, call: &CallRecord) -> Result<Option<PriceFacts>, ControlError> {
+        let config = self.config.lock();
+        let prices: Arc<PriceTable> = match &self.live {
+            Some(live) => Arc::clone(&live.handle.plane.snapshot.load().prices),
+            None => {
+                let book = Arc::new(PriceBook::bundled().map_err(failed)?);
+                let table = compose::prices(&config, &book);
+                Arc::new(table.map_err(|error| ControlError::Failed(error.into()))?)
+            }
+        };
+        Ok(price(&config, &prices, call).map(|price| explained(call, &price)))
+    }
+}
+
+/// Who was counted. An address that is kept as a hash has no counter that could be found.
+fn subject(call: &CallRecord) -> Subject<'_> {
+    Subject {
+        user: &call.user,
+        key: call.key.as_deref(),
+        team: call.team.as_deref(),
+        ip: call.ip.as_deref().filter(|ip| ip.parse::<IpAddr>().is_ok()),
+        session: call.session.as_deref(),
+        feature: call.feature.as_deref(),
+        provider: &call.provider,
+        model: &call.model_asked,
+        free: false,
+    }
+}
+
+fn why(call: &CallRecord, limits: &[LimitState]) -> String {
+    let error = call.error_type.as_deref().unwrap_or_default();
+    let ended = match call.outcome {
+        Outcome::Refused => return why_refused(error, limits),
+        Outcome::Success => "and answered whole".to_owned(),
+        Outcome::Failed => format!("and failed ({error}); what it cost until then is charged"),
+        Outcome::Cancelled => {
+            "and its client went away; what was counted until then is charged".to_owned()
+        }
+        Outcome::InDoubt => "and a crash cut it off; nobody knows what it used, so what was set \
+                             aside is charged"
+            .to_owned(),
+    };
+    format!("every limit that applied covered it; it was sent to `{}` {ended}", call.provider)
+}
+
+fn why_refused(error: &str, limits: &[LimitState]) -> String {
+    let code = Code::ALL.iter().find(|code| code.as_str() == error);
+    let meaning = code.map_or("Nothing was sent.", |code| code.meaning());
+    let empty: Vec<String> = limits
+        .iter()
+        .filter(|state| state.remaining == Some(0))
+        .map(|state| format!("`{}`", state.limit.name))
+        .collect();
+    if empty.is_empty() {
+        format!("{error}: {meaning}")
+    } else {
+        format!("{error}: {meaning} Nothing is left now of {}.", empty.join(", "))
+    }
+}
+
+/// The price of the model that served: the one whose version the row names, else the first found.
+fn price(config: &Config, prices: &PriceTable, call: &CallRecord) -> Option<Arc<ModelPrice>> {
+    let provider = &*call.provider;
+    let route = config.models.get(&call.model_asked);
+    let targets = route.into_iter().flat_map(|model| &model.targets);
+    let own = targets.filter(|target| *target.provider == *provider).map(|target| &*target.model);
+    let plain = call.model_asked.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/'));
+    let names = own.chain(plain).chain([&*call.model_asked, &*call.model]);
+    let mut found: Vec<_> = names.filter_map(|name| prices.resolve(provider, name)).collect();
+    let used = found.iter().position(|price| *price.version() == call.price_version);
+    (!found.is_empty()).then(|| found.swap_remove(used.unwrap_or(0)))
+}
+
+fn explained(call: &CallRecord, price: &ModelPrice) -> PriceFacts {
+    let lines = price.explain(&call.usage, &Served::at(call.time));
+    let sum = lines.iter().map(|line| line.amount).sum::<Exact>().charge();
+    PriceFacts {
+        version: call.price_version.to_string(),
+        lines_version: price.version().to_string(),
+        lines: lines
+            .iter()
+            .map(|line| PriceLine {
+                unit: line.unit.key().to_owned(),
+                count: line.count,
+                usd_per_million: NanoUsd::from_nanos(line.rate.nanos_per_million()).to_string(),
+                amount_usd: decimal(line.amount),
+            })
+            .collect(),
+        sum_usd: sum,
+        cost_usd: call.cost,
+        note: note(call, price, sum),
+    }
+}
+
+/// Why the lines do not add up to what the ledger says, where they do not.
+fn note(call: &CallRecord, price: &ModelPrice, sum: NanoUsd) -> Option<String> {
+    if sum == call.cost {
+        return None;
+    }
+    Some(if call.outcome == Outcome::InDoubt {
+        "the call is charged at what was set aside for it".to_owned()
+    } else if *price.version() != call.price_version {
+        "the price has changed since; the ledger is not priced again".to_owned()
+    } else if call.attempts > 1 {
+        "attempts before the last one were charged as well".to_owned()
+    } else {
+        "the call was served in a way that has a price of its own, such as another service tier"
+            .to_owned()
+    })
+}
+
+/// USD with fifteen decimals: nothing is rounded.
+fn decimal(amount: Exact) -> String {
+    const ONE: u128 = 1_000_000_000_000_000;
+    let femtos = amount.femtos();
+    let sign = if femtos < 0 { "-" } else { "" };
+    let femtos = femtos.unsigned_abs();
+    format!("{sign}{}.{:015}", femtos / ONE, femtos % ONE)
+}
