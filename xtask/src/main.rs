@@ -9,6 +9,7 @@ mod bench;
 mod prices;
 mod reference;
 mod tidy;
+mod vocabulary;
 
 /// The project's tools.
 #[derive(Debug, Parser)]
@@ -22,6 +23,8 @@ enum Tool {
     Bench(bench::BenchArgs),
     /// Make the price book, or check that it is current.
     Prices(prices::Args),
+    /// Copy the vocabularies of the tokenizers, or check that they are the published ones.
+    Vocabulary(vocabulary::Args),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -32,5 +35,6 @@ fn main() -> anyhow::Result<ExitCode> {
         Tool::Reference(args) => reference::run(root, &args).map(|()| ExitCode::SUCCESS),
         Tool::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
         Tool::Prices(args) => prices::run(&args).map(|()| ExitCode::SUCCESS),
+        Tool::Vocabulary(args) => vocabulary::run(root, &args).map(|()| ExitCode::SUCCESS),
     }
 }

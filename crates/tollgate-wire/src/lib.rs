@@ -17,3 +17,4 @@ pub mod peek;
 pub mod simulated;
 pub mod sse;
 mod tally;
+mod tokenizer;
