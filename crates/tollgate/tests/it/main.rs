@@ -10,6 +10,7 @@
     reason = "tests read the environment, spawn clients and say what they skip"
 )]
 
+mod admin;
 mod cases;
 mod cli;
 mod crash;
