@@ -136,10 +136,26 @@ impl Engine {
     /// Adds settled history: of a call that was admitted at `at`, or of many in one window. The
     /// order does not matter.
     pub fn absorb(&self, terms: &Terms<'_>, at: Timestamp, amounts: &Amounts) {
+        self.absorb_where(terms, at, amounts, |_, _| true);
+    }
+
+    /// The same for some limits only: those that `wanted` names by the limit and its plan.
+    pub fn absorb_where(
+        &self,
+        terms: &Terms<'_>,
+        at: Timestamp,
+        amounts: &Amounts,
+        wanted: impl Fn(&Limit, Option<&str>) -> bool,
+    ) {
         let table = self.tables.of(terms.plan);
         let subject = terms.subject;
         let counted = |rule: &Rule| amounts.of(rule.limit.metric, counts_admissions(&rule.limit));
-        for rule in table.rules.iter().filter(|rule| counted(rule) != 0 && rule.concerns(subject)) {
+        let concerned = |rule: &&Rule| {
+            counted(rule) != 0
+                && rule.concerns(subject)
+                && wanted(&rule.limit, rule.plan.as_deref())
+        };
+        for rule in table.rules.iter().filter(concerned) {
             let Some((place, name)) = self.place_of(&table, rule, subject) else {
                 continue;
             };
@@ -161,6 +177,7 @@ impl Engine {
     /// plan's first. Filters by feature, model and provider do not hide a limit here; scopes for
     /// which the subject has no value do.
     pub fn usage(&self, terms: &Terms<'_>, now: Timestamp) -> Vec<LimitState> {
+        self.expire_some(now);
         let table = self.tables.of(terms.plan);
         let all = vec![true; table.groups.len()];
         let places = self.stripes.places(&table, terms.subject, &all);

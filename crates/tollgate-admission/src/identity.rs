@@ -203,6 +203,11 @@ impl KeyRing {
         self.0.is_empty()
     }
 
+    /// All keys, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = &Arc<KeyEntry>> {
+        self.0.values()
+    }
+
     /// The key behind a credential, if it is good now and from this address.
     pub fn find(
         &self,

@@ -3,6 +3,7 @@
 //! This crate owns its ports: [`ledger::Ledger`] is what it needs of durable storage. It knows no
 //! HTTP, no SQL and no Redis.
 
+pub mod books;
 pub mod control;
 pub mod directory;
 pub mod engine;

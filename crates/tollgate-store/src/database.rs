@@ -19,8 +19,11 @@ const APPLICATION_ID: i64 = 0x5447_4c47;
 /// How long a statement waits for another writer.
 const BUSY: Duration = Duration::from_secs(5);
 /// The schema, one step a version.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/001.sql"), include_str!("migrations/002.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/001.sql"),
+    include_str!("migrations/002.sql"),
+    include_str!("migrations/003.sql"),
+];
 
 /// Opens a database for writing, makes it where there is none, and brings its schema up to date.
 pub(crate) fn open(path: &Path, synced_commits: bool) -> Result<Connection, StoreError> {

@@ -38,6 +38,7 @@ pub use reader::usage::{Dim, UnknownDim, UsageQuery, UsageRow};
 pub use reader::verify::Report;
 pub use registry::audit::{AuditEntry, AuditFilter, AuditRecord};
 pub use registry::change::Change;
+pub use registry::events::PendingEvent;
 pub use registry::keys::{KeyRecord, Rotation};
 pub use registry::overrides::{BalanceRecord, OverrideRecord, TopUpRecord};
 pub use registry::switches::SwitchRecord;

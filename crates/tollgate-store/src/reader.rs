@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 use tollgate_domain::clock::Clock;
 
@@ -26,6 +27,7 @@ use crate::fold::strings::Texts;
 use crate::fold::{Folder, applied};
 use crate::journal::dir::Dir;
 use crate::options::{InDoubt, Recovery};
+use crate::purge::read_purged;
 use crate::recover::recover;
 use crate::sqlite::IN_DOUBT;
 use crate::zone;
@@ -64,6 +66,12 @@ impl Reader {
     /// What opening had to set right.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
+    }
+
+    /// Before which time rows have been purged; their sums are still in usage reports.
+    pub fn purged_before(&self) -> Result<Timestamp, StoreError> {
+        let (second, _) = read_purged(&self.connection)?;
+        Timestamp::from_second(second).map_err(|_| StoreError::Malformed { what: "time" })
     }
 
     /// Waits, for `patience` at most, until every call that has been closed by now can be read;

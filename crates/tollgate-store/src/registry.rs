@@ -5,8 +5,10 @@
 //! entry. Each change raises a counter in the database in the same transaction, so that every program that
 //! watches it ([`Watch`]) notices within its next look.
 
+pub(crate) mod actions;
 pub(crate) mod audit;
 pub(crate) mod change;
+pub(crate) mod events;
 pub(crate) mod keys;
 pub(crate) mod overrides;
 pub(crate) mod switches;
@@ -16,7 +18,7 @@ use std::fmt;
 use std::path::Path;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 
 use crate::database::{self, meta, meta_text, set_meta};
 use crate::error::StoreError;
@@ -70,6 +72,18 @@ impl Registry {
                 Ok(value)
             }
         })
+    }
+
+    /// Does `work` in one transaction that no other program has to notice.
+    fn write<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let transaction =
+            Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+        let done = work(&transaction)?;
+        transaction.commit()?;
+        Ok(done)
     }
 }
 

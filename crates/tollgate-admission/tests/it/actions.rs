@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tollgate_admission::engine::{ActionDemand, Demand, Engine, Refusal, Reserved};
+use tollgate_admission::engine::{ActionDemand, Amounts, Demand, Engine, Refusal, Reserved};
 use tollgate_domain::fault::Code;
 use tollgate_domain::limit::{Limit, Metric, Window};
 
@@ -68,14 +68,33 @@ fn actions_expire_by_themselves_and_are_reported_once() {
     desk.pass(Duration::from_millis(59_999));
     assert!(reserve(&desk, 20, 1, None).is_err());
     assert!(desk.engine.sweep(desk.now).is_empty());
+    assert_eq!(desk.standing("alice", "drafts"), (0, 10, Some(0)));
     desk.pass(Duration::from_millis(1));
     // No sweep is needed for the room to be there.
+    assert_eq!(desk.standing("alice", "drafts"), (0, 5, Some(5)));
     reserve(&desk, 21, 5, None).unwrap();
     assert!(desk.engine.commit_action(call(0), 1, desk.now).is_none());
     let expired = desk.engine.sweep(desk.now);
     assert_eq!(expired, [0, 2, 4, 6, 8].map(call));
     assert!(desk.engine.sweep(desk.now).is_empty());
     assert_eq!(desk.standing("alice", "drafts"), (0, 10, Some(0)));
+}
+
+#[test]
+fn history_can_be_counted_in_some_limits_only() {
+    let rolling = limit("rolling", Metric::Successes, Window::Rolling { days: 30 }, 10);
+    let daily = limit("daily", Metric::Successes, Window::Day, 10);
+    let desk = Desk::new(plan("free", [daily])).outside([rolling]);
+    let amounts = Amounts { successes: 3, ..Amounts::default() };
+    let subject = user("alice");
+    let absorb = |wanted: fn(&Limit, Option<&str>) -> bool| {
+        desk.engine.absorb_where(&desk.terms(&subject), desk.now, &amounts, wanted);
+    };
+    absorb(|limit, _| limit.window == Window::Day);
+    absorb(|_, plan| plan.is_none());
+    absorb(|_, plan| plan == Some("free"));
+    assert_eq!(desk.standing("alice", "daily"), (6, 0, Some(4)));
+    assert_eq!(desk.standing("alice", "rolling"), (3, 0, Some(7)));
 }
 
 #[test]

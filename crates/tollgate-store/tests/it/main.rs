@@ -1,6 +1,7 @@
 //! The store from outside: what a server, a command and a crash see of it.
 #![cfg(test)]
 
+mod actions;
 mod calls;
 mod given;
 mod governance;
