@@ -79,6 +79,7 @@ codes! {
     NotFound, "not_found", 404, Caller, false, "There is no such path.";
     MethodNotAllowed, "method_not_allowed", 405, Caller, false, "The path does not take this method.";
     RequestTimeout, "request_timeout", 408, Caller, true, "The request did not arrive in time.";
+    Conflict, "conflict", 409, Caller, false, "What the request is about has ended or changed meanwhile.";
     IdempotencyConflict, "idempotency_conflict", 422, Caller, false, "The idempotency key was used with another body.";
     Overloaded, "overloaded", 503, Us, true, "Tollgate has no room for another call just now.";
     ClientClosed, "client_closed", 499, Caller, false, "The client went away before the answer was whole.";

@@ -1,5 +1,6 @@
 //! Step 1: what arrived, from whom, and under which ids it goes on.
 
+use std::borrow::Cow;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName};
 use jiff::Timestamp;
+use tollgate_admission::network::counted_address;
 use tollgate_domain::id::{CallId, is_sane_request_id};
 
 use crate::metrics::Tally;
@@ -84,15 +86,25 @@ pub fn accept(plane: &Plane, snapshot: &Snapshot, headers: &HeaderMap, peer: IpA
     Arrival { call_id, request_id, time, started: plane.clock.monotonic(), ip, ip_kept }
 }
 
-/// An address as it is kept: where so configured, eight bytes of a keyed digest.
+/// An address as it is kept: where so configured, eight bytes of a keyed digest. The digest is of
+/// the address as limits count it, so that they can be counted again from what is kept.
 pub(crate) fn kept(snapshot: &Snapshot, ip: IpAddr) -> Arc<str> {
-    let text = ip.to_string();
     if !snapshot.settings.hash_addresses {
-        return Arc::from(text);
+        return Arc::from(ip.to_string());
     }
+    let text = counted_address(ip).to_string();
     let digest = snapshot.hasher.digest(text.as_bytes());
     let bytes = digest.iter().take(8).map(|byte| format!("{byte:02x}"));
     Arc::from(bytes.collect::<String>())
+}
+
+/// The address of a caller as limits count it.
+pub(crate) fn counted<'a>(snapshot: &Snapshot, arrival: &'a Arrival) -> Cow<'a, str> {
+    if snapshot.settings.hash_addresses {
+        Cow::Borrowed(&arrival.ip_kept)
+    } else {
+        Cow::Owned(counted_address(arrival.ip).to_string())
+    }
 }
 
 /// The address of the client: the nearest one, from the right, that no trusted proxy has.

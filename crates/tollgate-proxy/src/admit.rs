@@ -6,7 +6,6 @@ use std::sync::Arc;
 use tollgate_admission::engine::{Demand, Grant, Refusal, Subject, Terms};
 use tollgate_admission::gate::{Admitted, NotAdmitted};
 use tollgate_admission::identity::Principal;
-use tollgate_admission::network::counted_address;
 use tollgate_admission::switches::Traffic;
 use tollgate_domain::call::{CacheState, CallRecord, Dialect, Outcome};
 use tollgate_domain::fault::Code;
@@ -16,7 +15,7 @@ use tollgate_domain::price::Served;
 use tollgate_domain::usage::Usage;
 use tollgate_wire::openai::Endpoint;
 
-use crate::accept::Arrival;
+use crate::accept::{Arrival, counted};
 use crate::demand::{counted_demand, demand};
 use crate::headroom::LimitHeaders;
 use crate::identify::Labels;
@@ -102,7 +101,7 @@ fn decide(
     standing: &Standing,
 ) -> Result<(Admitted, u64), NotAdmitted> {
     let Candidate { arrival, principal, labels, chosen, endpoint, .. } = candidate;
-    let address = counted_address(arrival.ip).to_string();
+    let address = counted(snapshot, arrival);
     let subject = Subject {
         user: &principal.user,
         key: Some(&principal.key.name),

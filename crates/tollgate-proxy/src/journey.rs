@@ -20,6 +20,7 @@ use tollgate_wire::openai::Endpoint;
 
 use crate::accept::{Arrival, REQUEST_ID, accept};
 use crate::admit::{Candidate, admit};
+use crate::api::Visit;
 use crate::captcha::vouch;
 use crate::forward::forward;
 use crate::identify::identify;
@@ -60,6 +61,10 @@ pub async fn serve(
             known.endpoint = plane.names.of(endpoint);
             let call = Travel { plane: &plane, snapshot, arrival: &arrival, endpoint, from: &from };
             call.run(request, &mut known).await
+        }
+        Ok(Place::Api(api)) => {
+            let visit = Visit { plane: &plane, snapshot, arrival: &arrival, from: &from };
+            visit.serve(api, request, &mut known).await
         }
         Ok(Place::Side(door)) => {
             from.watch.expect_head();

@@ -222,6 +222,19 @@ impl Metrics {
         target.cost.add(call.cost);
     }
 
+    /// Counts what was used elsewhere and reported: tokens and money, no request of ours. Both
+    /// labels must be bounded.
+    pub fn elsewhere(&self, model: Arc<str>, provider: Arc<str>, call: &CallRecord) {
+        let usage = &call.usage;
+        let kinds =
+            [("input", usage.input), ("output", usage.output), ("cached_input", usage.cache_read)];
+        for (kind, tokens) in kinds.into_iter().filter(|(_, tokens)| *tokens > 0) {
+            let (model, provider) = (Arc::clone(&model), Arc::clone(&provider));
+            self.tokens.get_or_create(&TargetKind { model, provider, kind }).inc_by(tokens);
+        }
+        self.cost.get_or_create(&Target { model, provider }).add(call.cost);
+    }
+
     /// Counts a call that was refused before any provider was chosen.
     pub fn refused(&self, endpoint: &Arc<str>, status: u16) {
         let labels = ServedStatus {

@@ -16,6 +16,7 @@ use tollgate_domain::clock::Clock;
 
 use crate::accept::Ids;
 use crate::call_log::CallLog;
+use crate::desk::Desk;
 use crate::leftover::Leftover;
 use crate::metrics::Metrics;
 use crate::snapshot::Snapshot;
@@ -32,6 +33,8 @@ pub struct Plane {
     pub directory: Arc<Directory>,
     /// What is stopped.
     pub switches: Arc<Switches>,
+    /// The way to what is kept beside the ledger.
+    pub desk: Desk,
     /// The time.
     pub clock: Clock,
     /// Makes call ids.

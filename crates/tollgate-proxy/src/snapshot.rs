@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::HeaderValue;
+use jiff::tz::TimeZone;
 use parking_lot::RwLock;
 use tollgate_admission::identity::{KeyEntry, KeyHasher, KeyRing, OnDisconnect};
 use tollgate_admission::network::Network;
@@ -76,6 +77,8 @@ pub struct Guests {
 /// What holds for every call.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The time zone of days and months in reports.
+    pub zone: TimeZone,
     /// Why no call is made at all, where an operator has said so.
     pub kill_switch: Option<Arc<str>>,
     /// Whether users are served without having been registered.

@@ -27,21 +27,26 @@ pub struct Standing {
 impl Standing {
     /// What is different for this user.
     pub fn overlay(&self) -> &Overlay {
-        static NOTHING: Overlay =
-            Overlay { overrides: Vec::new(), zero_until: None, balances: Vec::new() };
-        self.state.as_ref().map_or(&NOTHING, |state| &state.overlay)
+        overlay(self.state.as_deref())
     }
 }
 
-/// Finds out on what terms a principal calls. A plan decided for the user holds before that of the
-/// key, and that before the default one.
+/// What is different for a user about whom this is decided.
+pub(crate) fn overlay(state: Option<&UserState>) -> &Overlay {
+    static NOTHING: Overlay =
+        Overlay { overrides: Vec::new(), zero_until: None, balances: Vec::new() };
+    state.map_or(&NOTHING, |state| &state.overlay)
+}
+
+/// Finds out on what terms a principal calls, and refuses who may not call at all.
 pub fn standing(
     plane: &Plane,
     snapshot: &Snapshot,
     principal: &Principal,
 ) -> Result<Standing, Stop> {
-    let state = plane.directory.get(&principal.user);
-    if let Some(why) = state.as_ref().and_then(|state| state.blocked.as_deref()) {
+    let standing = terms_of(plane, snapshot, principal);
+    let state = standing.state.as_ref();
+    if let Some(why) = state.and_then(|state| state.blocked.as_deref()) {
         let reason = if why.is_empty() { String::new() } else { format!(": {why}") };
         return Err(Stop::new(Code::UserBlocked, format!("this user is blocked{reason}")));
     }
@@ -51,11 +56,18 @@ pub fn standing(
             "this user is not registered; an operator can do that with `tollgate users set`",
         ));
     }
+    Ok(standing)
+}
+
+/// On what terms a principal calls, whether it may or not. A plan decided for the user holds before
+/// that of the key, and that before the default one.
+pub fn terms_of(plane: &Plane, snapshot: &Snapshot, principal: &Principal) -> Standing {
+    let state = plane.directory.get(&principal.user);
     let decided = state.as_ref().and_then(|state| state.plan.as_ref());
     let plan = Arc::clone(snapshot.plan(decided.or(principal.key.plan.as_ref())));
     let team =
         state.as_ref().and_then(|state| state.team.clone()).or_else(|| principal.key.team.clone());
-    Ok(Standing { plan, team, state })
+    Standing { plan, team, state }
 }
 
 /// Refuses what an operator has stopped.

@@ -10,6 +10,7 @@ use tollgate_domain::fault::Code;
 use tollgate_wire::openai::{Endpoint, ModelEntry, Route, model_body, models_list};
 
 use crate::accept::{Arrival, REQUEST_ID};
+use crate::api::Api;
 use crate::identify::identify;
 use crate::plane::Plane;
 use crate::snapshot::Snapshot;
@@ -21,6 +22,8 @@ use crate::streaming::RelayBody;
 pub enum Place<'a> {
     /// A call to a model.
     Call(Endpoint),
+    /// The callers' own API.
+    Api(Api),
     /// Something that no provider is asked for.
     Side(Door<'a>),
 }
@@ -57,11 +60,12 @@ pub fn find<'a>(method: &Method, path: &'a str) -> Result<Place<'a>, Stop> {
                      answer yourself",
                 ));
             }
-            None => return Err(no_such_path(path)),
+            None => Place::Api(Api::of(path).ok_or_else(|| no_such_path(path))?),
         },
     };
     let takes = match place {
         Place::Call(_) => *method == Method::POST,
+        Place::Api(api) => *method == api.method(),
         Place::Side(_) => *method == Method::GET || *method == Method::HEAD,
     };
     if takes { Ok(place) } else { Err(wrong_method(&place)) }
@@ -76,7 +80,11 @@ fn no_such_path(path: &str) -> Stop {
 }
 
 fn wrong_method(place: &Place<'_>) -> Stop {
-    let method = if matches!(place, Place::Call(_)) { "POST" } else { "GET" };
+    let method = match place {
+        Place::Call(_) => Method::POST,
+        Place::Api(api) => api.method(),
+        Place::Side(_) => Method::GET,
+    };
     Stop::new(Code::MethodNotAllowed, format!("this path takes {method} only"))
 }
 
