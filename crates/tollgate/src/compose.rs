@@ -166,6 +166,7 @@ fn settings(config: &Config) -> Settings {
     let server = &config.server;
     let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
     Settings {
+        zone: server.timezone.clone(),
         kill_switch: config.kill_switch.map(|name| format!("environment variable {name}").into()),
         auto_register: config.auth.auto_register,
         max_body: bytes(server.max_body),

@@ -79,20 +79,13 @@ impl Handle {
 impl Started {
     /// Opens everything that a server needs.
     pub(crate) async fn start(config: Config, path: Option<PathBuf>) -> anyhow::Result<Self> {
-        let clock = Clock::system();
         let listeners =
             (bind(config.server.listen).await?, bind(config.server.admin_listen).await?);
         let database = database(&config)?;
         let (ledger, recovery) = open_ledger(&config, &database)?;
         let ledger = Arc::new(ledger);
         let registry = Registry::open(&database)?;
-        let ground = Ground {
-            connector: compose::connector()?,
-            book: Arc::new(PriceBook::bundled()?),
-            hasher: KeyHasher::new(&stored::pepper(&registry)?),
-            tasks: tokio::runtime::Handle::current(),
-            clock,
-        };
+        let ground = ground(&registry)?;
         let snapshot = compose::snapshot(&config, &ground, stored::keys(&registry)?)?;
         let (sender, leftovers) = unbounded_channel();
         let mut metrics = MetricRegistry::default();
@@ -221,6 +214,17 @@ impl Started {
             "the ledger could not be closed; nothing is lost, the next start reads its journal",
         )
     }
+}
+
+/// What survives a reload.
+fn ground(registry: &Registry) -> anyhow::Result<Ground> {
+    Ok(Ground {
+        connector: compose::connector()?,
+        book: Arc::new(PriceBook::bundled()?),
+        hasher: KeyHasher::new(&stored::pepper(registry)?),
+        tasks: tokio::runtime::Handle::current(),
+        clock: Clock::system(),
+    })
 }
 
 /// Fills the counters, where blocking is allowed.
