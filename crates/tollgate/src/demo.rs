@@ -97,7 +97,8 @@ fn greet(folder: &Path, listen: SocketAddr, admin: SocketAddr) {
     out::note(format_args!(
         "\n  Tollgate demo. The provider is simulated; nothing leaves this machine.\n\
          \n    calls     http://{listen}/v1     key tg_demo_alice\
-         \n    metrics   http://{admin}/metrics\n\
+         \n    metrics   http://{admin}/metrics\
+         \n    admin     http://{admin}/admin/api/v1     key tg_demo_admin\n\
          \n  Try, in another terminal:\n\
          \n    curl http://{listen}/v1/chat/completions -H 'authorization: Bearer tg_demo_alice' \\\
          \n      -H 'content-type: application/json' \\\

@@ -16,7 +16,7 @@ impl Controls {
     pub(super) fn show_switches(&self) -> Result<KillSwitch, ControlError> {
         let registry = self.registry.lock();
         let stored = registry.switches()?;
-        Ok(kill_switch(&self.config.lock(), stored))
+        Ok(kill_switch(&self.config.lock(), &stored))
     }
 
     pub(super) fn change_switch(
@@ -68,7 +68,7 @@ impl Controls {
         if let Some(live) = &self.live {
             live.handle.plane.switches.replace(stored.iter().filter_map(switch));
         }
-        Ok(kill_switch(&config, stored))
+        Ok(kill_switch(&config, &stored))
     }
 }
 
@@ -108,7 +108,7 @@ fn row(record: &SwitchRecord) -> SwitchRow {
     }
 }
 
-fn kill_switch(config: &Config, stored: Vec<SwitchRecord>) -> KillSwitch {
+fn kill_switch(config: &Config, stored: &[SwitchRecord]) -> KillSwitch {
     let held = config.kill_switch.map(|variable| SwitchRow {
         scope: Reach::Global.to_string(),
         reason: format!("environment variable {variable}"),

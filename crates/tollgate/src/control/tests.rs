@@ -1,9 +1,15 @@
 //! What changes do, over a database of their own: each leaves exactly one entry in the audit, what
 //! cannot be meant leaves none, and the data plane is given what was decided.
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tollgate_admission::control::Written;
+use tollgate_admission::ledger::Ledger as _;
+use tollgate_domain::call::{CacheState, CallRecord, Dialect, Outcome};
+use tollgate_domain::money::NanoUsd;
+use tollgate_domain::usage::Usage;
+use tollgate_store::Options;
 
 use super::*;
 use crate::config::{Environment, ProcessEnvironment};
@@ -22,6 +28,9 @@ user = "carol"
 plan = "pro"
 [providers.sim]
 kind = "simulated"
+[prices."sim/m"]
+input = 1.00
+output = 2.00
 [plans.free]
 limits = [
   { name = "daily",  metric = "successes", window = "day", max = 10 },
@@ -250,4 +259,121 @@ fn users_and_keys_are_listed_by_page() {
     let cursor = page.next_cursor;
     let page = controls.keys(&KeyQuery { limit: Some(3), cursor, user: None }).unwrap();
     assert_eq!((page.items[0].name.as_str(), page.next_cursor), ("mobile", None));
+}
+
+/// A call of alice that was answered `ago` seconds before now and cost 26 000 nano-dollars.
+fn call(controls: &Controls, ago: i64) -> CallRecord {
+    let time = controls.clock.now() - SignedDuration::from_secs(ago);
+    let mut random = [0; 10];
+    random[2..].copy_from_slice(&ago.to_be_bytes());
+    CallRecord {
+        call_id: CallId::new(time.as_millisecond().try_into().unwrap(), random),
+        request_id: "r".into(),
+        time,
+        user: "alice".into(),
+        key: None,
+        team: None,
+        ip: None,
+        session: None,
+        feature: None,
+        tags: Vec::new(),
+        dialect: Dialect::Openai,
+        endpoint: "/v1/chat/completions".into(),
+        provider: "sim".into(),
+        model_asked: "m".into(),
+        model: "m".into(),
+        stream: false,
+        status: 200,
+        outcome: Outcome::Success,
+        error_type: None,
+        attempts: 1,
+        cache: CacheState::Miss,
+        usage: Usage::tokens(8, 9),
+        cost: NanoUsd::from_nanos(26_000),
+        provider_cost: None,
+        price_version: "an older price".into(),
+        estimated: false,
+        latency_us: 1_000,
+        ttft_us: None,
+    }
+}
+
+fn write(controls: &Controls, calls: &[CallRecord]) {
+    let (ledger, _) = SqliteLedger::open(&controls.database, &Options::default()).unwrap();
+    for call in calls {
+        drop(ledger.open(call).unwrap());
+        drop(ledger.close(Arc::new(call.clone())).unwrap());
+    }
+    ledger.shutdown().unwrap();
+}
+
+#[test]
+fn without_a_server_limits_stand_as_the_ledger_says() {
+    let (_dir, controls) = controls();
+    let ages = [60, 3 * 3_600, 3 * 86_400, 40 * 86_400];
+    write(&controls, &ages.map(|ago| call(&controls, ago)));
+    let alice = controls.user("alice").unwrap();
+    assert_eq!((alice.plan.as_str(), alice.registered), ("free", false));
+    let limits = serde_json::to_value(alice.limits.unwrap()).unwrap();
+    assert_eq!(limits[1]["name"], "spend");
+    assert_eq!(limits[1]["used"], "0.000078000", "three calls in thirty days: {limits:#}");
+    assert_eq!(limits[1]["remaining"], "4.999922000");
+}
+
+#[test]
+fn an_explanation_adds_up_or_says_why_not() {
+    let (_dir, controls) = controls();
+    let old = call(&controls, 60);
+    let refused = CallRecord {
+        outcome: Outcome::Refused,
+        status: 429,
+        error_type: Some("quota_exhausted".into()),
+        usage: Usage::default(),
+        cost: NanoUsd::ZERO,
+        ..call(&controls, 50)
+    };
+    write(&controls, &[old.clone(), refused.clone()]);
+    let price = controls.explain(old.call_id).unwrap().price.unwrap();
+    assert_eq!((price.sum_usd, price.note), (old.cost, None));
+    let amounts: Vec<_> =
+        price.lines.iter().map(|line| (&*line.unit, line.count, &*line.amount_usd)).collect();
+    assert_eq!(amounts, [("input", 8, "0.000008000000000"), ("output", 9, "0.000018000000000")]);
+    let dearer = CallRecord { cost: NanoUsd::from_nanos(30_000), ..call(&controls, 40) };
+    let now = CallRecord { price_version: price.lines_version.into(), ..dearer.clone() };
+    let now = CallRecord { call_id: call(&controls, 30).call_id, attempts: 2, ..now };
+    write(&controls, &[dearer.clone(), now.clone()]);
+    for (call, part) in [(dearer, "has changed"), (now, "attempts")] {
+        let note = controls.explain(call.call_id).unwrap().price.unwrap().note.unwrap();
+        assert!(note.contains(part), "{note}");
+    }
+    let told = controls.explain(refused.call_id).unwrap();
+    assert_eq!((told.decision.as_str(), told.price.is_none()), ("refused", true));
+    assert!(told.why.contains("used up until its window turns"), "{}", told.why);
+    assert!(matches!(
+        controls.explain(CallId::new(0, [0; 10])),
+        Err(ControlError::NotFound { .. })
+    ));
+}
+
+#[test]
+fn usage_is_summed_by_day_and_total_and_nonsense_is_refused() {
+    let (_dir, controls) = controls();
+    write(&controls, &[call(&controls, 60), call(&controls, 120)]);
+    let ask = |group_by: &str, from: Option<&str>, to: Option<&str>| {
+        let own = |text: Option<&str>| text.map(str::to_owned);
+        let group_by = Some(group_by.to_owned());
+        controls.usage(&UsageAsk { group_by, from: own(from), to: own(to), ..UsageAsk::default() })
+    };
+    let report = ask("user,model", Some("2020-01-01"), None).unwrap();
+    assert_eq!((report.calls, report.total_cost_usd.nanos()), (2, 52_000));
+    assert_eq!(report.rows[0]["user"], "alice");
+    assert_eq!(report.rows[0]["cost_usd"], "0.000052000");
+    for (group_by, from, to, part) in [
+        ("colour", None, None, "colour"),
+        ("day", Some("soon"), None, "soon"),
+        ("day", Some("2026-11-02"), Some("2026-11-01"), "behind"),
+    ] {
+        let error = ask(group_by, from, to).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
 }

@@ -28,7 +28,9 @@ impl Controls {
             )));
         }
         let mut total = Sums::default();
-        rows.iter().for_each(|row| total.add(&row.sums));
+        for row in &rows {
+            total.add(&row.sums);
+        }
         let keys: Vec<String> = query.group_by.iter().map(ToString::to_string).collect();
         Ok(UsageReport {
             from,

@@ -45,7 +45,7 @@ impl Controls {
             let known =
                 facts.record.is_some() || terms.knows(name) || registry.user_is_seen(name)?;
             // A first call that has not reached the database yet makes a user as well.
-            if !known && !(self.reader().is_ok() && registry.user_is_seen(name)?) {
+            if !known && (self.reader().is_err() || !registry.user_is_seen(name)?) {
                 return Err(ControlError::NotFound { what: "user", name: name.to_owned() });
             }
             (describe(&config, &terms, name, &facts), facts)
@@ -105,13 +105,14 @@ impl Controls {
         user: &str,
         new: NewOverride,
     ) -> Result<User, ControlError> {
+        let NewOverride { limit, max, until } = new;
         let plan = self.plan_of(user)?;
         let deed = Deed { by, action: "override.set", subject: user };
         self.decide(&deed, |change, config| {
-            let limit = limits::limit(config, &plan, &new.limit)?;
-            let max = new.max.maximum(limit.metric);
+            let limit = limits::limit(config, &plan, &limit)?;
+            let max = max.maximum(limit.metric);
             let now = self.clock.now();
-            if new.until.is_some_and(|until| until <= now) {
+            if until.is_some_and(|until| until <= now) {
                 return Err(ControlError::Invalid("`until` lies in the past".to_owned()));
             }
             self.registered(change, config, user)?;
@@ -119,7 +120,7 @@ impl Controls {
                 user: user.to_owned(),
                 limit: limit.name.to_string(),
                 max: max.map_err(|wrong| ControlError::Invalid(wrong.to_string()))?,
-                until: new.until,
+                until,
                 created_at: now,
                 created_by: by.0.clone(),
             })?;
@@ -275,10 +276,15 @@ fn patched(record: UserRecord, patch: UserPatch) -> UserRecord {
 fn describe(config: &Config, terms: &KeyTerms, name: &str, facts: &Facts) -> User {
     let record = facts.record.as_ref();
     let decided = record.and_then(|record| record.plan.as_deref());
+    // A plan that the configuration no longer has is the default one, as in the data plane.
+    let default = &*config.auth.default_plan;
     let (plan, plan_from) = match (decided, terms.plan(name)) {
+        (Some(plan), _) | (None, Some(plan)) if !config.plans.contains_key(plan) => {
+            (default, PlanFrom::Default)
+        }
         (Some(plan), _) => (plan, PlanFrom::User),
         (None, Some(plan)) => (plan, PlanFrom::Key),
-        (None, None) => (&*config.auth.default_plan, PlanFrom::Default),
+        (None, None) => (default, PlanFrom::Default),
     };
     let metric = |limit: &str| limits::limit(config, plan, limit).map(|limit| limit.metric);
     let metric = |limit: &str| metric(limit).unwrap_or(Metric::Units);
