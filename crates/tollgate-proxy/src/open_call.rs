@@ -288,3 +288,35 @@ struct Priced {
     cost: NanoUsd,
     price: Arc<ModelPrice>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_counted_only_when_its_bytes_could_have_reached_the_edge() {
+        let mut edge = Edge::at(100);
+        let never = || -> u64 { panic!("counted without need") };
+        assert!(!edge.is_passed(100, never));
+        // 101 bytes might be 101 tokens; they are 25.
+        assert!(!edge.is_passed(101, || 25));
+        // 75 tokens are left, so 75 more bytes cannot reach the edge.
+        assert!(!edge.is_passed(176, never));
+        assert!(!edge.is_passed(177, || 44));
+        assert!(edge.is_passed(400, || 101));
+    }
+
+    #[test]
+    fn the_class_of_an_error_is_its_code_and_never_its_message() {
+        let error = |code: Option<&str>, kind: Option<&str>| InbandError {
+            code: code.map(Into::into),
+            kind: kind.map(Into::into),
+            message: "a prompt may stand here".into(),
+            status: None,
+        };
+        assert_eq!(class_of(&error(Some("rate_limit_exceeded"), Some("x"))), "rate_limit_exceeded");
+        assert_eq!(class_of(&error(None, Some("server_error"))), "server_error");
+        assert_eq!(class_of(&error(None, None)), "upstream_error");
+        assert_eq!(class_of(&error(Some("a prompt in disguise"), None)), "upstream_error");
+    }
+}

@@ -78,7 +78,7 @@ mod tests {
             match expected {
                 None => assert_eq!(found, None, "{subject}"),
                 Some(words) => {
-                    assert!(found.clone().is_some_and(|f| f.contains(words)), "{found:?}")
+                    assert!(found.clone().is_some_and(|f| f.contains(words)), "{found:?}");
                 }
             }
         }

@@ -225,3 +225,114 @@ fn pretty(line: &Line<'_>, out: &mut Vec<u8>) {
         line.error_code.map(|code| format!(" ({code})")).unwrap_or_default(),
     ));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use tollgate_domain::call::{CacheState, Dialect};
+    use tollgate_domain::id::CallId;
+    use tollgate_domain::usage::Usage;
+
+    fn call() -> CallRecord {
+        CallRecord {
+            call_id: CallId::new(1_795_263_743_000, [7; 10]),
+            request_id: "req-1".into(),
+            time: "2026-11-21T12:22:23.5Z".parse().unwrap(),
+            user: "alice".into(),
+            key: Some("backend".into()),
+            team: None,
+            ip: Some("10.0.0.1".into()),
+            session: None,
+            feature: None,
+            tags: Vec::new(),
+            dialect: Dialect::Openai,
+            endpoint: "/v1/chat/completions".into(),
+            provider: "openai".into(),
+            model_asked: "gpt-4o-mini".into(),
+            model: "gpt-4o-mini-2024-07-18".into(),
+            stream: false,
+            status: 200,
+            outcome: Outcome::Success,
+            error_type: None,
+            attempts: 1,
+            cache: CacheState::Miss,
+            usage: Usage::tokens(40, 20),
+            cost: NanoUsd::from_nanos(18_000),
+            provider_cost: None,
+            price_version: "book 1 openai/gpt-4o-mini".into(),
+            estimated: false,
+            latency_us: 412_345,
+            ttft_us: Some(398_000),
+        }
+    }
+
+    fn line(call: &CallRecord) -> Value {
+        let mut text = Vec::new();
+        write_line(call, Format::Json, &mut text);
+        assert_eq!(String::from_utf8(text.clone()).unwrap().lines().count(), 1);
+        serde_json::from_slice(&text).unwrap()
+    }
+
+    #[test]
+    fn a_line_holds_the_fields_that_operators_filter_by() {
+        let line = line(&call());
+        for (field, value) in [
+            ("request_id", "req-1".into()),
+            ("model", "gpt-4o-mini-2024-07-18".into()),
+            ("status", 200.into()),
+            ("cost_usd", "0.000018000".into()),
+            ("latency_ms", 412.into()),
+            ("latency_category", "normal".into()),
+            ("total_tokens", 60.into()),
+            ("error_type", Value::Null),
+            ("minute_bucket", "2026-11-21T12:22:00Z".into()),
+            ("hour_bucket", "2026-11-21T12:00:00Z".into()),
+            ("compression_ratio", 0.5.into()),
+            ("tags", Value::Array(Vec::new())),
+        ] {
+            assert_eq!(line[field], value, "{field}");
+        }
+    }
+
+    #[test]
+    fn slow_dear_and_failed_calls_are_tagged_and_classed() {
+        for (latency_ms, status, code, nanos, category, class, tags) in [
+            (3_001, 200, None, 0, "warning", None, &["high_latency"][..]),
+            (10_001, 200, None, 0, "critical", None, &["high_latency"]),
+            (1, 200, None, 1_000_000_001, "normal", None, &["high_cost"]),
+            (1, 504, Some("upstream_timeout"), 0, "normal", Some("timeout"), &["failed_request"]),
+            (
+                1,
+                401,
+                Some("unauthenticated"),
+                0,
+                "normal",
+                Some("authentication"),
+                &["failed_request"],
+            ),
+            (1, 429, Some("rate_limited"), 0, "normal", Some("rate_limit"), &["failed_request"]),
+            (1, 502, Some("upstream_error"), 0, "normal", Some("upstream"), &["failed_request"]),
+            (
+                1,
+                499,
+                Some("client_closed"),
+                0,
+                "normal",
+                Some("client_closed"),
+                &["failed_request"],
+            ),
+        ] {
+            let line = line(&CallRecord {
+                latency_us: latency_ms * 1_000,
+                status,
+                error_type: code.map(Into::into),
+                cost: NanoUsd::from_nanos(nanos),
+                ..call()
+            });
+            assert_eq!(line["latency_category"], category);
+            assert_eq!(line["error_type"], class.map_or(Value::Null, Value::from));
+            assert_eq!(line["tags"], Value::from(tags));
+        }
+    }
+}

@@ -55,7 +55,7 @@ fn answer(request: &Received, books: &Books, failures: u64) -> Reply {
     if u64::try_from(request.seq).unwrap() * 37 % 100 < failures {
         return Reply::json(500, &json!({"error": {"message": "no", "type": "server_error"}}));
     }
-    let asked = body["max_completion_tokens"].as_u64().or(body["max_tokens"].as_u64());
+    let asked = body["max_completion_tokens"].as_u64().or_else(|| body["max_tokens"].as_u64());
     let output = OUTPUT.min(asked.unwrap_or(OUTPUT));
     let rate = if body["model"] == "dear" { DEAR } else { CHEAP };
     books.served.fetch_add(1, Ordering::SeqCst);
