@@ -1,7 +1,7 @@
 //! The configuration: one TOML file becomes one checked, immutable [`Config`], or a list of
 //! everything that is wrong with it.
 //!
-//! Two stages. The raw one ([`reader`]) walks the file's tree against the [`schema`]: unknown keys,
+//! Two stages. The raw one (`reader`) walks the file's tree against the `schema`: unknown keys,
 //! wrong forms, unset variables. The checked one (a file per section) makes typed values and
 //! refuses what could never do what it says. Loading reads the file and asks the given environment,
 //! and nothing else, so that a reload can be tried and thrown away. What this version does not serve
