@@ -9,6 +9,7 @@ mod kit;
 mod model;
 mod overlays;
 mod restarts;
+mod simulation;
 mod steps_back;
 mod threads;
 mod warnings;

@@ -18,6 +18,7 @@ mod crash;
 mod hangup;
 mod hostile;
 mod identity;
+mod limits;
 mod overshoot;
 mod relay;
 mod sdk;
