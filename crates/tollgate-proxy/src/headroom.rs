@@ -16,8 +16,9 @@ use tollgate_domain::limit::{Metric, Window};
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
-/// Waits beyond this are not for an SDK that holds a connection open meanwhile.
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// Waits beyond this are not for an SDK that holds a connection open meanwhile: the window of a
+/// minute, which most rates have, and a little more.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(65);
 
 /// Headers that a granted call's answer carries.
 #[derive(Clone, Debug, Default)]
