@@ -15,7 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
-use tollgate_domain::call::{CallRecord, Outcome};
+use tollgate_domain::call::CallRecord;
 use tollgate_domain::money::NanoUsd;
 
 /// Upper ends of the buckets of call durations and times to first token, in seconds (SPEC §10).
@@ -184,6 +184,7 @@ impl Metrics {
         let kind =
             |kind| TargetKind { model: Arc::clone(&model), provider: Arc::clone(&provider), kind };
         TargetMetrics {
+            answered: self.answered(&provider),
             ok: self.requests.get_or_create_owned(&with_status(&served, 200)),
             duration: self.duration.get_or_create_owned(&served),
             first_token: self.first_token.get_or_create_owned(&served),
@@ -264,7 +265,7 @@ impl Metrics {
     }
 
     /// The handle that counts requests to a provider that were answered.
-    pub fn answered(&self, provider: &Arc<str>) -> Counter {
+    fn answered(&self, provider: &Arc<str>) -> Counter {
         let labels = Attempt { provider: Arc::clone(provider), outcome: "answered" };
         self.attempts.get_or_create_owned(&labels)
     }
@@ -289,6 +290,7 @@ impl Metrics {
 #[derive(Debug)]
 pub struct TargetMetrics {
     served: Served,
+    answered: Counter,
     ok: Counter,
     duration: Histogram,
     first_token: Histogram,
@@ -296,6 +298,13 @@ pub struct TargetMetrics {
     output: Counter,
     kinds: [Counter; 3],
     cost: MoneyCounter,
+}
+
+impl TargetMetrics {
+    /// Counts a request that the provider answered.
+    pub fn answered(&self) {
+        self.answered.inc();
+    }
 }
 
 fn with_status(served: &Served, status_code: u16) -> ServedStatus {
@@ -309,11 +318,6 @@ fn with_status(served: &Served, status_code: u16) -> ServedStatus {
 
 fn seconds(micros: u64) -> f64 {
     std::time::Duration::from_micros(micros).as_secs_f64()
-}
-
-/// Whether a call counts as an error in the sense of the error rate.
-pub fn is_failure(call: &CallRecord) -> bool {
-    call.outcome != Outcome::Success && call.status >= 500
 }
 
 /// A count that never blocks the path it is on.

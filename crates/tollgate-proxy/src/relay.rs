@@ -45,7 +45,7 @@ pub async fn relay(
         }
         Ok(Answer { head, body }) => {
             call.first_byte();
-            call.plane.metrics.attempted(&call.chosen.target.provider.name, "answered");
+            call.metrics.answered();
             match body {
                 AnswerBody::Whole(body) => relay_whole(call, head, body).await,
                 AnswerBody::Stream(source) => Ok(relay_stream(call, &head, source)),
