@@ -13,7 +13,7 @@ use tollgate_domain::limit::{Metric, Mode, OnLimit};
 use tollgate_domain::money::NanoUsd;
 use tollgate_domain::price::Served;
 use tollgate_domain::usage::Usage;
-use tollgate_wire::openai::Endpoint;
+use tollgate_wire::endpoint::Endpoint;
 
 use crate::accept::{Arrival, counted};
 use crate::demand::{counted_demand, demand};

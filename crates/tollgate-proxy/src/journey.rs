@@ -16,7 +16,7 @@ use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tollgate_domain::call::Dialect;
 use tollgate_domain::fault::Code;
-use tollgate_wire::openai::Endpoint;
+use tollgate_wire::endpoint::Endpoint;
 
 use crate::accept::{Arrival, REQUEST_ID, accept};
 use crate::admit::{Candidate, admit};

@@ -15,8 +15,9 @@ use tollgate_domain::money::NanoUsd;
 use tollgate_domain::price::{ModelPrice, Served};
 use tollgate_domain::usage::Usage;
 use tollgate_wire::count;
+use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::facts::{AnswerFacts, InbandError};
-use tollgate_wire::openai::{Endpoint, answer_text};
+use tollgate_wire::openai::answer_text;
 use tollgate_wire::peek::Peek;
 
 use crate::headroom::LimitHeaders;

@@ -10,7 +10,8 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tollgate_domain::fault::Code;
-use tollgate_wire::openai::{Endpoint, peek};
+use tollgate_wire::endpoint::Endpoint;
+use tollgate_wire::openai::peek;
 use tollgate_wire::peek::Peek;
 
 use crate::snapshot::Settings;

@@ -7,7 +7,8 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tollgate_domain::fault::Code;
-use tollgate_wire::openai::{Endpoint, ModelEntry, Route, model_body, models_list};
+use tollgate_wire::endpoint::{Endpoint, Route};
+use tollgate_wire::openai::{ModelEntry, model_body, models_list};
 
 use crate::accept::{Arrival, REQUEST_ID};
 use crate::api::Api;
@@ -50,7 +51,7 @@ pub fn find<'a>(method: &Method, path: &'a str) -> Result<Place<'a>, Stop> {
         "/livez" => Place::Side(Door::Live),
         "/readyz" => Place::Side(Door::Ready),
         _ => match Route::from_path(path) {
-            Some(Route::Call(endpoint)) => Place::Call(endpoint),
+            Some(Route::Call(endpoint, None)) => Place::Call(endpoint),
             Some(Route::Models) => Place::Side(Door::Models),
             Some(Route::Model(id)) => Place::Side(Door::Model(id)),
             Some(Route::Response(_) | Route::CancelResponse(_) | Route::ResponseItems(_)) => {
@@ -60,7 +61,7 @@ pub fn find<'a>(method: &Method, path: &'a str) -> Result<Place<'a>, Stop> {
                      answer yourself",
                 ));
             }
-            None => Place::Api(Api::of(path).ok_or_else(|| no_such_path(path))?),
+            _ => Place::Api(Api::of(path).ok_or_else(|| no_such_path(path))?),
         },
     };
     let takes = match place {
@@ -153,20 +154,18 @@ fn json(body: Bytes) -> Response<RelayBody> {
 
 /// The names of endpoints as shared text, so that a row needs no copy.
 #[derive(Debug)]
-pub struct EndpointNames([Arc<str>; Endpoint::ALL.len()]);
+pub struct EndpointNames(Vec<(Endpoint, Arc<str>)>);
 
 impl Default for EndpointNames {
     fn default() -> Self {
-        Self(Endpoint::ALL.map(|endpoint| Arc::from(endpoint.path())))
+        Self(Endpoint::all().map(|endpoint| (endpoint, Arc::from(endpoint.path()))).collect())
     }
 }
 
 impl EndpointNames {
     /// The name of an endpoint.
     pub fn of(&self, endpoint: Endpoint) -> Arc<str> {
-        let place = Endpoint::ALL.iter().position(|each| *each == endpoint);
-        place
-            .and_then(|place| self.0.get(place))
-            .map_or_else(|| Arc::from(endpoint.path()), Arc::clone)
+        let known = self.0.iter().find(|(each, _)| *each == endpoint);
+        known.map_or_else(|| Arc::from(endpoint.path()), |(_, name)| Arc::clone(name))
     }
 }

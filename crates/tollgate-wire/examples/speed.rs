@@ -4,8 +4,9 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::openai::vendor::UNKNOWN;
-use tollgate_wire::openai::{Endpoint, OpenAiStream, Rewrite, peek, read_answer, rewrite};
+use tollgate_wire::openai::{OpenAiStream, Rewrite, peek, read_answer, rewrite};
 
 const CHAT: Endpoint = Endpoint::ChatCompletions;
 

@@ -5,9 +5,9 @@
 
 use std::borrow::Cow;
 
+use crate::endpoint::Endpoint;
 use crate::json::Text;
 use crate::json::lenient::Pull;
-use crate::openai::Endpoint;
 use crate::peek::Peek;
 use crate::tokenizer;
 

@@ -8,6 +8,9 @@ use tollgate_domain::usage::Usage;
 pub struct AnswerFacts {
     /// What was consumed, on our scale. `None` means unknown, never zero (PRICE-1).
     pub usage: Option<Usage>,
+    /// The same by the model that consumed it, where one answer is the work of several (Anthropic's
+    /// iterations); then `usage` is their sum, and each part is priced by its own model.
+    pub parts: Vec<UsagePart>,
     /// The model that served: the price goes by this.
     pub model: Option<Box<str>>,
     /// The provider's id of the answer. A stored answer can be fetched often; it is billed once.
@@ -18,6 +21,10 @@ pub struct AnswerFacts {
     pub status: Option<ResponseStatus>,
     /// The tier that served: the price goes by this, not by the one asked for.
     pub service_tier: Option<Box<str>>,
+    /// The speed that served, where a provider sells speeds apart from tiers.
+    pub speed: Option<Box<str>>,
+    /// Where the model ran, where that has a price.
+    pub geo: Option<Box<str>>,
     /// What the provider itself says that it charged (or, with the caller's own key there, what
     /// that key is charged).
     pub provider_cost: Option<NanoUsd>,
@@ -31,6 +38,15 @@ pub struct AnswerFacts {
     pub cut: bool,
     /// The usage came from a vendor's own member and gives way to one in the usual place.
     pub(crate) usage_is_secondary: bool,
+}
+
+/// What one model consumed of an answer that several worked on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsagePart {
+    /// The model; `None` means the one that the answer names.
+    pub model: Option<Box<str>>,
+    /// What it consumed.
+    pub usage: Usage,
 }
 
 /// State of a response (responses form).

@@ -9,6 +9,7 @@
 //! is cut into chunks, the same events and the same facts come out.
 
 pub mod count;
+pub mod endpoint;
 pub mod error;
 pub mod facts;
 mod json;
@@ -18,3 +19,4 @@ pub mod simulated;
 pub mod sse;
 mod tally;
 mod tokenizer;
+pub mod translate;

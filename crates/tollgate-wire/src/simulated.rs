@@ -18,8 +18,8 @@ use tollgate_domain::call::Dialect;
 use tollgate_domain::fault::Code;
 use tollgate_domain::usage::Usage;
 
+use crate::endpoint::Endpoint;
 use crate::error::{ErrorView, error_body, error_event};
-use crate::openai::Endpoint;
 use crate::peek::Peek;
 
 use content::Content;

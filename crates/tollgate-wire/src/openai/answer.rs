@@ -9,10 +9,10 @@ use crate::facts::{AnswerFacts, ResponseStatus};
 use crate::json::Text;
 use crate::json::lenient::Pull;
 
-use super::Endpoint;
 use super::error::error_value;
 use super::usage;
 use super::vendor::UsageRules;
+use crate::endpoint::Endpoint;
 
 /// Reads the facts of a whole answer. Never fails: what cannot be read is not stated, and a body
 /// that ends too early is marked [`AnswerFacts::cut`].

@@ -7,7 +7,7 @@ use tollgate_domain::usage::Usage;
 use crate::facts::AnswerFacts;
 use crate::json::{push_fmt, push_optional, push_string};
 
-use super::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// A stream that is to be ended.
 #[derive(Clone, Copy, Debug)]

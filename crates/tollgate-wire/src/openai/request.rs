@@ -11,7 +11,7 @@ use crate::json::Text;
 use crate::json::strict::{Kind, Strict};
 use crate::peek::{BodyError, Peek, Span, StreamOptions};
 
-use super::Endpoint;
+use crate::endpoint::Endpoint;
 use fields::Field;
 use media::Media;
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::json::push_string;
 use crate::peek::{Peek, Span, StreamOptions};
 
-use super::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// What is to change.
 #[derive(Clone, Copy, Debug, Default)]

@@ -15,9 +15,10 @@ use crate::facts::{AnswerFacts, StreamFacts};
 use crate::sse::{Scanner, Step, TooLarge};
 use crate::tally::Tally;
 
+use super::Cut;
 use super::answer::plausible;
 use super::vendor::UsageRules;
-use super::{Cut, Endpoint};
+use crate::endpoint::Endpoint;
 
 /// Whether a stream goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use crate::json::lenient::Pull;
 use crate::tally::Tally;
 
-use super::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// How deep text is looked for inside a message.
 const DEPTH: u8 = 8;

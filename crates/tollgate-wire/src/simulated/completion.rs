@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use super::Answer;
+use crate::endpoint::Endpoint;
 use crate::json::{push_fmt, push_string};
-use crate::openai::{Endpoint, push_usage};
+use crate::openai::push_usage;
 
 pub(super) fn whole(answer: &Answer) -> Bytes {
     let mut out = Vec::with_capacity(1024);

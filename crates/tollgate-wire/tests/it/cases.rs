@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde_json::Value;
 use tollgate_domain::usage::Usage;
+use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::facts::{AnswerFacts, ResponseStatus};
 use tollgate_wire::openai::vendor::vendor;
-use tollgate_wire::openai::{
-    Endpoint, OpenAiStream, Rewrite, peek, read_answer, read_error, rewrite,
-};
+use tollgate_wire::openai::{OpenAiStream, Rewrite, peek, read_answer, read_error, rewrite};
 
 use crate::streams::{collect, splits};
 

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tollgate_wire::openai::{Endpoint, Rewrite, peek, rewrite};
+use tollgate_wire::endpoint::Endpoint;
+use tollgate_wire::openai::{Rewrite, peek, rewrite};
 use tollgate_wire::peek::Peek;
 
 const CHAT: Endpoint = Endpoint::ChatCompletions;
@@ -268,7 +269,7 @@ proptest! {
     fn no_bytes_whatever_make_a_peek_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let framed = [&b"{\"model\":\"m\",\"messages\":["[..], &bytes, b"]}"].concat();
         for body in [bytes, framed] {
-            for endpoint in Endpoint::ALL {
+            for endpoint in Endpoint::all().filter(|endpoint| !endpoint.names_model_in_path()) {
                 let refused = peek(endpoint, &body).is_err();
                 if !refused {
                     prop_assert!(serde_json::from_slice::<&serde_json::value::RawValue>(&body).is_ok());

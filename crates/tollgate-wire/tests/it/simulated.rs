@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
+use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::facts::AnswerFacts;
 use tollgate_wire::openai::vendor::UNKNOWN;
-use tollgate_wire::openai::{Endpoint, OpenAiStream, peek, read_answer};
+use tollgate_wire::openai::{OpenAiStream, peek, read_answer};
 use tollgate_wire::simulated::{Ask, End, Failure, Plan, Script, answer};
 
 use crate::streams::{Seen, collect};

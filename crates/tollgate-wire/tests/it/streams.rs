@@ -5,9 +5,10 @@ use proptest::prelude::*;
 use serde_json::Value;
 use tollgate_domain::usage::Usage;
 use tollgate_wire::count::count_tokens;
+use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::facts::StreamFacts;
 use tollgate_wire::openai::vendor::vendor;
-use tollgate_wire::openai::{Endpoint, Flow, OpenAiStream, StreamError, cut_events};
+use tollgate_wire::openai::{Flow, OpenAiStream, StreamError, cut_events};
 
 /// What became of a stream.
 #[derive(Debug, PartialEq)]

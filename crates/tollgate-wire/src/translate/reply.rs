@@ -1,0 +1,81 @@
+//! What a model answers, whatever its dialect: a sequence of events, the same for whole answers
+//! and for streams. A whole answer is read into all of its events at once and written from them.
+
+use tollgate_domain::usage::Usage;
+
+use crate::facts::InbandError;
+
+/// A step of an answer. Blocks are opened, filled and closed; their numbers count from zero in the
+/// order in which they open. Several may be open at once.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The first event.
+    Begin {
+        /// The provider's id of the answer.
+        id: Option<String>,
+        /// The model that serves.
+        model: Option<String>,
+        /// Seconds since the epoch.
+        created: Option<u64>,
+    },
+    /// A block begins.
+    Open(u32, Block),
+    /// More of the text, thought or refusal of a block, or of a call's arguments.
+    Delta(u32, String),
+    /// The proof of a thought, or of a call (see [`super::prompt::Call::signature`]), whole.
+    Proof(u32, String),
+    /// A block ends.
+    Close(u32),
+    /// Why generation ended.
+    Stop(Stop),
+    /// What was used; the last one counts.
+    Usage(Usage),
+    /// The provider failed. Nothing follows but [`Event::End`].
+    Error(InbandError),
+    /// The last event.
+    End,
+}
+
+/// What a block holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// Text.
+    Text,
+    /// A thought.
+    Thought,
+    /// A thought that is not shown; its proof follows.
+    SealedThought,
+    /// A call of a tool; its arguments follow as pieces of a JSON document.
+    Call {
+        /// The id; made here where the provider states none.
+        id: String,
+        /// The tool.
+        name: String,
+    },
+    /// A refusal.
+    Refusal,
+}
+
+/// Why generation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// The reason, on the scale that dialects share.
+    pub reason: Reason,
+    /// The provider's own word.
+    pub native: String,
+    /// The text at which it ended, where the provider says so.
+    pub sequence: Option<String>,
+}
+
+/// A reason to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The model had finished, or came to a stop text.
+    End,
+    /// The output was as long as it may be.
+    Length,
+    /// The model calls tools.
+    Calls,
+    /// A filter, or the model's own refusal.
+    Filtered,
+}
