@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tollgate_admission::identity::OnDisconnect;
 use tollgate_domain::call::{CallRecord, Outcome};
 use tollgate_domain::fault::Code;
-use tollgate_wire::openai::{OpenAiStream, read_answer};
+use tollgate_wire::dialect::{Meter, read_answer};
 
 use crate::answer::{Answer, AnswerBody};
 use crate::forward::Exchange;
@@ -107,7 +107,7 @@ async fn finish_awaited(
     match answered {
         Ok(Ok(Answer { head, body: AnswerBody::Whole(body) })) => {
             let rules = call.chosen.target.provider.vendor.usage;
-            let facts = read_answer(call.endpoint, rules, &body);
+            let facts = read_answer(call.operation(), rules, &body);
             if head.status.is_success() {
                 end_cancelled(call, Received::Whole(&facts, &body));
             } else {
@@ -116,7 +116,7 @@ async fn finish_awaited(
         }
         Ok(Ok(Answer { body: AnswerBody::Stream(source), .. })) => {
             let rules = call.chosen.target.provider.vendor.usage;
-            let meter = OpenAiStream::new(call.endpoint, rules, true);
+            let meter = Meter::new(call.operation(), rules, true);
             let pump = Pump::new(source, meter, Patience { idle: limit, total: limit });
             finish_stream(call, Box::new(pump), finish).await;
         }

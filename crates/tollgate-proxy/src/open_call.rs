@@ -11,13 +11,13 @@ use tollgate_admission::ledger::LedgerError;
 use tollgate_admission::switches::Traffic;
 use tollgate_domain::call::{CallRecord, Outcome};
 use tollgate_domain::fault::Code;
-use tollgate_domain::money::NanoUsd;
+use tollgate_domain::money::{Exact, NanoUsd};
 use tollgate_domain::price::{ModelPrice, Served};
 use tollgate_domain::usage::Usage;
 use tollgate_wire::count;
 use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::facts::{AnswerFacts, InbandError};
-use tollgate_wire::openai::answer_text;
+use tollgate_wire::dialect::answer_text;
 use tollgate_wire::peek::Peek;
 
 use crate::headroom::LimitHeaders;
@@ -28,6 +28,7 @@ use crate::pump::Ending;
 use crate::route::Chosen;
 use crate::snapshot::Snapshot;
 use crate::stop::Stop;
+use crate::through::Through;
 
 /// An admitted call that is under way.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub struct OpenCall {
     pub admitted: Admitted,
     /// Who serves it.
     pub chosen: Chosen,
+    /// How it is asked, where the client calls the provider's own API.
+    pub through: Option<Box<Through>>,
     /// Handles of its metrics.
     pub metrics: Arc<TargetMetrics>,
     /// What was called.
@@ -159,6 +162,20 @@ struct Metered {
 }
 
 impl OpenCall {
+    /// What is sent to the provider, but for the few bytes that forwarding changes, and where in it
+    /// they stand.
+    pub fn sent(&self) -> (&Bytes, &Peek) {
+        match self.chosen.translated.as_deref() {
+            Some(translated) => (&translated.body, &translated.peek),
+            None => (&self.body, &self.peek),
+        }
+    }
+
+    /// The operation of the provider; what it sends is read by its form.
+    pub fn operation(&self) -> Endpoint {
+        self.chosen.operation(self.endpoint)
+    }
+
     /// What it is, as far as the kill switch asks.
     pub fn traffic(&self) -> Traffic<'_> {
         let record = self.admitted.record();
@@ -197,10 +214,29 @@ impl OpenCall {
         let time = admitted.record().time;
         let served = Served {
             service_tier: facts.and_then(|facts| facts.service_tier.as_deref()),
+            speed: facts.and_then(|facts| facts.speed.as_deref()),
             ..Served::at(time)
         };
-        let cost = price.charge(&metered.usage, &served).total.charge();
+        let cost = self.cost(facts, &metered, (&price, &served));
         self.settle(end, facts, &metered, &Priced { cost, price })
+    }
+
+    /// What it cost: where several models worked on an answer, each part at its own price.
+    fn cost(
+        &self,
+        facts: Option<&AnswerFacts>,
+        metered: &Metered,
+        (price, served): (&ModelPrice, &Served<'_>),
+    ) -> NanoUsd {
+        let parts = facts.map(|facts| &*facts.parts).unwrap_or_default();
+        if metered.estimated || parts.is_empty() {
+            return price.charge(&metered.usage, served).total.charge();
+        }
+        let each = parts.iter().map(|part| {
+            let own = part.model.as_deref().map(|model| self.price_served(Some(model)));
+            own.as_deref().unwrap_or(price).charge(&part.usage, served).total
+        });
+        each.fold(Exact::ZERO, |sum, part| sum + part).charge()
     }
 
     fn settle(
@@ -254,7 +290,7 @@ impl OpenCall {
             Received::Unanswered => estimated(0),
             Received::Whole(facts, body) => match facts.usage {
                 Some(usage) => stated(usage),
-                None => estimated(answer_text(self.endpoint, body, |text| {
+                None => estimated(answer_text(self.operation(), body, |text| {
                     count::count_tokens(self.model(), text)
                 })),
             },

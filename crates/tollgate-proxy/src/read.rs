@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
+use http::request::Parts;
 use http::header::CONTENT_LENGTH;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tollgate_domain::fault::Code;
+use tollgate_wire::dialect::peek;
 use tollgate_wire::endpoint::Endpoint;
-use tollgate_wire::openai::peek;
 use tollgate_wire::peek::Peek;
 
 use crate::snapshot::Settings;
@@ -29,15 +30,24 @@ pub struct Asked {
     pub peek: Peek,
 }
 
+/// What is called: the operation, and the model where the path names it.
+#[derive(Clone, Debug)]
+pub struct Called {
+    /// The operation.
+    pub endpoint: Endpoint,
+    /// The model.
+    pub model: Option<Box<str>>,
+}
+
 /// Reads the body of a request and looks into it.
 pub async fn read(
     settings: &Settings,
-    endpoint: Endpoint,
-    headers: &HeaderMap,
+    called: &Called,
+    head: &Parts,
     body: Incoming,
 ) -> Result<Asked, Stop> {
-    let body = collect(settings, headers, body).await?;
-    let peek = peek(endpoint, &body)
+    let body = collect(settings, &head.headers, body).await?;
+    let peek = peek(called.endpoint, called.model.as_deref(), &body)
         .map_err(|error| Stop::field(error.message, error.param.map(Cow::from)))?;
     Ok(Asked { body, peek })
 }

@@ -9,7 +9,7 @@ use http::response::Parts;
 use tollgate_admission::ledger::{LedgerError, Written};
 use tollgate_domain::call::Outcome;
 use tollgate_domain::fault::Code;
-use tollgate_wire::openai::{OpenAiStream, read_answer, read_error};
+use tollgate_wire::dialect::{Meter, read_answer, read_error};
 
 use crate::answer::{Answer, AnswerBody, Source};
 use crate::answer_headers::{Ids, answer_headers};
@@ -60,16 +60,17 @@ async fn relay_whole(
     body: Bytes,
 ) -> Result<Response<RelayBody>, Stop> {
     let rules = call.chosen.target.provider.vendor.usage;
-    let facts = read_answer(call.endpoint, rules, &body);
-    let is_object = body.trim_ascii_start().starts_with(b"{");
-    if head.status.is_success() && (facts.cut || !is_object) {
+    let operation = call.operation();
+    let mut facts = read_answer(operation, rules, &body);
+    read_headers(operation, &|name| stated(&head, name), &mut facts);
+    if head.status.is_success() && (facts.cut || !operation.answers(&body)) {
         let message = "the provider's answer is not the JSON that it should be";
         let stop = Stop::new(Code::UpstreamError, message).after_spending();
         settle_failed(call, &stop, Received::Nothing);
         return Err(stop);
     }
-    let stated = if head.status.is_success() { None } else { read_error(&body) };
-    let error = stated.as_ref().or(facts.error.as_ref());
+    let refused = if head.status.is_success() { None } else { read_error(operation, &body) };
+    let error = refused.as_ref().or(facts.error.as_ref());
     let failed = !head.status.is_success() || error.is_some();
     let end = End {
         status: head.status.as_u16(),

@@ -13,6 +13,7 @@ pub mod endpoint;
 pub mod error;
 pub mod facts;
 mod json;
+pub mod models;
 pub mod openai;
 pub mod peek;
 pub mod simulated;

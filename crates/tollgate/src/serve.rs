@@ -2,6 +2,7 @@
 
 mod admins;
 mod follow;
+mod access_tokens;
 mod jwks;
 mod lifecycle;
 mod metrics;

@@ -220,6 +220,7 @@ impl Started {
 fn ground(registry: &Registry) -> anyhow::Result<Ground> {
     Ok(Ground {
         connector: compose::connector()?,
+        access_tokens: Arc::default(),
         book: Arc::new(PriceBook::bundled()?),
         hasher: KeyHasher::new(&stored::pepper(registry)?),
         tasks: tokio::runtime::Handle::current(),
