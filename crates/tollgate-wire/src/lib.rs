@@ -9,13 +9,17 @@
 //! is cut into chunks, the same events and the same facts come out.
 
 pub mod count;
+pub mod dialect;
 pub mod endpoint;
 pub mod error;
 pub mod facts;
+pub mod framing;
 mod json;
+pub mod meter;
 pub mod models;
 pub mod openai;
 pub mod peek;
+pub mod rewrite;
 pub mod simulated;
 pub mod sse;
 mod tally;
