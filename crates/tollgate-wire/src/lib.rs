@@ -8,12 +8,16 @@
 //! What holds for all of it (WIRE-1): bytes that are relayed stay as they are, and however a stream
 //! is cut into chunks, the same events and the same facts come out.
 
+pub mod bedrock;
 pub mod count;
 pub mod endpoint;
 pub mod error;
 pub mod facts;
+mod figures;
+pub mod form;
 mod json;
 pub mod openai;
+pub mod passthrough;
 pub mod peek;
 pub mod simulated;
 pub mod sse;
