@@ -3,6 +3,8 @@
 //!
 //! Sources: the error types of the official SDKs of the three dialects.
 
+mod provider;
+
 use bytes::Bytes;
 use tollgate_domain::call::Dialect;
 use tollgate_domain::fault::Code;
@@ -10,6 +12,8 @@ use tollgate_domain::limit::Metric;
 use tollgate_domain::money::NanoUsd;
 
 use crate::json::{push_fmt, push_optional, push_string};
+
+pub(crate) use provider::{provider_error, provider_event, provider_status};
 
 /// An error to tell the caller.
 #[derive(Clone, Copy, Debug)]

@@ -4,11 +4,17 @@
 //! [`Prompt::extras`] under the client's own field name: a writer takes out those that its form can
 //! express, and what is left is refused by name.
 
-use serde_json::{Map, Number, Value};
+use std::borrow::Cow;
+
+use serde_json::{Map, Number, Value, json};
+
+use super::Form;
 
 /// One request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Prompt {
+    /// The client's form, by whose names fields are refused.
+    pub form: Form,
     /// The model asked for, as the client names it.
     pub model: String,
     /// What stands before the conversation, in order.
@@ -42,6 +48,23 @@ pub struct Prompt {
     pub service_tier: Option<String>,
     /// Fields of the client's dialect that the terms above do not cover, by name.
     pub extras: Map<String, Value>,
+}
+
+impl Prompt {
+    /// Gives each result the name of the tool whose call stands before it.
+    pub(super) fn name_results(&mut self) {
+        let mut names: Vec<(String, String)> = Vec::new();
+        for part in self.turns.iter_mut().flat_map(|turn| &mut turn.parts) {
+            match part {
+                Part::Call(call) => names.push((call.id.clone(), call.name.clone())),
+                Part::Result(result) if result.name.is_none() => {
+                    let call = names.iter().rfind(|(id, _)| *id == result.id);
+                    result.name = call.map(|(_, name)| name.clone());
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Sampling parameters.
@@ -79,6 +102,8 @@ pub enum Role {
 pub struct Turn {
     /// Who speaks.
     pub role: Role,
+    /// Its place in the client's list, to name it in a refusal.
+    pub at: usize,
     /// What is said, in order.
     pub parts: Vec<Part>,
 }
@@ -180,6 +205,37 @@ pub struct Tool {
     pub schema: Option<Value>,
     /// Whether the arguments must follow the schema to the letter.
     pub strict: Option<bool>,
+    /// The tool takes one text instead of JSON (a custom tool of OpenAI); this is the form of that
+    /// text as OpenAI states it, or `null`. Other forms see a tool with the one argument
+    /// [`CUSTOM_INPUT`], which is what `schema` then says.
+    pub custom: Option<Value>,
+}
+
+/// The name of the one argument of a custom tool.
+pub const CUSTOM_INPUT: &str = "input";
+
+impl Tool {
+    /// A custom tool.
+    pub fn custom(name: String, description: Option<String>, format: Value) -> Self {
+        let schema = json!({"type": "object", "properties": {CUSTOM_INPUT: {"type": "string"}},
+            "required": [CUSTOM_INPUT], "additionalProperties": false});
+        Self { name, description, schema: Some(schema), strict: None, custom: Some(format) }
+    }
+
+    /// What the tool does, with the grammar of a custom tool's text, for forms that have no other
+    /// place for it.
+    pub fn described(&self) -> Option<Cow<'_, str>> {
+        let description = self.description.as_deref();
+        let grammar = self.custom.as_ref().and_then(|format| {
+            let text = |key: &str| format.get(key).or(format.get("grammar")?.get(key))?.as_str();
+            Some((text("syntax")?, text("definition")?))
+        });
+        let Some((syntax, definition)) = grammar else { return description.map(Cow::Borrowed) };
+        let lead = description.map(|text| format!("{text}\n\n")).unwrap_or_default();
+        Some(Cow::Owned(format!(
+            "{lead}`{CUSTOM_INPUT}` must follow this {syntax} grammar:\n{definition}"
+        )))
+    }
 }
 
 /// Which tool may or must be called.
@@ -204,6 +260,8 @@ pub enum Format {
     Schema {
         /// The schema's name.
         name: Option<String>,
+        /// What the answer is for.
+        description: Option<String>,
         /// The schema.
         schema: Value,
         /// Whether to the letter.

@@ -1,5 +1,11 @@
 //! What a model answers, whatever its dialect: a sequence of events, the same for whole answers
 //! and for streams. A whole answer is read into all of its events at once and written from them.
+//!
+//! Readers may leave out what the provider leaves out (the beginning, the ends of blocks): the hub
+//! puts it in, so that writers see `Begin`, then for each block `Open`, `Proof` or `Delta` and
+//! `Close`, then `Stop` and `End`, with `Usage` anywhere between. Writers see a call's arguments as
+//! at least one piece, proofs that are marked with their origin, and no proofs of calls (those are
+//! in the ids).
 
 use tollgate_domain::usage::Usage;
 
@@ -22,7 +28,8 @@ pub enum Event {
     Open(u32, Block),
     /// More of the text, thought or refusal of a block, or of a call's arguments.
     Delta(u32, String),
-    /// The proof of a thought, or of a call (see [`super::prompt::Call::signature`]), whole.
+    /// The proof of a thought, whole; or of a call (see [`super::prompt::Call::signature`]), which
+    /// comes right behind its `Open`.
     Proof(u32, String),
     /// A block ends.
     Close(u32),

@@ -1,0 +1,111 @@
+//! Which spoke serves which form. A form has one line in each table here and nothing elsewhere.
+
+use crate::peek::BodyError;
+
+use super::prompt::Prompt;
+use super::reply::Event;
+use super::{Form, Target, View, Written};
+use super::{chat, responses};
+
+/// Reads a client's request.
+pub(super) fn read(
+    form: Form,
+    model_in_path: Option<&str>,
+    body: &[u8],
+) -> Result<Prompt, BodyError> {
+    match form {
+        Form::Chat => chat::read(model_in_path, body),
+        Form::Responses => responses::read(model_in_path, body),
+        _ => Err(not_served(form)),
+    }
+}
+
+/// Writes the request to a provider.
+pub(super) fn write(
+    form: Form,
+    prompt: &Prompt,
+    target: &Target<'_>,
+) -> Result<Written, BodyError> {
+    match form {
+        Form::Chat => chat::write(prompt, target),
+        Form::Responses => responses::write(prompt, target),
+        _ => Err(not_served(form)),
+    }
+}
+
+/// Reads a provider's whole answer.
+pub(super) fn read_whole(form: Form, body: &[u8], view: &View) -> Vec<Event> {
+    match form {
+        Form::Chat => chat::read_whole(body, view.rules),
+        Form::Responses => responses::read_whole(body, view.rules),
+        _ => Vec::new(),
+    }
+}
+
+/// Writes a whole answer for a client.
+pub(super) fn write_whole(form: Form, events: &[Event], view: &View) -> Vec<u8> {
+    match form {
+        Form::Chat => chat::write_whole(events, view),
+        Form::Responses => responses::write_whole(events, view),
+        _ => Vec::new(),
+    }
+}
+
+fn not_served(form: Form) -> BodyError {
+    BodyError { message: format!("requests of the form {form:?} are not served"), param: None }
+}
+
+/// The reader of a provider's stream.
+#[derive(Debug)]
+pub(super) enum AnyReader {
+    Chat(chat::Reader),
+    Responses(responses::Reader),
+}
+
+impl AnyReader {
+    pub(super) fn new(form: Form, view: &View) -> Option<Self> {
+        match form {
+            Form::Chat => Some(Self::Chat(chat::Reader::new(view.rules))),
+            Form::Responses => Some(Self::Responses(responses::Reader::new(view.rules))),
+            _ => None,
+        }
+    }
+
+    pub(super) fn event(&mut self, name: &[u8], data: &[u8], out: &mut Vec<Event>) {
+        match self {
+            Self::Chat(reader) => reader.event(name, data, out),
+            Self::Responses(reader) => reader.event(name, data, out),
+        }
+    }
+
+    pub(super) fn finish(&mut self, out: &mut Vec<Event>) {
+        match self {
+            Self::Chat(reader) => reader.finish(out),
+            Self::Responses(reader) => reader.finish(out),
+        }
+    }
+}
+
+/// The writer of a client's stream.
+#[derive(Debug)]
+pub(super) enum AnyWriter {
+    Chat(chat::Writer),
+    Responses(responses::Writer),
+}
+
+impl AnyWriter {
+    pub(super) fn new(form: Form, view: &View) -> Option<Self> {
+        match form {
+            Form::Chat => Some(Self::Chat(chat::Writer::new(view))),
+            Form::Responses => Some(Self::Responses(responses::Writer::new(view))),
+            _ => None,
+        }
+    }
+
+    pub(super) fn push(&mut self, event: &Event, out: &mut Vec<u8>) {
+        match self {
+            Self::Chat(writer) => writer.push(event, out),
+            Self::Responses(writer) => writer.push(event, out),
+        }
+    }
+}
