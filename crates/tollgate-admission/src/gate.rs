@@ -76,7 +76,10 @@ impl Gate {
 
     /// Admits what calls no model (lists, counts of tokens): no limit counts it and it holds
     /// nothing. Its intent is written like any other's.
-    pub fn admit_uncounted(self: &Arc<Self>, mut draft: CallRecord) -> Result<Admitted, NotAdmitted> {
+    pub fn admit_uncounted(
+        self: &Arc<Self>,
+        mut draft: CallRecord,
+    ) -> Result<Admitted, NotAdmitted> {
         draft.outcome = Outcome::InDoubt;
         draft.estimated = false;
         self.open(draft, None)

@@ -24,17 +24,17 @@ use crate::captcha::vouch;
 use crate::forward::forward;
 use crate::identify::identify;
 use crate::plane::Plane;
+use crate::provider::Serving;
 use crate::read::{Called, collect, read};
 use crate::record::{Known, refused};
 use crate::relay::relay;
-use crate::provider::Serving;
 use crate::route::{Wish, route};
 use crate::server::HeadWatch;
 use crate::snapshot::Snapshot;
 use crate::stop::Stop;
 use crate::streaming::RelayBody;
-use crate::through::{Passed, pass};
 use crate::surface::{Place, counted, dialect_of, find, side_door};
+use crate::through::{Passed, pass};
 
 /// The connection that a request came by.
 #[derive(Clone, Debug)]

@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 use tollgate_admission::identity::OnDisconnect;
 use tollgate_domain::call::{CallRecord, Outcome};
 use tollgate_domain::fault::Code;
-use tollgate_wire::dialect::{Meter, read_answer};
+use tollgate_wire::dialect::read_answer;
+use tollgate_wire::meter::Meter;
 
 use crate::answer::{Answer, AnswerBody};
 use crate::forward::Exchange;

@@ -15,10 +15,11 @@ use tollgate_domain::money::{Exact, NanoUsd};
 use tollgate_domain::price::{ModelPrice, Served};
 use tollgate_domain::usage::Usage;
 use tollgate_wire::count;
+use tollgate_wire::dialect::answer_text;
 use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::facts::{AnswerFacts, InbandError};
-use tollgate_wire::dialect::answer_text;
 use tollgate_wire::peek::Peek;
+use tollgate_wire::translate::{Translator, View, translate_error, translate_whole};
 
 use crate::headroom::LimitHeaders;
 use crate::leftover::Leftover;
@@ -176,6 +177,32 @@ impl OpenCall {
         self.chosen.operation(self.endpoint)
     }
 
+    /// The answer in the form that the client speaks, with its status, where that is not the
+    /// provider's own. `failure` is the status of an answer that is an error.
+    pub fn in_clients_form(&self, body: &[u8], failure: Option<u16>) -> Option<(u16, Bytes)> {
+        let view = self.view()?;
+        Some(match failure {
+            Some(status) => {
+                let request_id = &self.admitted.record().request_id;
+                translate_error(self.endpoint, status, body, Some(request_id))
+            }
+            None => (200, translate_whole(self.operation(), self.endpoint, body, &view)),
+        })
+    }
+
+    /// What turns the provider's stream into the client's form, where that is another.
+    pub fn translator(&self) -> Option<Box<Translator>> {
+        Translator::new(self.operation(), self.endpoint, &self.view()?).map(Box::new)
+    }
+
+    fn view(&self) -> Option<View> {
+        let translated = self.chosen.translated.as_deref()?;
+        let record = self.admitted.record();
+        let created = u64::try_from(record.time.as_second()).unwrap_or_default();
+        let fallback_id = record.call_id.encode(&mut [0; 36]).replace('-', "");
+        Some(View { created, fallback_id, ..translated.view.clone() })
+    }
+
     /// What it is, as far as the kill switch asks.
     pub fn traffic(&self) -> Traffic<'_> {
         let record = self.admitted.record();
@@ -285,6 +312,11 @@ impl OpenCall {
         let stated = |usage| Metered { usage, estimated: false };
         let estimated =
             |output| Metered { usage: Usage::tokens(self.count_prompt(), output), estimated: true };
+        // What a stream has stated of its input holds; only its output is counted here.
+        let half = |input: Usage, output| Metered {
+            usage: Usage { output, reasoning: 0, ..input },
+            estimated: true,
+        };
         match received {
             Received::Nothing => stated(Usage::default()),
             Received::Unanswered => estimated(0),
@@ -296,7 +328,10 @@ impl OpenCall {
             },
             Received::Stream(ending) => match ending.facts.answer.usage {
                 Some(usage) => stated(usage),
-                None => estimated(ending.counted_output),
+                None => match ending.facts.answer.stated_input {
+                    Some(input) => half(input, ending.counted_output),
+                    None => estimated(ending.counted_output),
+                },
             },
         }
     }

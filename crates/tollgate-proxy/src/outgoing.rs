@@ -53,11 +53,8 @@ pub(crate) fn request(
     let uri = address(remote, &path)?;
     let mut request = Request::new(Full::default());
     *request.method_mut() = method;
-    *request.headers_mut() = if native {
-        own_headers(call, &head.headers)
-    } else {
-        new_headers(&head.headers)
-    };
+    *request.headers_mut() =
+        if native { own_headers(call, &head.headers) } else { new_headers(&head.headers) };
     finish(&mut request, remote, uri);
     if operation == Endpoint::Messages || operation == Endpoint::MessageTokens {
         request.headers_mut().entry(VERSION).or_insert(ANTHROPIC_VERSION);
@@ -84,12 +81,8 @@ fn body(call: &OpenCall, operation: Endpoint, head: &Parts) -> Bytes {
     if operation != Endpoint::Messages || call.through.is_some() {
         return body;
     }
-    let beta = head.headers.get(BETA).and_then(|value| value.to_str().ok());
-    match target.provider.api {
-        Api::Bedrock(_) => bedrock::invoke_body(&body, bedrock::Host::Bedrock, beta),
-        Api::Vertex(_) => bedrock::invoke_body(&body, bedrock::Host::Vertex, beta),
-        _ => body,
-    }
+    let _ = (BETA, head);
+    return body;
 }
 
 /// The query that goes along: the client's own without its credential, and what the form of a
@@ -170,8 +163,8 @@ fn sign(
     };
     let scope = sigv4::Scope { region: &signer.region, service: "bedrock", time: now };
     for (name, value) in sigv4::sign(&signed, &credentials, &scope) {
-        let mut value = HeaderValue::from_str(&value)
-            .map_err(|error| Broken::new(Phase::Connect, error))?;
+        let mut value =
+            HeaderValue::from_str(&value).map_err(|error| Broken::new(Phase::Connect, error))?;
         value.set_sensitive(true);
         request.headers_mut().insert(HeaderName::from_static(name), value);
     }

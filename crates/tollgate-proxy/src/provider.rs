@@ -174,9 +174,7 @@ impl Provider {
         match self.api {
             Api::Openai | Api::Azure(_) => endpoint.dialect() == Dialect::Openai,
             Api::Anthropic => endpoint == Endpoint::MessageTokens,
-            Api::Gemini | Api::Vertex(_) => {
-                endpoint.gemini_method().is_some() && !is_claude(model)
-            }
+            Api::Gemini | Api::Vertex(_) => endpoint.gemini_method().is_some() && !is_claude(model),
             Api::Bedrock(_) => false,
         }
     }

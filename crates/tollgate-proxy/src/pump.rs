@@ -8,13 +8,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
+use tollgate_domain::call::Dialect;
 use tollgate_domain::usage::Usage;
 use tollgate_wire::count::count_tokens;
-use tollgate_wire::facts::StreamFacts;
+use tollgate_wire::dialect::cut_events;
+use tollgate_wire::error::{ErrorView, error_event};
+use tollgate_wire::facts::{InbandError, StreamFacts};
+use tollgate_wire::meter::{Flow, Meter};
 use tollgate_wire::translate::Translator;
-use tollgate_wire::dialect::{Flow, Meter, cut_events};
 
 use crate::answer::Source;
+use crate::stop::Stop;
 use crate::upstream::{Broken, Phase};
 
 /// How often a waiting stream looks whether it may go on.
@@ -133,17 +137,30 @@ impl Pump {
     /// The events that end the stream from our side.
     pub fn cut_events(&mut self, model: &str, usage: Option<&Usage>) -> Bytes {
         match &mut self.translator {
-            Some(translator) => translator.cut(usage),
+            Some(translator) => {
+                let mut out = Vec::new();
+                translator.cut(usage, &mut out);
+                out.concat().into()
+            }
             None => cut_events(&self.meter.cut(), model, usage),
         }
     }
 
-    /// The number of the next event, in the form that numbers them.
-    pub fn next_sequence(&self) -> Option<u64> {
-        match &self.translator {
-            Some(translator) => translator.next_sequence(),
-            None => self.meter.next_sequence(),
-        }
+    /// The event that tells the client why its stream ends before its end.
+    pub fn error_event(&mut self, dialect: Dialect, stop: &Stop) -> Bytes {
+        let Some(translator) = &mut self.translator else {
+            let view = ErrorView::new(stop.code, &stop.message);
+            return error_event(dialect, &view, self.meter.next_sequence());
+        };
+        let mut out = Vec::new();
+        let error = InbandError {
+            code: Some(stop.code.as_str().into()),
+            kind: None,
+            message: (&*stop.message).into(),
+            status: Some(stop.code.status()),
+        };
+        translator.fail(error, &mut out);
+        out.concat().into()
     }
 
     /// What the meter held back and the end of the stream has brought out.

@@ -4,19 +4,20 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
 use http::response::Parts;
+use http::{Response, StatusCode};
 use tollgate_admission::ledger::{LedgerError, Written};
 use tollgate_domain::call::Outcome;
 use tollgate_domain::fault::Code;
-use tollgate_wire::dialect::{Meter, read_answer, read_error};
+use tollgate_wire::dialect::{read_answer, read_error};
+use tollgate_wire::meter::Meter;
 
 use crate::answer::{Answer, AnswerBody, Source};
 use crate::answer_headers::{Ids, answer_headers};
 use crate::forward::Ended;
 use crate::open_call::{End, OpenCall, Received, class_of};
+use crate::provider::Backend;
 use crate::pump::{Patience, Pump};
-use crate::snapshot::Backend;
 use crate::stop::Stop;
 use crate::streaming::RelayBody;
 use crate::upstream::{Broken, Phase};
@@ -59,17 +60,15 @@ async fn relay_whole(
     head: Parts,
     body: Bytes,
 ) -> Result<Response<RelayBody>, Stop> {
-    let rules = call.chosen.target.provider.vendor.usage;
-    let operation = call.operation();
-    let mut facts = read_answer(operation, rules, &body);
-    read_headers(operation, &|name| stated(&head, name), &mut facts);
-    if head.status.is_success() && (facts.cut || !operation.answers(&body)) {
+    let (rules, operation) = (call.chosen.target.provider.vendor.usage, call.operation());
+    let facts = read_answer(operation, rules, &body);
+    if head.status.is_success() && (facts.cut || !operation.answers_with(&body)) {
         let message = "the provider's answer is not the JSON that it should be";
         let stop = Stop::new(Code::UpstreamError, message).after_spending();
         settle_failed(call, &stop, Received::Nothing);
         return Err(stop);
     }
-    let refused = if head.status.is_success() { None } else { read_error(operation, &body) };
+    let refused = if head.status.is_success() { None } else { read_error(&body) };
     let error = refused.as_ref().or(facts.error.as_ref());
     let failed = !head.status.is_success() || error.is_some();
     let end = End {
@@ -85,6 +84,8 @@ async fn relay_whole(
             Received::Whole(&facts, &body)
         },
     };
+    let meant = error.and_then(|error| error.status).filter(|_| head.status.is_success());
+    let told = call.in_clients_form(&body, failed.then(|| meant.unwrap_or(end.status)));
     let ids = Ids::of(&call);
     let (record, written) = match call.end(&end) {
         Ok(settled) => (Some(settled.record), settled.written),
@@ -92,21 +93,23 @@ async fn relay_whole(
     };
     // A row that could not be written is tried again elsewhere; the intent is down.
     drop(written.durable().await);
+    let headers = answer_headers(&head.headers, &ids, record.as_deref());
+    let (status, body) = told.unwrap_or((end.status, body));
     let mut response = Response::new(RelayBody::whole(body));
-    *response.status_mut() = head.status;
-    *response.headers_mut() = answer_headers(&head.headers, &ids, record.as_deref());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(head.status);
+    *response.headers_mut() = headers;
     Ok(response)
 }
 
 fn relay_stream(call: Box<OpenCall>, head: &Parts, source: Source) -> Response<RelayBody> {
     let rules = call.chosen.target.provider.vendor.usage;
-    let meter = OpenAiStream::new(call.endpoint, rules, call.peek.usage_asked);
+    let meter = Meter::new(call.operation(), rules, call.sent().1.usage_asked);
     let settings = &call.snapshot.settings;
     let patience = match &call.chosen.target.provider.backend {
         Backend::Remote(remote) => Patience { idle: remote.idle, total: remote.total },
         Backend::Simulated(_) => Patience { idle: settings.drain_for, total: settings.drain_for },
     };
-    let pump = Pump::new(source, meter, patience);
+    let pump = Pump::new(source, meter, patience).translated(call.translator());
     let headers = answer_headers(&head.headers, &Ids::of(&call), None);
     let status = head.status;
     let mut response = Response::new(RelayBody::stream(call, pump, status.as_u16()));

@@ -12,7 +12,7 @@ use tollgate_domain::price::ModelPrice;
 use tollgate_wire::dialect::peek;
 use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::peek::{BodyError, Peek};
-use tollgate_wire::translate::{self, translate_request};
+use tollgate_wire::translate::{self, View, Written, translate_request};
 
 use crate::provider::Serving;
 use crate::read::Asked;
@@ -43,6 +43,8 @@ pub struct Translated {
     pub peek: Peek,
     /// Hints of the client for which that form has no word.
     pub left_out: Vec<&'static str>,
+    /// How the answer is shown to the client.
+    pub view: View,
 }
 
 /// What a call asks for, as far as it bears on who serves it.
@@ -126,20 +128,23 @@ fn translated(
     let Serving::Translated(operation) = serving else { return Ok(None) };
     let refuse = |error: BodyError| Stop::field(error.message, error.param.map(Cow::from));
     let most = route.max_output.unwrap_or(snapshot.settings.assumed_output);
+    let vendor = target.provider.vendor;
     let wanted = translate::Target {
         model: &target.model,
         max_output: Some(most),
         clamp: None,
         include_usage: true,
+        legacy_max_tokens: vendor.legacy_max_tokens,
+        thinks: None,
     };
     let asked = wish.asked;
     let named = Some(&*asked.peek.model);
-    let (_, written) = translate_request(wish.endpoint, operation, named, &asked.body, &wanted)
-        .map_err(refuse)?;
+    let (prompt, written) =
+        translate_request(wish.endpoint, operation, named, &asked.body, &wanted).map_err(refuse)?;
     let look = peek(operation, Some(&target.model), &written.body).map_err(refuse)?;
-    let translated =
-        Translated { body: written.body, peek: look, left_out: written.left_out };
-    Ok(Some(Arc::new(translated)))
+    let view = View::of(&prompt, 0, String::new(), vendor.usage);
+    let Written { body, left_out } = written;
+    Ok(Some(Arc::new(Translated { body, peek: look, left_out, view })))
 }
 
 /// One of the targets, each as often as its weight says.

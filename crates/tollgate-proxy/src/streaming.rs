@@ -10,7 +10,6 @@ use tollgate_admission::gate::Settled;
 use tollgate_admission::ledger::{LedgerError, Written};
 use tollgate_domain::fault::Code;
 use tollgate_wire::count::count_tokens;
-use tollgate_wire::error::{ErrorView, error_event};
 
 use crate::leftover::Leftover;
 use crate::open_call::{End, OpenCall};
@@ -175,12 +174,10 @@ impl Streaming {
 
     /// The stream ends before its end: the client is told in its dialect, and what came is charged.
     fn stop(&mut self, stop: &Stop) {
-        if let Some(call) = &self.call {
-            let dialect = call.endpoint.dialect();
-            let view = ErrorView::new(stop.code, &stop.message);
-            let sequence = self.pump.as_ref().and_then(|pump| pump.next_sequence());
+        if let (Some(call), Some(pump)) = (&self.call, &mut self.pump) {
+            let told = pump.error_event(call.endpoint.dialect(), stop);
             self.settle(Some(stop));
-            self.last.push_back(error_event(dialect, &view, sequence));
+            self.last.push_back(told);
         }
         self.pump = None;
     }

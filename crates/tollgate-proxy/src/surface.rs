@@ -190,7 +190,11 @@ pub fn counted(endpoint: Endpoint, asked: &Asked, arrival: &Arrival) -> Response
     response
 }
 
-fn entry<'a>((created, created_at): (u64, &'a str), id: &'a str, owned_by: &'a str) -> ModelEntry<'a> {
+fn entry<'a>(
+    (created, created_at): (u64, &'a str),
+    id: &'a str,
+    owned_by: &'a str,
+) -> ModelEntry<'a> {
     ModelEntry { id, owned_by, created, created_at }
 }
 

@@ -12,9 +12,10 @@ use tollgate_domain::fault::Code;
 use tollgate_domain::price::ModelPrice;
 use tollgate_wire::endpoint::{Endpoint, Route as Path};
 use tollgate_wire::passthrough::{self, Purpose};
+use tollgate_wire::unknown::look;
 
 use crate::provider::{Backend, Provider, Serving, Unmetered};
-use crate::read::Asked;
+use crate::read::{Asked, peek};
 use crate::route::Chosen;
 use crate::snapshot::{Route, Snapshot, Target};
 use crate::stop::Stop;
@@ -63,8 +64,11 @@ pub fn pass(
     let (endpoint, model) = endpoint(provider, &head.method, below)?;
     let content_type = head.headers.get(http::header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok());
-    let peek = passthrough::peek(endpoint, model.as_deref(), content_type, &body)
-        .map_err(|error| Stop::field(error.message, error.param.map(Cow::from)))?;
+    let peek = match endpoint {
+        Endpoint::Other | Endpoint::Read => Ok(look(model.as_deref(), &body)),
+        _ => peek(endpoint, model.as_deref(), content_type, &body),
+    };
+    let peek = peek.map_err(|error| Stop::field(error.message, error.param.map(Cow::from)))?;
     let asked = Asked { body, peek };
     let chosen = chosen(snapshot, principal, provider, (endpoint, &asked))?;
     let path = path(provider, below, head.uri.query())?;
@@ -131,7 +135,10 @@ fn chosen(
                  default rate",
                 provider.name, provider.name
             );
-            return Err(Stop { param: Some("model".into()), ..Stop::new(Code::UnpricedModel, message) });
+            return Err(Stop {
+                param: Some("model".into()),
+                ..Stop::new(Code::UnpricedModel, message)
+            });
         }
     };
     let name: Arc<str> = if model.is_empty() { Arc::from("other") } else { Arc::from(model) };

@@ -198,6 +198,17 @@ impl Endpoint {
         self.row().is_some_and(|row| row.billing != Billing::Free)
     }
 
+    /// Whether a body can be a whole answer of status 200: a JSON object, but where sound, text or
+    /// anything at all may come.
+    pub fn answers_with(self, body: &[u8]) -> bool {
+        let first = body.trim_ascii_start().first();
+        match self {
+            Self::Speech | Self::Transcriptions | Self::Other | Self::Read => true,
+            Self::StreamGenerateContent => matches!(first, Some(b'{' | b'[')),
+            _ => first == Some(&b'{'),
+        }
+    }
+
     /// Whether it is a conversation with a model, which any of the dialects can express.
     pub const fn converses(self) -> bool {
         matches!(

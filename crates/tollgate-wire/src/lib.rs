@@ -29,3 +29,4 @@ pub mod sse;
 mod tally;
 mod tokenizer;
 pub mod translate;
+pub mod unknown;

@@ -30,7 +30,9 @@ pub fn models_list<'a>(
         Dialect::Openai => json!({ "object": "list", "data": models }),
         Dialect::Gemini => json!({ "models": models }),
         Dialect::Anthropic => {
-            let id = |model: Option<&Value>| model.and_then(|model| model.get("id")).cloned().unwrap_or_default();
+            let id = |model: Option<&Value>| {
+                model.and_then(|model| model.get("id")).cloned().unwrap_or_default()
+            };
             let (first, last) = (id(models.first()), id(models.last()));
             json!({ "data": models, "has_more": false, "first_id": first, "last_id": last })
         }
@@ -93,7 +95,10 @@ mod tests {
         assert_eq!(list(Dialect::Anthropic)["has_more"], false);
         assert_eq!(list(Dialect::Gemini)["models"][0]["name"], "models/a\"b");
         let empty: Value = serde_json::from_slice(&models_list(Dialect::Anthropic, [])).unwrap();
-        assert_eq!(empty, json!({"data": [], "has_more": false, "first_id": null, "last_id": null}));
+        assert_eq!(
+            empty,
+            json!({"data": [], "has_more": false, "first_id": null, "last_id": null})
+        );
         let one: Value = serde_json::from_slice(&model_body(Dialect::Openai, &entry)).unwrap();
         assert_eq!(one, list(Dialect::Openai)["data"][0]);
     }

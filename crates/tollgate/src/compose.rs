@@ -128,11 +128,8 @@ fn models(
                 Some(Arc::new(Target::new(provider, name, target.weight, price)))
             })
             .collect();
-        let route = Route {
-            name: Arc::clone(&model.name),
-            targets,
-            max_output: model.max_output_tokens,
-        };
+        let route =
+            Route { name: Arc::clone(&model.name), targets, max_output: model.max_output_tokens };
         models.insert(Box::from(&*model.name), Arc::new(route));
     }
     models

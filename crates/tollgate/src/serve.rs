@@ -1,8 +1,8 @@
 //! `tollgate serve`: starts everything, serves, reloads on request, and ends in order.
 
+mod access_tokens;
 mod admins;
 mod follow;
-mod access_tokens;
 mod jwks;
 mod lifecycle;
 mod metrics;

@@ -207,7 +207,9 @@ impl Provider {
             unmetered: fields.get("unmetered"),
             api_version: fields.maybe("api_version"),
             aws,
-            credentials_file: fields.maybe::<Arc<str>>("credentials_file").map(|file| PathBuf::from(&*file)),
+            credentials_file: fields
+                .maybe::<Arc<str>>("credentials_file")
+                .map(|file| PathBuf::from(&*file)),
             timeout: Timeout::read(&fields.section("timeout", &schema::TIMEOUT)),
             retry: Retry::read(&fields.section("retry", &schema::RETRY)),
             breaker: Breaker::read(&fields.section("breaker", &schema::BREAKER)),

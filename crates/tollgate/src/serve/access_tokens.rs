@@ -108,7 +108,9 @@ impl Renewer {
 
 /// Fetches a token and puts it in force; says after which time it is due again.
 async fn renew(ground: &Ground, file: &Path, token: &AccessToken) -> anyhow::Result<Duration> {
-    let text = tokio::fs::read_to_string(file).await.context("the file cannot be read")?;
+    let path = file.to_owned();
+    let text = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await?;
+    let text = text.context("the file cannot be read")?;
     let account: Account =
         serde_json::from_str(&text).context("the file is no service account of Google Cloud")?;
     let granted = ask(ground, &account).await?;

@@ -44,7 +44,11 @@ pub(in crate::config) static PROVIDER: Section = Section {
             "`azure`: the version of its API; deployments are then named in the path. Without it, Azure's `/openai/v1`.",
         ),
         optional("region", "text", "`bedrock`: the region, such as `us-east-1`. Required there."),
-        optional("access_key_id", "text", "`bedrock`: who signs the requests, where no `api_key` is set."),
+        optional(
+            "access_key_id",
+            "text",
+            "`bedrock`: who signs the requests, where no `api_key` is set.",
+        ),
         optional("secret_access_key", "secret", "`bedrock`: what they are signed with."),
         optional("session_token", "secret", "`bedrock`: the token of temporary keys."),
         optional(
