@@ -142,9 +142,12 @@ impl Provider {
     /// How this provider serves `endpoint` with its model `model`; `None` where it cannot.
     pub fn serving(&self, endpoint: Endpoint, model: &str, stream: bool) -> Option<Serving> {
         let own = match self.api {
-            Api::Openai | Api::Azure(_) if self.wants_responses(model) => Endpoint::Responses,
+            // A client that speaks a form of this provider speaks it all through, even where the
+            // provider then refuses.
             Api::Openai | Api::Azure(_) => match endpoint {
-                Endpoint::Responses if self.responses => Endpoint::Responses,
+                Endpoint::ChatCompletions => endpoint,
+                Endpoint::Responses if self.responses => endpoint,
+                _ if self.wants_responses(model) => Endpoint::Responses,
                 _ => Endpoint::ChatCompletions,
             },
             Api::Anthropic => Endpoint::Messages,
