@@ -10,15 +10,19 @@
 
 pub mod bedrock;
 pub mod count;
+pub mod dialect;
 pub mod endpoint;
 pub mod error;
 pub mod facts;
 mod figures;
 pub mod form;
+pub mod framing;
 mod json;
+pub mod meter;
 pub mod openai;
 pub mod passthrough;
 pub mod peek;
+pub mod rewrite;
 pub mod simulated;
 pub mod sse;
 mod tally;

@@ -6,20 +6,23 @@
 mod answer;
 mod cut;
 mod error;
+mod events;
 mod request;
 mod rewrite;
-mod stream;
 mod text;
 mod usage;
 pub mod vendor;
 
 pub use answer::read_answer;
-pub use cut::{Cut, cut_events};
-pub(crate) use cut::{push_responses_usage, push_usage};
+pub(crate) use cut::{cut_events as cut, push_responses_usage, push_usage};
 pub use error::read_error;
+pub(crate) use events::Reader;
 pub use request::peek;
-pub use rewrite::{Rewrite, rewrite};
-pub use stream::{Flow, OpenAiStream, StreamError};
+pub use rewrite::rewrite;
+
+pub use crate::dialect::cut_events;
+pub use crate::meter::{Flow, Meter as OpenAiStream, StreamError};
+pub use crate::rewrite::Rewrite;
 pub use text::answer_text;
 pub use vendor::{UsageRules, Vendor};
 

@@ -7,7 +7,7 @@
 //! at once and not collected until a length that they seem to state. Source: the specification of
 //! `application/vnd.amazon.eventstream` in the AWS SDKs.
 
-use crate::sse::Step;
+use crate::framing::Step;
 
 /// The largest frame, as AWS bounds it.
 pub const MAX_FRAME: usize = 16 * 1024 * 1024;
@@ -53,7 +53,7 @@ impl Frames {
 
     /// Looks for the end of the frame that goes on in `chunk` at the byte `from`.
     ///
-    /// A [`Step::Event`] is a frame; there is no [`Step::LineFeed`] here. After an error nothing
+    /// A [`Step::Event`] is a frame; there is no [`Step::Tail`] here. After an error nothing
     /// that follows can be trusted.
     pub fn step(&mut self, chunk: &[u8], from: usize) -> Result<Step, FrameError> {
         let rest = chunk.get(from..).unwrap_or_default();
@@ -344,7 +344,7 @@ mod tests {
             headers in proptest::collection::vec(any::<u8>(), 0..40),
         ) {
             let _ = Frame::read(&bytes);
-            let _ = frames(&[&bytes]);
+            drop(frames(&[&bytes]));
             let mut whole = Vec::new();
             push_frame(&mut whole, &[], &headers);
             // The payload taken for headers: lengths are mended, so that the headers are read.
