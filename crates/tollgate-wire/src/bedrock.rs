@@ -6,6 +6,7 @@ mod error;
 mod events;
 pub mod frame;
 pub mod invoke;
+pub mod messages;
 pub mod model;
 mod request;
 pub mod sigv4;
