@@ -6,9 +6,12 @@
 use bytes::Bytes;
 use tollgate_domain::usage::Usage;
 
+use crate::bedrock;
+use crate::cohere;
 use crate::endpoint::Endpoint;
 use crate::facts::{AnswerFacts, InbandError};
 use crate::meter::Cut;
+use crate::ollama;
 use crate::openai::{self, UsageRules};
 use crate::peek::{BodyError, Peek};
 pub use crate::rewrite::Rewrite;
@@ -30,7 +33,18 @@ pub fn rewrite(endpoint: Endpoint, body: &Bytes, peek: &Peek, change: &Rewrite<'
 /// Reads the facts of a whole answer. Never fails: what cannot be read is not stated, and a body
 /// that ends too early is marked [`AnswerFacts::cut`].
 pub fn read_answer(endpoint: Endpoint, rules: UsageRules, body: &[u8]) -> AnswerFacts {
-    openai::read_answer(endpoint, rules, body)
+    match endpoint {
+        Endpoint::Converse => bedrock::converse::read_answer(body),
+        Endpoint::Invoke => bedrock::invoke::read_answer(body),
+        Endpoint::CohereChat | Endpoint::CohereEmbed => {
+            cohere::read_answer(endpoint.generates(), body)
+        }
+        Endpoint::OllamaChat => ollama::read_answer(body),
+        Endpoint::Images | Endpoint::Speech | Endpoint::Transcriptions => {
+            openai::media::read_answer(endpoint, rules, body)
+        }
+        _ => openai::read_answer(endpoint, rules, body),
+    }
 }
 
 /// Reads the error of a body with an error status, in the form of any provider.
@@ -40,12 +54,26 @@ pub fn read_error(body: &[u8]) -> Option<InbandError> {
 
 /// Counts the generated text of a whole answer with `count`, for an answer without usage.
 pub fn answer_text(endpoint: Endpoint, body: &[u8], count: impl FnOnce(&str) -> u64) -> u64 {
-    openai::answer_text(endpoint, body, count)
+    match endpoint {
+        Endpoint::Converse => bedrock::converse::answer_text(body, count),
+        Endpoint::Invoke => bedrock::invoke::answer_text(body, count),
+        Endpoint::CohereChat => cohere::answer_text(body, count),
+        Endpoint::OllamaChat => ollama::answer_text(body, count),
+        _ => openai::answer_text(endpoint, body, count),
+    }
 }
 
 /// The events that end a stream from our side, in the words of its form, as if the caller's own
 /// maximum had been reached. `usage` is stated to the client where it asked for it (always, in
 /// forms that always state it); `model` names the model where no event did so far.
 pub fn cut_events(cut: &Cut<'_>, model: &str, usage: Option<&Usage>) -> Bytes {
-    openai::cut(cut, model, usage)
+    match cut.endpoint {
+        Endpoint::ConverseStream | Endpoint::InvokeStream => bedrock::cut(cut, model, usage),
+        Endpoint::Images | Endpoint::Speech | Endpoint::Transcriptions => {
+            openai::media::cut(cut.endpoint, usage)
+        }
+        Endpoint::CohereChat => cohere::cut(usage),
+        Endpoint::OllamaChat => ollama::cut(model, usage),
+        _ => openai::cut(cut, model, usage),
+    }
 }

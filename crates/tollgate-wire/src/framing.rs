@@ -10,6 +10,7 @@ pub(crate) mod values;
 
 use std::borrow::Cow;
 
+use crate::bedrock::frame::{self, FrameError, Frames};
 use crate::endpoint::Endpoint;
 use crate::sse;
 
@@ -20,6 +21,17 @@ pub const MAX_EVENT: usize = 16 * 1024 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an event of the stream is larger than 16 MiB")]
 pub struct TooLarge;
+
+/// Why bytes are no stream of the form that is expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// It does not consist of events of a sane size.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    /// It does not consist of sound frames.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
 
 /// What a scanner found in a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +71,8 @@ pub enum Framing {
     Array,
     /// A JSON document a line (Ollama).
     Lines,
+    /// Binary frames (Bedrock).
+    Frames,
 }
 
 /// The scanner of one stream.
@@ -72,6 +86,7 @@ pub(crate) enum Scanner {
     Events(sse::Scanner),
     Array(values::Scanner),
     Lines(lines::Scanner),
+    Frames(Frames),
 }
 
 impl Scanner {
@@ -80,6 +95,7 @@ impl Scanner {
     pub(crate) fn of(endpoint: Endpoint) -> Self {
         match endpoint {
             Endpoint::OllamaChat => Self::Lines(lines::Scanner::default()),
+            Endpoint::ConverseStream | Endpoint::InvokeStream => Self::Frames(Frames::default()),
             Endpoint::StreamGenerateContent => Self::Undecided { kept: Vec::new(), lines: false },
             Endpoint::Other => Self::Undecided { kept: Vec::new(), lines: true },
             _ => Self::Events(sse::Scanner::default()),
@@ -87,12 +103,12 @@ impl Scanner {
     }
 
     /// Looks for the end of the next event in `chunk`, from the byte `from` on.
-    pub(crate) fn step(&mut self, chunk: &[u8], from: usize) -> Result<Step, TooLarge> {
+    pub(crate) fn step(&mut self, chunk: &[u8], from: usize) -> Result<Step, StreamError> {
         if let Self::Undecided { kept, lines } = self {
             let rest = chunk.get(from..).unwrap_or_default();
             let Some(first) = rest.iter().find(|byte| !byte.is_ascii_whitespace()) else {
                 if kept.len().saturating_add(rest.len()) > MAX_EVENT {
-                    return Err(TooLarge);
+                    return Err(TooLarge.into());
                 }
                 kept.extend_from_slice(rest);
                 return Ok(Step::More);
@@ -100,9 +116,10 @@ impl Scanner {
             *self = Self::decided(*first, std::mem::take(kept), *lines);
         }
         match self {
-            Self::Events(scanner) => scanner.step(chunk, from),
-            Self::Array(scanner) => scanner.step(chunk, from),
-            Self::Lines(scanner) => scanner.step(chunk, from),
+            Self::Events(scanner) => Ok(scanner.step(chunk, from)?),
+            Self::Array(scanner) => Ok(scanner.step(chunk, from)?),
+            Self::Lines(scanner) => Ok(scanner.step(chunk, from)?),
+            Self::Frames(scanner) => Ok(scanner.step(chunk, from)?),
             Self::Undecided { .. } => Ok(Step::More),
         }
     }
@@ -122,6 +139,7 @@ impl Scanner {
             Self::Events(scanner) => scanner.has_kept(),
             Self::Array(scanner) => scanner.has_kept(),
             Self::Lines(scanner) => scanner.has_kept(),
+            Self::Frames(scanner) => scanner.has_kept(),
         }
     }
 
@@ -132,6 +150,7 @@ impl Scanner {
             Self::Events(scanner) => scanner.take_kept(),
             Self::Array(scanner) => scanner.take_kept(),
             Self::Lines(scanner) => scanner.take_kept(),
+            Self::Frames(scanner) => scanner.take_kept(),
         }
     }
 
@@ -142,6 +161,7 @@ impl Scanner {
             Self::Events(scanner) => scanner.read(event),
             Self::Array(_) => values::read(event),
             Self::Lines(_) => lines::read(event),
+            Self::Frames(_) => frame::event(event),
         }
     }
 
@@ -151,6 +171,7 @@ impl Scanner {
             Self::Undecided { .. } | Self::Events(_) => Framing::Events,
             Self::Array(_) => Framing::Array,
             Self::Lines(_) => Framing::Lines,
+            Self::Frames(_) => Framing::Frames,
         }
     }
 }

@@ -9,6 +9,7 @@
 //! is cut into chunks, the same events and the same facts come out.
 
 pub mod bedrock;
+pub mod cohere;
 pub mod count;
 pub mod dialect;
 pub mod endpoint;
@@ -20,6 +21,7 @@ pub mod framing;
 mod json;
 pub mod meter;
 pub mod models;
+pub mod ollama;
 pub mod openai;
 pub mod passthrough;
 pub mod peek;

@@ -14,7 +14,8 @@ use tollgate_domain::usage::Usage;
 
 use crate::endpoint::Endpoint;
 use crate::facts::{AnswerFacts, StreamFacts};
-use crate::framing::{Framing, Scanner, Step, TooLarge};
+pub use crate::framing::StreamError;
+use crate::framing::{Framing, Scanner, Step};
 use crate::openai::UsageRules;
 use crate::tally::Tally;
 use reader::Reader;
@@ -27,14 +28,6 @@ pub enum Flow {
     /// The event that ends it, or an error, is held in [`Meter::take_final`]. Bytes that still
     /// arrive join it.
     Ended,
-}
-
-/// Why a stream cannot be relayed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StreamError {
-    /// It does not consist of events of a sane size.
-    #[error(transparent)]
-    TooLarge(#[from] TooLarge),
 }
 
 /// Where the bytes of an event go.
@@ -129,8 +122,8 @@ impl Meter {
                 Ok(Step::More) => break,
                 Err(error) => {
                     self.flush(&run, chunk, out);
-                    self.failed = Some(error.into());
-                    return Err(error.into());
+                    self.failed = Some(error);
+                    return Err(error);
                 }
             };
             if matches!(step, Ok(Step::Event { .. })) {

@@ -4,9 +4,12 @@
 //! Sources: the provider's API reference and SDK types, and the recorded exchanges of the tests.
 
 mod answer;
+pub mod audio;
 mod cut;
 mod error;
 mod events;
+pub mod images;
+pub(crate) mod media;
 mod request;
 mod rewrite;
 mod text;

@@ -4,10 +4,14 @@
 //! a payload and a checksum of all that. [`Frames`] finds the ends in bytes as they arrive and
 //! leaves the bytes alone; it has the step interface of [`crate::sse::Scanner`], so that one relay
 //! serves both. A length is believed only after its checksum: bytes that are no frames are refused
-//! at once and not collected until a length that they seem to state. Source: the specification of
+//! at once and not collected until a length that they seem to state. Only frames whose second
+//! checksum holds as well are given out. Source: the specification of
 //! `application/vnd.amazon.eventstream` in the AWS SDKs.
 
-use crate::framing::Step;
+use std::borrow::Cow;
+
+use crate::framing::{Event, Step};
+use crate::json::push_string;
 
 /// The largest frame, as AWS bounds it.
 pub const MAX_FRAME: usize = 16 * 1024 * 1024;
@@ -67,11 +71,28 @@ impl Frames {
         if known == PRELUDE {
             let length = frame_length(&prelude, self.limit)?;
             if held + rest.len() >= length {
-                return Ok(Step::Event { end: from + length.saturating_sub(held) });
+                let end = length.saturating_sub(held);
+                self.check(rest.get(..end).unwrap_or_default())?;
+                return Ok(Step::Event { end: from + end });
             }
         }
         self.kept.extend_from_slice(rest);
         Ok(Step::More)
+    }
+
+    /// Checks what is kept and what completes it against the checksum at the end.
+    fn check(&self, rest: &[u8]) -> Result<(), FrameError> {
+        let covered = (self.kept.len() + rest.len()).saturating_sub(4);
+        let (first, _) = self.kept.split_at(covered.min(self.kept.len()));
+        let (second, _) = rest.split_at(covered.saturating_sub(self.kept.len()));
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(first);
+        sum.update(second);
+        let mut stated = [0; 4];
+        let bytes = self.kept.iter().chain(rest).skip(covered);
+        stated.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
+        let fits = sum.finalize() == u32::from_be_bytes(stated);
+        if fits { Ok(()) } else { Err(FrameError::Checksum) }
     }
 
     /// Whether a frame has begun and not ended.
@@ -144,6 +165,26 @@ impl<'a> Frame<'a> {
     /// `event`, `exception` or `error`.
     pub fn message_type(&self) -> &'a str {
         self.header(":message-type").unwrap_or("event")
+    }
+}
+
+/// What a frame says, in the terms of all framings: events by their type, exceptions by theirs, and
+/// what a gateway of AWS calls an error as `error` with its members in the body.
+pub(crate) fn event(bytes: &[u8]) -> Event<'_> {
+    let Ok(frame) = Frame::read(bytes) else { return Event::default() };
+    let of = |name| frame.header(name).unwrap_or_default();
+    let payload = Some(Cow::Borrowed(frame.payload));
+    match frame.message_type() {
+        "exception" => Event { name: of(":exception-type").as_bytes(), data: payload },
+        "error" => {
+            let mut data = b"{\"__type\":".to_vec();
+            push_string(&mut data, of(":error-code"));
+            data.extend_from_slice(b",\"message\":");
+            push_string(&mut data, of(":error-message"));
+            data.push(b'}');
+            Event { name: b"error", data: Some(Cow::Owned(data)) }
+        }
+        _ => Event { name: of(":event-type").as_bytes(), data: payload },
     }
 }
 
@@ -290,6 +331,35 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_frame_ends_the_stream_wherever_it_was_cut() {
+        let mut whole = frame(&[(":event-type", "metadata")], b"{\"usage\":{}}");
+        for at in 0..whole.len() {
+            assert_eq!(frames(&[&whole[..at], &whole[at..]]).unwrap().0.len(), 1, "sound");
+        }
+        let middle = whole.len() / 2;
+        whole[middle] ^= 1;
+        for at in 0..whole.len() {
+            let found = frames(&[&whole[..at], &whole[at..]]);
+            assert_eq!(found, Err(FrameError::Checksum), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn exceptions_and_errors_are_events_by_their_own_names() {
+        let exception =
+            [(":message-type", "exception"), (":exception-type", "throttlingException")];
+        let whole = frame(&exception, b"{\"message\":\"m\"}");
+        let found = event(&whole);
+        assert_eq!(found.name, b"throttlingException");
+        assert_eq!(found.data.as_deref(), Some(&b"{\"message\":\"m\"}"[..]));
+        let error =
+            [(":message-type", "error"), (":error-code", "Internal"), (":error-message", "a\"b")];
+        let found = event(&frame(&error, b"")).data.unwrap().into_owned();
+        assert_eq!(found, br#"{"__type":"Internal","message":"a\"b"}"#);
+        assert_eq!(event(b"junk"), Event::default());
+    }
+
+    #[test]
     fn a_frame_beyond_the_bound_is_refused_before_it_is_collected() {
         let whole = frame(&[], &[7; 100]);
         let mut scanner = Frames::with_limit(115);
@@ -344,7 +414,7 @@ mod tests {
             headers in proptest::collection::vec(any::<u8>(), 0..40),
         ) {
             let _ = Frame::read(&bytes);
-            let _ = frames(&[&bytes]);
+            drop(frames(&[&bytes]));
             let mut whole = Vec::new();
             push_frame(&mut whole, &[], &headers);
             // The payload taken for headers: lengths are mended, so that the headers are read.
