@@ -13,6 +13,7 @@ mod text;
 mod usage;
 pub mod vendor;
 
+pub(crate) use answer::member;
 pub use answer::read_answer;
 pub use cut::{Cut, cut_events};
 pub(crate) use cut::{push_responses_usage, push_usage};
