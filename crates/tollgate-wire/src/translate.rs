@@ -10,7 +10,9 @@
 //! before they come here.
 
 mod chat;
+mod custom;
 mod dispatch;
+mod effort;
 mod failure;
 mod fields;
 mod flow;
@@ -20,6 +22,7 @@ pub mod prompt;
 mod proof;
 pub mod reply;
 mod responses;
+mod source;
 mod stream;
 
 use bytes::Bytes;

@@ -37,7 +37,7 @@ pub fn read_answer(endpoint: Endpoint, rules: UsageRules, body: &[u8]) -> Answer
 }
 
 /// Reads one top-level member of a completion or a chunk, except its choices.
-pub(super) fn member(
+pub(crate) fn member(
     key: &[u8],
     pull: &mut Pull<'_>,
     rules: UsageRules,
