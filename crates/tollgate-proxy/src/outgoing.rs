@@ -11,7 +11,8 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
-use tollgate_wire::bedrock::{self, sigv4};
+use tollgate_wire::bedrock::messages::{Host, invoke_body};
+use tollgate_wire::bedrock::sigv4;
 use tollgate_wire::dialect::{Rewrite, rewrite};
 use tollgate_wire::endpoint::Endpoint;
 
@@ -81,8 +82,14 @@ fn body(call: &OpenCall, operation: Endpoint, head: &Parts) -> Bytes {
     if operation != Endpoint::Messages || call.through.is_some() {
         return body;
     }
-    let _ = (BETA, head);
-    return body;
+    let betas = head.headers.get_all(BETA).iter().filter_map(|value| value.to_str().ok());
+    let host = match target.provider.api {
+        Api::Bedrock(_) => Host::Bedrock,
+        Api::Vertex(_) => Host::Vertex,
+        _ => return body,
+    };
+    // What was peeked into is a JSON object.
+    invoke_body(host, &body, betas).unwrap_or(body)
 }
 
 /// The query that goes along: the client's own without its credential, and what the form of a

@@ -9,11 +9,16 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use http::{HeaderMap, HeaderValue};
 use tollgate_domain::call::Dialect;
+use tollgate_domain::price::{ModelPrice, PriceTable};
+use tollgate_wire::bedrock::model::{is_claude, price_names};
 use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::openai::Vendor;
 use tollgate_wire::simulated::Script;
 
 use crate::upstream::{Origin, Pool};
+
+/// How the names of models begin at Vertex AI that speak Anthropic's form.
+const CLAUDE: &str = "claude-";
 
 /// A provider.
 #[derive(Debug)]
@@ -151,7 +156,8 @@ impl Provider {
                 _ => Endpoint::ChatCompletions,
             },
             Api::Anthropic => Endpoint::Messages,
-            Api::Vertex(_) | Api::Bedrock(_) if is_claude(model) => Endpoint::Messages,
+            Api::Vertex(_) if model.starts_with(CLAUDE) => Endpoint::Messages,
+            Api::Bedrock(_) if is_claude(model) => Endpoint::Messages,
             Api::Gemini | Api::Vertex(_) => match endpoint {
                 Endpoint::StreamGenerateContent => endpoint,
                 _ if stream => Endpoint::StreamGenerateContent,
@@ -172,12 +178,25 @@ impl Provider {
         endpoint.counts_tokens().then_some(Serving::Counted)
     }
 
+    /// The price of one of its models. The price book names models without what Bedrock puts around
+    /// them.
+    pub fn price(&self, prices: &PriceTable, model: &str) -> Option<Arc<ModelPrice>> {
+        let price = prices.resolve(&self.name, model);
+        match self.api {
+            Api::Bedrock(_) => price
+                .or_else(|| price_names(model).find_map(|name| prices.resolve(&self.name, name))),
+            _ => price,
+        }
+    }
+
     /// Whether it has an operation that is no conversation.
     fn has(&self, endpoint: Endpoint, model: &str) -> bool {
         match self.api {
             Api::Openai | Api::Azure(_) => endpoint.dialect() == Dialect::Openai,
             Api::Anthropic => endpoint == Endpoint::MessageTokens,
-            Api::Gemini | Api::Vertex(_) => endpoint.gemini_method().is_some() && !is_claude(model),
+            Api::Gemini | Api::Vertex(_) => {
+                endpoint.gemini_method().is_some() && !model.starts_with(CLAUDE)
+            }
             Api::Bedrock(_) => false,
         }
     }
@@ -248,11 +267,6 @@ impl Remote {
         }
         path
     }
-}
-
-/// Whether a model speaks Anthropic's form where several are offered.
-fn is_claude(model: &str) -> bool {
-    model.contains("anthropic.") || model.contains("claude")
 }
 
 /// A model's name as it stands in a path.

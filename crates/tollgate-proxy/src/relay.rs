@@ -9,14 +9,15 @@ use http::{Response, StatusCode};
 use tollgate_admission::ledger::{LedgerError, Written};
 use tollgate_domain::call::Outcome;
 use tollgate_domain::fault::Code;
-use tollgate_wire::dialect::{read_answer, read_error};
+use tollgate_wire::dialect::{read_answer, read_error, read_headers};
+use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::meter::Meter;
 
 use crate::answer::{Answer, AnswerBody, Source};
 use crate::answer_headers::{Ids, answer_headers};
 use crate::forward::Ended;
 use crate::open_call::{End, OpenCall, Received, class_of};
-use crate::provider::Backend;
+use crate::provider::{Api, Backend};
 use crate::pump::{Patience, Pump};
 use crate::stop::Stop;
 use crate::streaming::RelayBody;
@@ -61,7 +62,8 @@ async fn relay_whole(
     body: Bytes,
 ) -> Result<Response<RelayBody>, Stop> {
     let (rules, operation) = (call.chosen.target.provider.vendor.usage, call.operation());
-    let facts = read_answer(operation, rules, &body);
+    let mut facts = read_answer(operation, rules, &body);
+    read_headers(operation, &|name| head.headers.get(name)?.to_str().ok(), &mut facts);
     if head.status.is_success() && (facts.cut || !operation.answers_with(&body)) {
         let message = "the provider's answer is not the JSON that it should be";
         let stop = Stop::new(Code::UpstreamError, message).after_spending();
@@ -108,6 +110,10 @@ fn relay_stream(call: Box<OpenCall>, head: &Parts, source: Source) -> Response<R
     let patience = match &call.chosen.target.provider.backend {
         Backend::Remote(remote) => Patience { idle: remote.idle, total: remote.total },
         Backend::Simulated(_) => Patience { idle: settings.drain_for, total: settings.drain_for },
+    };
+    let source = match call.chosen.target.provider.api {
+        Api::Bedrock(_) if call.operation() == Endpoint::Messages => source.unframed(),
+        _ => source,
     };
     let pump = Pump::new(source, meter, patience).translated(call.translator());
     let headers = answer_headers(&head.headers, &Ids::of(&call), None);

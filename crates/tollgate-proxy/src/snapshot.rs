@@ -198,7 +198,7 @@ impl Snapshot {
 
     /// The price of a provider's model.
     pub fn price(&self, provider: &Provider, model: &str) -> Option<Arc<ModelPrice>> {
-        self.prices.resolve(&provider.name, model)
+        provider.price(&self.prices, model)
     }
 
     /// Every model that is served, by public name, with the provider that serves it first.

@@ -19,15 +19,29 @@ pub use crate::rewrite::Rewrite;
 /// Reads what a request says about its cost. `path_model` is the model that the path names, in the
 /// forms where it does ([`Endpoint::names_model_in_path`]).
 pub fn peek(endpoint: Endpoint, path_model: Option<&str>, body: &[u8]) -> Result<Peek, BodyError> {
-    let _ = path_model;
-    openai::peek(endpoint, body)
+    match endpoint {
+        Endpoint::Converse
+        | Endpoint::ConverseStream
+        | Endpoint::Invoke
+        | Endpoint::InvokeStream => bedrock::peek(endpoint, path_model.unwrap_or_default(), body),
+        _ => openai::peek(endpoint, body),
+    }
 }
 
 /// The body as it is sent: `body` itself, not copied, where nothing changes.
 ///
 /// `peek` must come from this very body and endpoint.
 pub fn rewrite(endpoint: Endpoint, body: &Bytes, peek: &Peek, change: &Rewrite<'_>) -> Bytes {
-    openai::rewrite(endpoint, body, peek, change)
+    match endpoint {
+        Endpoint::Converse
+        | Endpoint::ConverseStream
+        | Endpoint::Invoke
+        | Endpoint::InvokeStream => match change.max_output {
+            Some(max) => bedrock::clamp(endpoint, &peek.model, body, max),
+            None => body.clone(),
+        },
+        _ => openai::rewrite(endpoint, body, peek, change),
+    }
 }
 
 /// Reads the facts of a whole answer. Never fails: what cannot be read is not stated, and a body
@@ -45,6 +59,16 @@ pub fn read_answer(endpoint: Endpoint, rules: UsageRules, body: &[u8]) -> Answer
         }
         _ => openai::read_answer(endpoint, rules, body),
     }
+}
+
+/// Takes from the headers of a whole answer what its body does not state. `lookup` finds a header by
+/// its name in lower case.
+pub fn read_headers<'h>(
+    endpoint: Endpoint,
+    lookup: &dyn Fn(&str) -> Option<&'h str>,
+    facts: &mut AnswerFacts,
+) {
+    bedrock::invoke::read_headers(endpoint, lookup, facts);
 }
 
 /// Reads the error of a body with an error status, in the form of any provider.

@@ -123,7 +123,7 @@ fn models(
             .iter()
             .filter_map(|target| {
                 let provider = providers.iter().find(|each| each.name == target.provider)?;
-                let price = prices.resolve(&provider.name, &target.model);
+                let price = provider.price(prices, &target.model);
                 let (provider, name) = (Arc::clone(provider), Arc::clone(&target.model));
                 Some(Arc::new(Target::new(provider, name, target.weight, price)))
             })

@@ -17,8 +17,24 @@ use crate::json::push_string;
 use crate::json::strict::Strict;
 use crate::peek::BodyError;
 
-/// The version that Bedrock asks for.
-const VERSION: &str = "bedrock-2023-05-31";
+/// Who runs Claude.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// Amazon Bedrock.
+    Bedrock,
+    /// Vertex AI, which keeps the word about streaming, and the betas in their header.
+    Vertex,
+}
+
+impl Host {
+    /// The version that it asks for.
+    const fn version(self) -> &'static str {
+        match self {
+            Self::Bedrock => "bedrock-2023-05-31",
+            Self::Vertex => "vertex-2023-10-16",
+        }
+    }
+}
 
 /// Makes the body of an invocation from the body of a messages request. `betas` are the values of
 /// its `anthropic-beta` headers, each a list with commas.
@@ -26,6 +42,7 @@ const VERSION: &str = "bedrock-2023-05-31";
 /// The members that stay are not touched, except for the space between them. Fails where the body
 /// is no JSON object.
 pub fn invoke_body<'b>(
+    host: Host,
     body: &[u8],
     betas: impl IntoIterator<Item = &'b str>,
 ) -> Result<Bytes, BodyError> {
@@ -38,7 +55,7 @@ pub fn invoke_body<'b>(
         cursor.value(&mut ())?;
         let member = body.get(from..cursor.offset()).unwrap_or_default();
         from = cursor.offset();
-        if !matches!(&*name, "model" | "stream") {
+        if name != "model" && (name != "stream" || host == Host::Vertex) {
             kept.push(bare_member(member));
         }
         versioned |= name == "anthropic_version";
@@ -49,11 +66,11 @@ pub fn invoke_body<'b>(
     let mut out = Vec::with_capacity(body.len() + 64);
     out.push(b'{');
     if !versioned {
-        push_member(&mut out, "anthropic_version", |out| push_string(out, VERSION));
+        push_member(&mut out, "anthropic_version", |out| push_string(out, host.version()));
     }
     let betas: Vec<&str> = betas.into_iter().flat_map(|list| list.split(',')).collect();
     let betas = betas.iter().map(|beta| beta.trim()).filter(|beta| !beta.is_empty());
-    if !own_betas && betas.clone().next().is_some() {
+    if host == Host::Bedrock && !own_betas && betas.clone().next().is_some() {
         push_member(&mut out, "anthropic_beta", |out| push_list(out, betas));
     }
     for member in kept {
@@ -181,7 +198,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn made(body: &str, betas: &[&str]) -> String {
-        let out = invoke_body(body.as_bytes(), betas.iter().copied()).unwrap();
+        let out = invoke_body(Host::Bedrock, body.as_bytes(), betas.iter().copied()).unwrap();
         String::from_utf8(out.to_vec()).unwrap()
     }
 
@@ -213,7 +230,7 @@ mod tests {
             assert_eq!(made(body, betas), expected);
         }
         for body in ["[]", "{", "{} x", ""] {
-            assert!(invoke_body(body.as_bytes(), []).is_err(), "{body}");
+            assert!(invoke_body(Host::Bedrock, body.as_bytes(), []).is_err(), "{body}");
         }
     }
 
