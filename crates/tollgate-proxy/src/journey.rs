@@ -32,6 +32,7 @@ use crate::route::{Wish, route};
 use crate::server::HeadWatch;
 use crate::snapshot::Snapshot;
 use crate::stop::Stop;
+use crate::stored;
 use crate::streaming::RelayBody;
 use crate::surface::{Place, counted, dialect_of, find, side_door};
 use crate::through::{Passed, pass};
@@ -65,11 +66,15 @@ pub async fn serve(
             let call = Travel { plane, snapshot, arrival, endpoint, model, from };
             call.run(request, &mut known).await
         }
-        Ok(Place::Through) => {
+        Ok(place @ (Place::Through | Place::Kept(..))) => {
+            let kept = match place {
+                Place::Kept(id, _) => Some(Box::from(id)),
+                _ => None,
+            };
             let (endpoint, model) = (Endpoint::Other, None);
             let (plane, arrival, from) = (&plane, &arrival, &from);
             let call = Travel { plane, snapshot, arrival, endpoint, model, from };
-            call.run_through(request, &mut known).await
+            call.run_through(request, kept, &mut known).await
         }
         Ok(Place::Api(api)) => {
             let visit = Visit { plane: &plane, snapshot, arrival: &arrival, from: &from };
@@ -130,10 +135,12 @@ impl Travel<'_> {
 }
 
 impl Travel<'_> {
-    /// The steps of a call to a provider's own API: the path says who serves it.
+    /// The steps of a call to a provider's own API, where the path says who serves it, and of a
+    /// question for an answer that a provider keeps.
     async fn run_through(
         self,
         request: Request<Incoming>,
+        kept: Option<Box<str>>,
         known: &mut Known,
     ) -> Result<Response<RelayBody>, Stop> {
         let Self { plane, snapshot, arrival, from, .. } = self;
@@ -143,7 +150,10 @@ impl Travel<'_> {
         known.caller(&principal);
         let body = collect(&snapshot.settings, &head.headers, body).await?;
         from.watch.expect_head();
-        let passed = pass(&snapshot, &principal, &head, body)?;
+        let passed = match kept {
+            Some(id) => stored::kept(&snapshot, &plane.answers, &principal, &head, &id)?,
+            None => pass(&snapshot, &principal, &head, body)?,
+        };
         let Passed { endpoint, asked, chosen, through } = passed;
         known.endpoint = plane.names.of(endpoint);
         known.model = Arc::clone(&chosen.route.name);

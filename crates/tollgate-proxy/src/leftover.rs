@@ -19,6 +19,7 @@ use crate::forward::Exchange;
 use crate::open_call::{End, OpenCall, Received};
 use crate::plane::Plane;
 use crate::pump::{Patience, Pump, Step};
+use crate::stored::await_answer;
 
 /// How long to wait before a row that could not be written is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
@@ -29,6 +30,8 @@ pub enum Leftover {
     Awaited(Box<OpenCall>, Exchange),
     /// A call whose stream was under way.
     Streaming(Box<OpenCall>, Box<Pump>),
+    /// A call whose answer is made in the background, under this id of the provider.
+    Background(Box<OpenCall>, Box<str>),
     /// A row that could not be written.
     Unwritten(Arc<CallRecord>),
 }
@@ -38,6 +41,7 @@ impl std::fmt::Debug for Leftover {
         f.write_str(match self {
             Self::Awaited(..) => "Leftover::Awaited",
             Self::Streaming(..) => "Leftover::Streaming",
+            Self::Background(..) => "Leftover::Background",
             Self::Unwritten(_) => "Leftover::Unwritten",
         })
     }
@@ -47,7 +51,9 @@ impl Leftover {
     /// Hands over to the task that looks after leftovers.
     pub fn hand_over(self) {
         let sender = match &self {
-            Self::Awaited(call, _) | Self::Streaming(call, _) => call.plane.leftovers.clone(),
+            Self::Awaited(call, _) | Self::Streaming(call, _) | Self::Background(call, _) => {
+                call.plane.leftovers.clone()
+            }
             Self::Unwritten(_) => return,
         };
         // Nobody listens only when the program has ended; then the intent on disk speaks.
@@ -75,6 +81,9 @@ pub async fn look_after(
                 }
                 Some(Leftover::Streaming(call, pump)) => {
                     tasks.spawn(finish_stream(call, pump, ending.clone()));
+                }
+                Some(Leftover::Background(call, id)) => {
+                    tasks.spawn(await_answer(call, id, ending.clone()));
                 }
                 None => break,
             },

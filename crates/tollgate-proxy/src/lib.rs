@@ -33,6 +33,7 @@ pub mod server;
 pub mod snapshot;
 pub mod standing;
 pub mod stop;
+pub mod stored;
 pub mod streaming;
 pub mod surface;
 pub mod through;

@@ -203,6 +203,15 @@ impl OpenCall {
         Some(View { created, fallback_id, ..translated.view.clone() })
     }
 
+    /// Remembers whose an answer is that its provider keeps.
+    pub fn remember(&self, facts: &AnswerFacts) {
+        let kept = self.operation().is_responses() && self.peek.store != Some(false);
+        if let Some(id) = facts.id.as_deref().filter(|_| kept) {
+            let record = self.admitted.record();
+            self.plane.answers.remember(id, &record.user, &record.provider);
+        }
+    }
+
     /// What it is, as far as the kill switch asks.
     pub fn traffic(&self) -> Traffic<'_> {
         let record = self.admitted.record();
@@ -235,6 +244,9 @@ impl OpenCall {
             Received::Stream(ending) => Some(&ending.facts.answer),
             Received::Nothing | Received::Unanswered => None,
         };
+        if let Some(facts) = facts {
+            self.remember(facts);
+        }
         let metered = self.meter(end.received);
         let model = facts.and_then(|facts| facts.model.as_deref());
         let price = self.price_served(model);

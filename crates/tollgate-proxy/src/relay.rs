@@ -16,10 +16,12 @@ use tollgate_wire::meter::Meter;
 use crate::answer::{Answer, AnswerBody, Source};
 use crate::answer_headers::{Ids, answer_headers};
 use crate::forward::Ended;
+use crate::leftover::Leftover;
 use crate::open_call::{End, OpenCall, Received, class_of};
 use crate::provider::{Api, Backend};
 use crate::pump::{Patience, Pump};
 use crate::stop::Stop;
+use crate::stored::is_promise;
 use crate::streaming::RelayBody;
 use crate::upstream::{Broken, Phase};
 
@@ -70,6 +72,10 @@ async fn relay_whole(
         settle_failed(call, &stop, Received::Nothing);
         return Err(stop);
     }
+    if let Some(id) = facts.id.as_deref().filter(|_| is_promise(operation, &facts)) {
+        call.remember(&facts);
+        return Ok(relay_promise(call, &head, body, id.into()));
+    }
     let refused = if head.status.is_success() { None } else { read_error(&body) };
     let error = refused.as_ref().or(facts.error.as_ref());
     let failed = !head.status.is_success() || error.is_some();
@@ -101,6 +107,22 @@ async fn relay_whole(
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(head.status);
     *response.headers_mut() = headers;
     Ok(response)
+}
+
+/// An answer that is made in the background: its call stays open, and is settled when it is there.
+fn relay_promise(
+    call: Box<OpenCall>,
+    head: &Parts,
+    body: Bytes,
+    id: Box<str>,
+) -> Response<RelayBody> {
+    let headers = answer_headers(&head.headers, &Ids::of(&call), None);
+    let body = call.in_clients_form(&body, None).map_or(body, |(_, body)| body);
+    Leftover::Background(call, id).hand_over();
+    let mut response = Response::new(RelayBody::whole(body));
+    *response.status_mut() = head.status;
+    *response.headers_mut() = headers;
+    response
 }
 
 fn relay_stream(call: Box<OpenCall>, head: &Parts, source: Source) -> Response<RelayBody> {

@@ -30,6 +30,8 @@ pub enum Place<'a> {
     Call(Endpoint, Option<Cow<'a, str>>),
     /// A provider's own API, under `/providers/{name}/…`.
     Through,
+    /// An answer that a provider keeps, and what may be done with it.
+    Kept(&'a str, &'static [Method]),
     /// The callers' own API.
     Api(Api),
     /// Something that no provider is asked for.
@@ -68,18 +70,15 @@ pub fn find<'a>(method: &Method, path: &'a str) -> Result<Place<'a>, Stop> {
             Some(Route::Model(id)) => Place::Side(Door::Model(id)),
             Some(Route::GeminiModels) => Place::Side(Door::GeminiModels),
             Some(Route::GeminiModel(id)) => Place::Side(Door::GeminiModel(id)),
-            Some(Route::Response(_) | Route::CancelResponse(_) | Route::ResponseItems(_)) => {
-                return Err(Stop::new(
-                    Code::NotFound,
-                    "stored responses are not served here: send `background: false` and keep the \
-                     answer yourself",
-                ));
-            }
+            Some(Route::Response(id)) => Place::Kept(id, &[Method::GET, Method::DELETE]),
+            Some(Route::ResponseItems(id)) => Place::Kept(id, &[Method::GET]),
+            Some(Route::CancelResponse(id)) => Place::Kept(id, &[Method::POST]),
             _ => Place::Api(Api::of(path).ok_or_else(|| no_such_path(path))?),
         },
     };
     let takes = match place {
         Place::Through => true,
+        Place::Kept(_, methods) => methods.contains(method),
         Place::Call(..) => *method == Method::POST,
         Place::Api(api) => *method == api.method(),
         Place::Side(_) => *method == Method::GET || *method == Method::HEAD,
@@ -98,6 +97,7 @@ fn no_such_path(path: &str) -> Stop {
 fn wrong_method(place: &Place<'_>) -> Stop {
     let method = match place {
         Place::Call(..) | Place::Through => Method::POST,
+        Place::Kept(_, methods) => methods.first().cloned().unwrap_or(Method::GET),
         Place::Api(api) => api.method(),
         Place::Side(_) => Method::GET,
     };

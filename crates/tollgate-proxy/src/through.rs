@@ -19,6 +19,7 @@ use crate::read::{Asked, peek};
 use crate::route::Chosen;
 use crate::snapshot::{Route, Snapshot, Target};
 use crate::stop::Stop;
+use crate::stored;
 
 /// How a provider is asked in its own API.
 #[derive(Clone, Debug)]
@@ -125,6 +126,9 @@ fn chosen(
     if opaque && !principal.key.role.acts_for_others() {
         let message = "this path is no call of a model: it needs a key of role `service`";
         return Err(Stop::new(Code::Forbidden, message));
+    }
+    if free && model.is_empty() {
+        return Ok(stored::free(provider));
     }
     let price = match snapshot.price(provider, model) {
         _ if free => Arc::new(ModelPrice::nothing()),
