@@ -107,7 +107,6 @@ impl Started {
             metrics: data_metrics,
             leftovers: sender,
             answers: Answers::default(),
-            answers: Answers::default(),
             names: EndpointNames::default(),
             started: ground.clock.monotonic(),
             started_at: ground.clock.now(),
