@@ -20,6 +20,7 @@ pub mod form;
 pub mod framing;
 mod json;
 pub mod meter;
+mod native;
 pub mod ollama;
 pub mod openai;
 pub mod passthrough;
