@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tollgate_domain::usage::Usage;
 
 use crate::facts::{AnswerFacts, InbandError};
-use crate::figures::{Figures, array, object};
+use crate::figures;
 use crate::framing::Event;
 use crate::json::lenient::Pull;
 use crate::json::{Text, push_fmt};
@@ -24,7 +24,7 @@ const DEPTH: u8 = 7;
 pub fn read_answer(generates: bool, body: &[u8]) -> AnswerFacts {
     let mut facts = AnswerFacts::default();
     let mut pull = Pull::new(body);
-    object(&mut pull, |key, pull| member(key, pull, generates, &mut facts));
+    pull.object(|pull, key| member(key, pull, generates, &mut facts));
     facts.cut = !pull.ended_well() || body.is_empty();
     facts
 }
@@ -32,7 +32,7 @@ pub fn read_answer(generates: bool, body: &[u8]) -> AnswerFacts {
 /// Counts the generated text of a whole answer, for one without usage.
 pub fn answer_text(body: &[u8], count: impl FnOnce(&str) -> u64) -> u64 {
     let mut tally = Tally::default();
-    object(&mut Pull::new(body), |key, pull| match key {
+    Pull::new(body).object(|pull, key| match key {
         b"message" => generated(pull, &mut tally, DEPTH),
         b"text" => {
             if let Some(text) = pull.string_or_skip() {
@@ -56,16 +56,16 @@ pub(crate) fn read_event(event: &Event<'_>, seen: &mut Seen) -> Fate {
     let kind = kind.map_or(event.name, |kind| kind.raw);
     match kind {
         b"message-end" | b"stream-end" => {
-            object(&mut Pull::new(data), |key, pull| match key {
+            Pull::new(data).object(|pull, key| match key {
                 b"delta" | b"response" => {
-                    object(pull, |key, pull| member(key, pull, true, &mut seen.facts));
+                    pull.object(|pull, key| member(key, pull, true, &mut seen.facts));
                 }
                 _ => member(key, pull, true, &mut seen.facts),
             });
             seen.done = true;
         }
         b"text-generation" => {
-            object(&mut Pull::new(data), |key, pull| match key {
+            Pull::new(data).object(|pull, key| match key {
                 b"text" => {
                     if let Some(text) = pull.string_or_skip() {
                         seen.tally.push(text);
@@ -75,8 +75,8 @@ pub(crate) fn read_event(event: &Event<'_>, seen: &mut Seen) -> Fate {
             });
         }
         kind => {
-            object(&mut Pull::new(data), |key, pull| match key {
-                b"id" if kind == b"message-start" => keep(&mut seen.facts.id, pull),
+            Pull::new(data).object(|pull, key| match key {
+                b"id" if kind == b"message-start" => pull.keep(&mut seen.facts.id),
                 b"delta" => generated(pull, &mut seen.tally, DEPTH),
                 _ => skip(pull),
             });
@@ -104,7 +104,7 @@ pub(crate) fn cut(usage: Option<&Usage>) -> Bytes {
 
 fn kind(data: &[u8]) -> Option<Text<'_>> {
     let mut kind = None;
-    object(&mut Pull::new(data), |key, pull| match key {
+    Pull::new(data).object(|pull, key| match key {
         b"type" | b"event_type" => kind = pull.string_or_skip(),
         _ => skip(pull),
     });
@@ -116,13 +116,13 @@ fn member(key: &[u8], pull: &mut Pull<'_>, generates: bool, facts: &mut AnswerFa
     match key {
         b"usage" => usage(pull, generates, facts),
         b"meta" => {
-            object(pull, |key, pull| match key {
+            pull.object(|pull, key| match key {
                 b"billed_units" => billed(pull, generates, facts),
                 _ => skip(pull),
             });
         }
-        b"id" | b"generation_id" => keep(&mut facts.id, pull),
-        b"finish_reason" => keep(&mut facts.finish_reason, pull),
+        b"id" | b"generation_id" => pull.keep(&mut facts.id),
+        b"finish_reason" => pull.keep(&mut facts.finish_reason),
         b"error" => {
             if let Some(text) = pull.string_or_skip().filter(|text| !text.raw.is_empty()) {
                 let message = text.decode_lossy();
@@ -137,7 +137,7 @@ fn member(key: &[u8], pull: &mut Pull<'_>, generates: bool, facts: &mut AnswerFa
 
 /// `usage{billed_units{…}, tokens{…}, cached_tokens}`
 pub(crate) fn usage(pull: &mut Pull<'_>, generates: bool, facts: &mut AnswerFacts) {
-    object(pull, |key, pull| match key {
+    pull.object(|pull, key| match key {
         b"billed_units" => billed(pull, generates, facts),
         _ => skip(pull),
     });
@@ -145,13 +145,13 @@ pub(crate) fn usage(pull: &mut Pull<'_>, generates: bool, facts: &mut AnswerFact
 
 /// The tokens, and the searches where a chat searched. Images of an embedding are input.
 fn billed(pull: &mut Pull<'_>, generates: bool, facts: &mut AnswerFacts) {
-    let mut figures = Figures::default();
+    let mut odd = false;
     let (mut input, mut output, mut images, mut searches) = (None, None, None, 0);
-    object(pull, |key, pull| match key {
-        b"input_tokens" => input = figures.count(pull),
-        b"output_tokens" => output = figures.count(pull),
-        b"image_tokens" => images = figures.count(pull),
-        b"search_units" => searches = figures.part(pull),
+    pull.object(|pull, key| match key {
+        b"input_tokens" => input = figures::count(pull, &mut odd),
+        b"output_tokens" => output = figures::count(pull, &mut odd),
+        b"image_tokens" => images = figures::count(pull, &mut odd),
+        b"search_units" => searches = figures::count(pull, &mut odd).unwrap_or(0),
         _ => skip(pull),
     });
     let output = output.or_else(|| (!generates).then_some(0));
@@ -163,16 +163,16 @@ fn billed(pull: &mut Pull<'_>, generates: bool, facts: &mut AnswerFacts) {
         let input_image = images.unwrap_or(0);
         let usage = Usage { input_image, web_searches: searches, ..Usage::tokens(input, output) };
         facts.usage = Some(usage);
-        facts.anomaly = figures.odd;
+        facts.anomaly = odd;
     }
 }
 
 /// Takes into `tally` the text that the model generated: answers, plans, thoughts, calls.
 fn generated(pull: &mut Pull<'_>, tally: &mut Tally, depth: u8) {
     match pull.next_byte() {
-        Some(b'[') if depth > 0 => array(pull, |pull| generated(pull, tally, depth - 1)),
+        Some(b'[') if depth > 0 => pull.array(|pull| generated(pull, tally, depth - 1)),
         Some(b'{') if depth > 0 => {
-            object(pull, |key, pull| match key {
+            pull.object(|pull, key| match key {
                 b"text" | b"thinking" | b"tool_plan" | b"name" | b"arguments" => {
                     if let Some(text) = pull.string_or_skip() {
                         tally.push(text);
@@ -185,12 +185,6 @@ fn generated(pull: &mut Pull<'_>, tally: &mut Tally, depth: u8) {
             });
         }
         _ => skip(pull),
-    }
-}
-
-fn keep(slot: &mut Option<Box<str>>, pull: &mut Pull<'_>) {
-    if let Some(text) = pull.string_or_skip().filter(|text| !text.raw.is_empty()) {
-        *slot = Some(text.decode_lossy().into());
     }
 }
 

@@ -11,6 +11,7 @@ use crate::cohere;
 use crate::endpoint::Endpoint;
 use crate::facts::{AnswerFacts, InbandError};
 use crate::meter::Cut;
+use crate::native;
 use crate::ollama;
 use crate::openai::{self, UsageRules};
 use crate::peek::{BodyError, Peek};
@@ -23,7 +24,10 @@ pub fn peek(endpoint: Endpoint, path_model: Option<&str>, body: &[u8]) -> Result
         Endpoint::Converse
         | Endpoint::ConverseStream
         | Endpoint::Invoke
-        | Endpoint::InvokeStream => bedrock::peek(endpoint, path_model.unwrap_or_default(), body),
+        | Endpoint::InvokeStream
+        | Endpoint::CohereChat
+        | Endpoint::CohereEmbed
+        | Endpoint::OllamaChat => native::peek(endpoint, path_model, body),
         _ => openai::peek(endpoint, body),
     }
 }
@@ -36,10 +40,10 @@ pub fn rewrite(endpoint: Endpoint, body: &Bytes, peek: &Peek, change: &Rewrite<'
         Endpoint::Converse
         | Endpoint::ConverseStream
         | Endpoint::Invoke
-        | Endpoint::InvokeStream => match change.max_output {
-            Some(max) => bedrock::clamp(endpoint, &peek.model, body, max),
-            None => body.clone(),
-        },
+        | Endpoint::InvokeStream
+        | Endpoint::CohereChat
+        | Endpoint::CohereEmbed
+        | Endpoint::OllamaChat => native::rewrite(endpoint, body, peek, change),
         _ => openai::rewrite(endpoint, body, peek, change),
     }
 }

@@ -21,6 +21,7 @@ pub mod framing;
 mod json;
 pub mod meter;
 pub mod models;
+mod native;
 pub mod ollama;
 pub mod openai;
 pub mod passthrough;

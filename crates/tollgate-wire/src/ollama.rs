@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tollgate_domain::usage::Usage;
 
 use crate::facts::{AnswerFacts, InbandError};
-use crate::figures::{Figures, object};
+use crate::figures;
 use crate::framing::Event;
 use crate::json::lenient::Pull;
 use crate::json::{push_fmt, push_string};
@@ -58,15 +58,15 @@ pub(crate) fn cut(model: &str, usage: Option<&Usage>) -> Bytes {
 
 /// Takes what one object says; `false` where it ends too early.
 fn document(data: &[u8], seen: &mut Seen) -> bool {
-    let mut figures = Figures::default();
+    let mut odd = false;
     let (mut input, mut output) = (None, None);
     let mut pull = Pull::new(data);
-    object(&mut pull, |key, pull| match key {
-        b"model" => keep(&mut seen.facts.model, pull),
-        b"done_reason" => keep(&mut seen.facts.finish_reason, pull),
+    pull.object(|pull, key| match key {
+        b"model" => pull.keep(&mut seen.facts.model),
+        b"done_reason" => pull.keep(&mut seen.facts.finish_reason),
         b"done" => seen.done |= pull.skip() == Some(b"true"),
-        b"prompt_eval_count" => input = figures.count(pull),
-        b"eval_count" => output = figures.count(pull),
+        b"prompt_eval_count" => input = figures::count(pull, &mut odd),
+        b"eval_count" => output = figures::count(pull, &mut odd),
         b"response" | b"thinking" => text(pull, &mut seen.tally),
         b"message" => message(pull, &mut seen.tally),
         b"error" => {
@@ -82,13 +82,13 @@ fn document(data: &[u8], seen: &mut Seen) -> bool {
     if let (Some(input), Some(output)) = (input, output) {
         seen.facts.usage = Some(Usage::tokens(input, output));
     }
-    seen.facts.anomaly |= figures.odd;
+    seen.facts.anomaly |= odd;
     pull.ended_well()
 }
 
 /// `{"role","content","thinking","tool_calls":[{"function":{"name","arguments":{…}}}]}`
 fn message(pull: &mut Pull<'_>, tally: &mut Tally) {
-    object(pull, |key, pull| match key {
+    pull.object(|pull, key| match key {
         b"content" | b"thinking" => text(pull, tally),
         b"tool_calls" => {
             // Calls are a list that is empty or generated from start to end.
@@ -105,12 +105,6 @@ fn message(pull: &mut Pull<'_>, tally: &mut Tally) {
 fn text(pull: &mut Pull<'_>, tally: &mut Tally) {
     if let Some(text) = pull.string_or_skip() {
         tally.push(text);
-    }
-}
-
-fn keep(slot: &mut Option<Box<str>>, pull: &mut Pull<'_>) {
-    if let Some(text) = pull.string_or_skip().filter(|text| !text.raw.is_empty()) {
-        *slot = Some(text.decode_lossy().into());
     }
 }
 

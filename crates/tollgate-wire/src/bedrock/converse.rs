@@ -9,7 +9,7 @@ use tollgate_domain::usage::Usage;
 
 use super::model::model_id;
 use crate::facts::AnswerFacts;
-use crate::figures::{Figures, array, object};
+use crate::figures;
 use crate::json::Text;
 use crate::json::lenient::Pull;
 use crate::tally::Tally;
@@ -21,7 +21,7 @@ const DEPTH: u8 = 8;
 pub fn read_answer(body: &[u8]) -> AnswerFacts {
     let mut facts = AnswerFacts::default();
     let mut pull = Pull::new(body);
-    object(&mut pull, |key, pull| member(key, pull, &mut facts));
+    pull.object(|pull, key| member(key, pull, &mut facts));
     facts.cut = !pull.ended_well() || body.is_empty();
     facts
 }
@@ -29,7 +29,7 @@ pub fn read_answer(body: &[u8]) -> AnswerFacts {
 /// Counts the generated text of a whole answer, for one without usage.
 pub fn answer_text(body: &[u8], count: impl FnOnce(&str) -> u64) -> u64 {
     let mut tally = Tally::default();
-    object(&mut Pull::new(body), |key, pull| match key {
+    Pull::new(body).object(|pull, key| match key {
         b"output" => generated(pull, &mut tally, DEPTH),
         _ => skip(pull),
     });
@@ -46,7 +46,7 @@ pub(super) fn event(
     match kind {
         b"contentBlockStart" | b"contentBlockDelta" => generated(pull, tally, DEPTH),
         b"messageStop" | b"metadata" => {
-            object(pull, |key, pull| member(key, pull, facts));
+            pull.object(|pull, key| member(key, pull, facts));
             return kind == b"metadata";
         }
         _ => skip(pull),
@@ -60,14 +60,14 @@ pub(super) fn member(key: &[u8], pull: &mut Pull<'_>, facts: &mut AnswerFacts) {
         b"usage" => {
             usage(pull, facts);
         }
-        b"stopReason" => keep(&mut facts.finish_reason, pull.string_or_skip()),
+        b"stopReason" => pull.keep(&mut facts.finish_reason),
         b"serviceTier" => within(pull, b"type", &mut |pull| {
-            keep(&mut facts.service_tier, pull.string_or_skip());
+            pull.keep(&mut facts.service_tier);
         }),
         // `standard` is the price that every model has.
         b"performanceConfig" => within(pull, b"latency", &mut |pull| {
-            let latency = pull.string_or_skip().filter(|latency| latency.raw != b"standard");
-            keep(&mut facts.speed, latency);
+            pull.keep(&mut facts.speed);
+            facts.speed.take_if(|latency| **latency == *"standard");
         }),
         b"trace" => within(pull, b"promptRouter", &mut |pull| {
             within(pull, b"invokedModelId", &mut |pull| {
@@ -82,40 +82,41 @@ pub(super) fn member(key: &[u8], pull: &mut Pull<'_>, facts: &mut AnswerFacts) {
 /// Reads the usage that comes next, on our scale. Both spellings of the caches are sent; they are
 /// the same count.
 pub(crate) fn usage(pull: &mut Pull<'_>, facts: &mut AnswerFacts) -> bool {
-    let mut figures = Figures::default();
-    let (mut plain, mut output, mut total) = (None, None, None);
+    let (mut plain, mut output, mut total, mut odd) = (None, None, None, false);
     let mut parts = Usage::default();
-    let whole = object(pull, |key, pull| match key {
-        b"inputTokens" => plain = figures.count(pull),
-        b"outputTokens" => output = figures.count(pull),
-        b"totalTokens" => total = figures.count(pull),
+    pull.object(|pull, key| match key {
+        b"inputTokens" => plain = figures::count(pull, &mut odd),
+        b"outputTokens" => output = figures::count(pull, &mut odd),
+        b"totalTokens" => total = figures::count(pull, &mut odd),
         b"cacheReadInputTokens" | b"cacheReadInputTokenCount" => {
-            parts.cache_read = parts.cache_read.max(figures.part(pull));
+            parts.cache_read = parts.cache_read.max(figures::count(pull, &mut odd).unwrap_or(0));
         }
         b"cacheWriteInputTokens" | b"cacheWriteInputTokenCount" => {
-            parts.cache_write = parts.cache_write.max(figures.part(pull));
+            parts.cache_write = parts.cache_write.max(figures::count(pull, &mut odd).unwrap_or(0));
         }
-        b"cacheDetails" => array(pull, |pull| written(pull, &mut figures, &mut parts)),
+        b"cacheDetails" => pull.array(|pull| written(pull, &mut parts, &mut odd)),
         _ => skip(pull),
     });
     let caches = parts.cache_read.saturating_add(parts.cache_write);
-    let plain = plain.or_else(|| total?.checked_sub(caches.checked_add(output?)?));
-    let (true, Some(plain)) = (whole, plain) else { return false };
+    let stated: Option<u64> = total;
+    let plain = plain.or_else(|| stated?.checked_sub(caches.checked_add(output?)?));
+    let Some(plain) = plain else { return false };
     parts.input = plain.saturating_add(caches);
-    let Some(output) = output.or_else(|| total?.checked_sub(parts.input)) else { return false };
+    let Some(output) = output.or_else(|| stated?.checked_sub(parts.input)) else { return false };
     parts.output = output;
-    let odd = parts.clamp_parts() || total.is_some_and(|total| total != parts.total());
+    let differs = stated.is_some_and(|total| total != parts.total());
+    let clamped = parts.clamp_parts();
     facts.usage = Some(parts);
-    facts.anomaly = odd || figures.odd;
+    facts.anomaly = differs || clamped || odd;
     true
 }
 
 /// One lifetime of what was written to the cache.
-fn written(pull: &mut Pull<'_>, figures: &mut Figures, parts: &mut Usage) {
+fn written(pull: &mut Pull<'_>, parts: &mut Usage, odd: &mut bool) {
     let (mut long, mut tokens) = (false, 0);
-    object(pull, |key, pull| match key {
+    pull.object(|pull, key| match key {
         b"ttl" => long = pull.string_or_skip().is_some_and(|ttl| ttl.raw == b"1h"),
-        b"inputTokens" => tokens = figures.part(pull),
+        b"inputTokens" => tokens = figures::count(pull, odd).unwrap_or(0),
         _ => skip(pull),
     });
     let part = if long { &mut parts.cache_write_1h } else { &mut parts.cache_write_5m };
@@ -126,9 +127,9 @@ fn written(pull: &mut Pull<'_>, figures: &mut Figures, parts: &mut Usage) {
 /// are called with. The padding `p` and signatures are no text.
 pub(super) fn generated(pull: &mut Pull<'_>, tally: &mut Tally, depth: u8) {
     match pull.next_byte() {
-        Some(b'[') if depth > 0 => array(pull, |pull| generated(pull, tally, depth - 1)),
+        Some(b'[') if depth > 0 => pull.array(|pull| generated(pull, tally, depth - 1)),
         Some(b'{') if depth > 0 => {
-            object(pull, |key, pull| match key {
+            pull.object(|pull, key| match key {
                 b"text" | b"name" | b"input" => match pull.next_byte() {
                     Some(b'"') => {
                         if let Some(text) = pull.string() {
@@ -152,13 +153,7 @@ pub(super) fn generated(pull: &mut Pull<'_>, tally: &mut Tally, depth: u8) {
 
 /// Reads an object and hands the member `name` to `each`, which must read its value.
 fn within(pull: &mut Pull<'_>, name: &[u8], each: &mut dyn FnMut(&mut Pull<'_>)) {
-    object(pull, |key, pull| if key == name { each(pull) } else { skip(pull) });
-}
-
-pub(super) fn keep(slot: &mut Option<Box<str>>, text: Option<Text<'_>>) {
-    if let Some(text) = text.filter(|text| !text.raw.is_empty()) {
-        *slot = Some(text.decode_lossy().into());
-    }
+    pull.object(|pull, key| if key == name { each(pull) } else { skip(pull) });
 }
 
 pub(super) fn skip(pull: &mut Pull<'_>) {

@@ -1,8 +1,7 @@
 //! Reads the errors of AWS: the body says only what is wrong, a header says which error it is.
 
-use super::converse::{keep, skip};
+use super::converse::skip;
 use crate::facts::InbandError;
-use crate::figures::{count, object};
 use crate::json::Text;
 use crate::json::lenient::Pull;
 
@@ -44,14 +43,13 @@ fn meant_status(kind: &str) -> Option<u16> {
 fn fields(body: &[u8]) -> InbandError {
     let mut error = InbandError::default();
     let mut kind = None;
-    object(&mut Pull::new(body), |key, pull| match key {
+    Pull::new(body).object(|pull, key| match key {
         b"message" | b"Message" => {
             error.message = pull.string_or_skip().map(clipped).unwrap_or_default();
         }
-        b"__type" => keep(&mut kind, pull.string_or_skip()),
+        b"__type" => pull.keep(&mut kind),
         b"originalStatusCode" => {
-            error.status =
-                pull.skip().and_then(count).and_then(|status| u16::try_from(status).ok());
+            error.status = pull.whole().and_then(|status| u16::try_from(status).ok());
         }
         _ => skip(pull),
     });

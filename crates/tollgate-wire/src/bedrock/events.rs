@@ -5,7 +5,6 @@
 
 use super::error::exception;
 use super::{converse, invoke};
-use crate::figures::{count, object};
 use crate::framing::Event;
 use crate::json::lenient::Pull;
 use crate::meter::{Fate, Seen};
@@ -44,11 +43,9 @@ fn blocks(name: &[u8], data: &[u8], seen: &mut Seen) {
         _ => return,
     };
     let mut index = None;
-    object(&mut Pull::new(data), |key, pull| {
-        let value = pull.skip();
-        if key == b"contentBlockIndex" {
-            index = value.and_then(count);
-        }
+    Pull::new(data).object(|pull, key| match key {
+        b"contentBlockIndex" => index = pull.whole(),
+        _ => converse::skip(pull),
     });
     let Some(index) = index else { return };
     if ends {

@@ -15,7 +15,7 @@ use super::frame::push_event;
 use super::model::is_claude;
 use crate::endpoint::Endpoint;
 use crate::facts::AnswerFacts;
-use crate::figures::{count, object};
+use crate::figures;
 use crate::json::lenient::Pull;
 use crate::json::push_fmt;
 use crate::meter::Seen;
@@ -52,7 +52,7 @@ pub fn read_headers<'h>(
     }
     let stated = |name: &str| {
         lookup(&["x-amzn-bedrock-", name, "-token-count"].concat())
-            .and_then(|value| count(value.trim().as_bytes()))
+            .and_then(|value| figures::count(&mut Pull::new(value.as_bytes()), &mut false))
     };
     let Some(input) = stated("input") else { return };
     let read = stated("cache-read-input").unwrap_or(0);
@@ -92,7 +92,7 @@ impl Reader {
 /// The event of the model's own form that the payload of a chunk holds.
 pub(super) fn chunk_document(payload: &[u8]) -> Option<Vec<u8>> {
     let mut document = None;
-    object(&mut Pull::new(payload), |key, pull| {
+    Pull::new(payload).object(|pull, key| {
         if key == b"bytes" {
             document = pull.string_or_skip().and_then(|text| STANDARD.decode(text.raw).ok());
         } else {

@@ -10,11 +10,13 @@
 //!
 //! An estimate holds seconds and tokens at once: a price takes those that it is for.
 
+use tollgate_domain::money::parse_scaled;
 use tollgate_domain::usage::Usage;
 
 use super::usage;
 use super::vendor::UsageRules;
 use crate::facts::AnswerFacts;
+use crate::figures;
 use crate::json::Text;
 use crate::json::lenient::Pull;
 
@@ -165,7 +167,8 @@ pub(super) fn read_usage(pull: &mut Pull<'_>, rules: UsageRules, facts: &mut Ans
 
 /// Seconds, rounded up: a part of one is billed as one.
 fn whole_seconds(raw: &[u8]) -> Option<u64> {
-    crate::figures::count(raw)
+    let milli = parse_scaled(figures::number(raw)?, 3)?;
+    u64::try_from(milli).ok().map(|milli| milli.div_ceil(1_000))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! and are refused as unpriced. Source: the API reference and the guide on generating images.
 
 use crate::facts::{AnswerFacts, UsagePart};
+use crate::figures;
 use crate::json::lenient::Pull;
 
 use super::usage;
@@ -36,7 +37,9 @@ pub fn most_tokens(body: &[u8]) -> u64 {
                     }
                 }
                 b"size" => area = pixels(value).unwrap_or(AREA).max(AREA),
-                b"partial_images" => partial = crate::figures::count(value).unwrap_or(0),
+                b"partial_images" => {
+                    partial = figures::count(&mut Pull::new(value), &mut false).unwrap_or(0)
+                }
                 _ => {}
             }
         }

@@ -7,7 +7,6 @@ use super::vendor::UsageRules;
 use super::{audio, images};
 use crate::endpoint::Endpoint;
 use crate::facts::AnswerFacts;
-use crate::figures::object;
 use crate::framing::Event;
 use crate::json::Text;
 use crate::json::lenient::Pull;
@@ -28,7 +27,7 @@ fn pictures(rules: UsageRules, body: &[u8]) -> AnswerFacts {
     let mut facts = AnswerFacts::default();
     let mut drawn = Vec::new();
     let mut pull = Pull::new(body);
-    object(&mut pull, |key, pull| match key {
+    pull.object(|pull, key| match key {
         b"svg_usage" => images::read_svg(pull, rules, &mut drawn),
         _ => member(key, pull, rules, true, &mut facts),
     });
@@ -46,7 +45,7 @@ pub(crate) fn read_event(rules: UsageRules, event: &Event<'_>, seen: &mut Seen) 
     }
     seen.events += 1;
     let mut kind = None;
-    object(&mut Pull::new(data), |key, pull| match key {
+    Pull::new(data).object(|pull, key| match key {
         b"type" => kind = pull.string_or_skip(),
         b"usage" => audio::read_usage(pull, rules, &mut seen.facts),
         b"delta" => {

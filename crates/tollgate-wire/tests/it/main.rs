@@ -2,6 +2,7 @@
 //! What the dialect promises, checked against recorded exchanges and against foreign readers.
 
 mod cases;
+mod clouds;
 mod events;
 mod requests;
 mod simulated;

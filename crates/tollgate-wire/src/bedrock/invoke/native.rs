@@ -1,10 +1,10 @@
 //! Reads one document of a model's own form: a whole answer, or an event of its stream.
 
 use super::with_caches;
-use crate::bedrock::converse::{self, generated, keep, skip};
+use crate::bedrock::converse::{self, generated, skip};
 use crate::endpoint::Endpoint;
 use crate::facts::AnswerFacts;
-use crate::figures::{Figures, array, object};
+use crate::figures;
 use crate::framing::Event;
 use crate::json::lenient::Pull;
 use crate::meter::Seen;
@@ -17,7 +17,7 @@ const DEPTH: u8 = 6;
 /// What has been stated so far; figures of later documents replace those of earlier ones.
 #[derive(Debug, Default)]
 pub(super) struct Native {
-    figures: Figures,
+    odd: bool,
     input: Option<u64>,
     output: Option<u64>,
     /// Bedrock's own count: it wins over the model's, except where that is finer.
@@ -43,7 +43,7 @@ impl Native {
         }
         let other = matches!(form(document), Form::Other);
         let mut pull = Pull::new(document);
-        object(&mut pull, |key, pull| match key {
+        pull.object(|pull, key| match key {
             b"amazon-bedrock-invocationMetrics" => self.metrics(pull, seen),
             _ if other => self.member(key, pull, seen),
             _ => skip(pull),
@@ -79,14 +79,14 @@ impl Native {
             b"output" => generated(pull, tally, DEPTH),
             b"usage" | b"stopReason" => converse::member(key, pull, facts),
             // Titan.
-            b"results" => array(pull, |pull| {
-                object(pull, |key, pull| self.member_of_result(key, pull, facts, tally));
+            b"results" => pull.array(|pull| {
+                pull.object(|pull, key| self.member_of_result(key, pull, facts, tally));
             }),
             b"inputTextTokenCount" | b"prompt_token_count" => {
-                self.input = self.figures.count(pull).or(self.input);
+                self.input = figures::count(pull, &mut self.odd).or(self.input);
             }
             b"totalOutputTextTokenCount" | b"generation_token_count" => {
-                self.output = self.figures.count(pull).or(self.output);
+                self.output = figures::count(pull, &mut self.odd).or(self.output);
             }
             // Embeddings: nothing is generated.
             b"embedding" | b"embeddings" | b"embeddingsByType" => {
@@ -94,8 +94,8 @@ impl Native {
                 skip(pull);
             }
             // Mistral, Cohere.
-            b"outputs" | b"generations" => array(pull, |pull| {
-                object(pull, |key, pull| self.member_of_result(key, pull, facts, tally));
+            b"outputs" | b"generations" => pull.array(|pull| {
+                pull.object(|pull, key| self.member_of_result(key, pull, facts, tally));
             }),
             _ => self.member_of_result(key, pull, facts, tally),
         }
@@ -115,9 +115,9 @@ impl Native {
                     tally.push(text);
                 }
             }
-            b"tokenCount" => self.output = self.figures.count(pull).or(self.output),
+            b"tokenCount" => self.output = figures::count(pull, &mut self.odd).or(self.output),
             b"completionReason" | b"stop_reason" | b"finish_reason" => {
-                keep(&mut facts.finish_reason, pull.string_or_skip());
+                pull.keep(&mut facts.finish_reason);
             }
             _ => skip(pull),
         }
@@ -126,11 +126,13 @@ impl Native {
     /// What Bedrock itself counted; it comes with the last document of a stream.
     fn metrics(&mut self, pull: &mut Pull<'_>, seen: &mut Seen) {
         let (mut input, mut output, mut read, mut written) = (None, None, 0, 0);
-        object(pull, |key, pull| match key {
-            b"inputTokenCount" => input = self.figures.count(pull),
-            b"outputTokenCount" => output = self.figures.count(pull),
-            b"cacheReadInputTokenCount" => read = self.figures.part(pull),
-            b"cacheWriteInputTokenCount" => written = self.figures.part(pull),
+        pull.object(|pull, key| match key {
+            b"inputTokenCount" => input = figures::count(pull, &mut self.odd),
+            b"outputTokenCount" => output = figures::count(pull, &mut self.odd),
+            b"cacheReadInputTokenCount" => read = figures::count(pull, &mut self.odd).unwrap_or(0),
+            b"cacheWriteInputTokenCount" => {
+                written = figures::count(pull, &mut self.odd).unwrap_or(0)
+            }
             _ => skip(pull),
         });
         seen.done = true;
@@ -143,7 +145,7 @@ impl Native {
     }
 
     fn settle(&self, facts: &mut AnswerFacts) {
-        facts.anomaly |= self.figures.odd;
+        facts.anomaly |= self.odd;
         if self.metered || self.claude {
             return;
         }
@@ -160,7 +162,7 @@ fn rules() -> UsageRules {
 /// Told by members of the top level.
 fn form(document: &[u8]) -> Form {
     let mut form = Form::Other;
-    object(&mut Pull::new(document), |key, pull| match key {
+    Pull::new(document).object(|pull, key| match key {
         b"choices" => {
             form = Form::Openai;
             skip(pull);

@@ -1,4 +1,4 @@
-//! Sees what is not text in requests to Bedrock, because bytes say nothing about its tokens.
+//! Sees what is not text in native requests, because bytes say nothing about its tokens.
 //!
 //! It errs towards more: bytes count as a picture only where they begin like one and a picture is
 //! declared; documents, videos and what lies in a store make the bound "unknown".
