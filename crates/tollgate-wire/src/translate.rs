@@ -9,12 +9,18 @@
 //! dropped in silence. Metering does not see translated answers: it reads the provider's own bytes
 //! before they come here.
 
+mod arguments;
 mod chat;
+mod claude;
+mod dialogue;
 mod dispatch;
 mod failure;
 mod fields;
 mod flow;
 mod hints;
+mod ids;
+mod items;
+mod messages;
 mod names;
 pub mod prompt;
 mod proof;

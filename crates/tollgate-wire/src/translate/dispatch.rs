@@ -5,7 +5,7 @@ use crate::peek::BodyError;
 use super::prompt::Prompt;
 use super::reply::Event;
 use super::{Form, Target, View, Written};
-use super::{chat, responses};
+use super::{chat, messages, responses};
 
 /// Reads a client's request.
 pub(super) fn read(
@@ -16,6 +16,7 @@ pub(super) fn read(
     match form {
         Form::Chat => chat::read(model_in_path, body),
         Form::Responses => responses::read(model_in_path, body),
+        Form::Messages => messages::read(model_in_path, body),
         _ => Err(not_served(form)),
     }
 }
@@ -29,6 +30,7 @@ pub(super) fn write(
     match form {
         Form::Chat => chat::write(prompt, target),
         Form::Responses => responses::write(prompt, target),
+        Form::Messages => messages::write(prompt, target),
         _ => Err(not_served(form)),
     }
 }
@@ -38,6 +40,7 @@ pub(super) fn read_whole(form: Form, body: &[u8], view: &View) -> Vec<Event> {
     match form {
         Form::Chat => chat::read_whole(body, view.rules),
         Form::Responses => responses::read_whole(body, view.rules),
+        Form::Messages => messages::read_whole(body),
         _ => Vec::new(),
     }
 }
@@ -47,6 +50,7 @@ pub(super) fn write_whole(form: Form, events: &[Event], view: &View) -> Vec<u8> 
     match form {
         Form::Chat => chat::write_whole(events, view),
         Form::Responses => responses::write_whole(events, view),
+        Form::Messages => messages::write_whole(events, view),
         _ => Vec::new(),
     }
 }
@@ -60,6 +64,7 @@ fn not_served(form: Form) -> BodyError {
 pub(super) enum AnyReader {
     Chat(chat::Reader),
     Responses(responses::Reader),
+    Messages(messages::Reader),
 }
 
 impl AnyReader {
@@ -67,6 +72,7 @@ impl AnyReader {
         match form {
             Form::Chat => Some(Self::Chat(chat::Reader::new(view.rules))),
             Form::Responses => Some(Self::Responses(responses::Reader::new(view.rules))),
+            Form::Messages => Some(Self::Messages(messages::Reader::default())),
             _ => None,
         }
     }
@@ -75,6 +81,7 @@ impl AnyReader {
         match self {
             Self::Chat(reader) => reader.event(name, data, out),
             Self::Responses(reader) => reader.event(name, data, out),
+            Self::Messages(reader) => reader.event(name, data, out),
         }
     }
 
@@ -82,6 +89,7 @@ impl AnyReader {
         match self {
             Self::Chat(reader) => reader.finish(out),
             Self::Responses(reader) => reader.finish(out),
+            Self::Messages(reader) => reader.finish(out),
         }
     }
 }
@@ -91,6 +99,7 @@ impl AnyReader {
 pub(super) enum AnyWriter {
     Chat(chat::Writer),
     Responses(responses::Writer),
+    Messages(messages::Writer),
 }
 
 impl AnyWriter {
@@ -98,6 +107,7 @@ impl AnyWriter {
         match form {
             Form::Chat => Some(Self::Chat(chat::Writer::new(view))),
             Form::Responses => Some(Self::Responses(responses::Writer::new(view))),
+            Form::Messages => Some(Self::Messages(messages::Writer::new(view))),
             _ => None,
         }
     }
@@ -106,6 +116,7 @@ impl AnyWriter {
         match self {
             Self::Chat(writer) => writer.push(event, out),
             Self::Responses(writer) => writer.push(event, out),
+            Self::Messages(writer) => writer.push(event, out),
         }
     }
 }
