@@ -17,6 +17,8 @@ mod dispatch;
 mod failure;
 mod fields;
 mod flow;
+mod gathered;
+mod gemini;
 mod hints;
 mod ids;
 mod items;
@@ -119,6 +121,8 @@ pub struct View {
     pub fallback_id: String,
     /// Whether the client asked for the usage of a stream (chat completions).
     pub include_usage: bool,
+    /// Whether a client of Gemini wants its stream as one JSON array: it did not say `alt=sse`.
+    pub array: bool,
     /// Tools whose arguments are one text ([`prompt::Tool::custom`]), by name.
     pub custom_tools: Vec<String>,
     /// How the provider counts.
@@ -134,6 +138,7 @@ impl View {
             created,
             fallback_id,
             include_usage: prompt.include_usage,
+            array: false,
             custom_tools: custom.map(|tool| tool.name.clone()).collect(),
             rules,
         }

@@ -5,7 +5,7 @@ use crate::peek::BodyError;
 use super::prompt::Prompt;
 use super::reply::Event;
 use super::{Form, Target, View, Written};
-use super::{chat, messages, responses};
+use super::{chat, gemini, messages, responses};
 
 /// Reads a client's request.
 pub(super) fn read(
@@ -17,6 +17,7 @@ pub(super) fn read(
         Form::Chat => chat::read(model_in_path, body),
         Form::Responses => responses::read(model_in_path, body),
         Form::Messages => messages::read(model_in_path, body),
+        Form::Gemini => gemini::read(model_in_path, body),
         _ => Err(not_served(form)),
     }
 }
@@ -31,6 +32,7 @@ pub(super) fn write(
         Form::Chat => chat::write(prompt, target),
         Form::Responses => responses::write(prompt, target),
         Form::Messages => messages::write(prompt, target),
+        Form::Gemini => gemini::write(prompt, target),
         _ => Err(not_served(form)),
     }
 }
@@ -41,6 +43,7 @@ pub(super) fn read_whole(form: Form, body: &[u8], view: &View) -> Vec<Event> {
         Form::Chat => chat::read_whole(body, view.rules),
         Form::Responses => responses::read_whole(body, view.rules),
         Form::Messages => messages::read_whole(body),
+        Form::Gemini => gemini::read_whole(body),
         _ => Vec::new(),
     }
 }
@@ -51,6 +54,7 @@ pub(super) fn write_whole(form: Form, events: &[Event], view: &View) -> Vec<u8> 
         Form::Chat => chat::write_whole(events, view),
         Form::Responses => responses::write_whole(events, view),
         Form::Messages => messages::write_whole(events, view),
+        Form::Gemini => gemini::write_whole(events, view),
         _ => Vec::new(),
     }
 }
@@ -65,6 +69,7 @@ pub(super) enum AnyReader {
     Chat(chat::Reader),
     Responses(responses::Reader),
     Messages(messages::Reader),
+    Gemini(gemini::Reader),
 }
 
 impl AnyReader {
@@ -73,6 +78,7 @@ impl AnyReader {
             Form::Chat => Some(Self::Chat(chat::Reader::new(view.rules))),
             Form::Responses => Some(Self::Responses(responses::Reader::new(view.rules))),
             Form::Messages => Some(Self::Messages(messages::Reader::default())),
+            Form::Gemini => Some(Self::Gemini(gemini::Reader::default())),
             _ => None,
         }
     }
@@ -82,6 +88,7 @@ impl AnyReader {
             Self::Chat(reader) => reader.event(name, data, out),
             Self::Responses(reader) => reader.event(name, data, out),
             Self::Messages(reader) => reader.event(name, data, out),
+            Self::Gemini(reader) => reader.event(name, data, out),
         }
     }
 
@@ -90,6 +97,7 @@ impl AnyReader {
             Self::Chat(reader) => reader.finish(out),
             Self::Responses(reader) => reader.finish(out),
             Self::Messages(reader) => reader.finish(out),
+            Self::Gemini(reader) => reader.finish(out),
         }
     }
 }
@@ -100,6 +108,7 @@ pub(super) enum AnyWriter {
     Chat(chat::Writer),
     Responses(responses::Writer),
     Messages(messages::Writer),
+    Gemini(gemini::Writer),
 }
 
 impl AnyWriter {
@@ -108,6 +117,7 @@ impl AnyWriter {
             Form::Chat => Some(Self::Chat(chat::Writer::new(view))),
             Form::Responses => Some(Self::Responses(responses::Writer::new(view))),
             Form::Messages => Some(Self::Messages(messages::Writer::new(view))),
+            Form::Gemini => Some(Self::Gemini(gemini::Writer::new(view))),
             _ => None,
         }
     }
@@ -117,6 +127,7 @@ impl AnyWriter {
             Self::Chat(writer) => writer.push(event, out),
             Self::Responses(writer) => writer.push(event, out),
             Self::Messages(writer) => writer.push(event, out),
+            Self::Gemini(writer) => writer.push(event, out),
         }
     }
 }

@@ -9,6 +9,7 @@ use tollgate_domain::usage::Usage;
 
 use crate::error::provider_event;
 use crate::json::{push_fmt, push_string};
+use crate::translate::gathered::{Content, Gathered};
 use crate::translate::reply::{Block, Event, Reason, Stop};
 use crate::translate::{View, arguments, failure};
 
@@ -16,20 +17,17 @@ use super::{STOPS, usage, word};
 
 /// Writes a whole answer.
 pub(crate) fn write_whole(events: &[Event], view: &View) -> Vec<u8> {
-    let mut answer = Answer::default();
-    for event in events {
-        if let Event::Error(error) = event {
-            return failure::inband(Dialect::Anthropic, error).to_vec();
-        }
-        answer.take(event);
+    let answer = Gathered::of(events);
+    if let Some(error) = &answer.error {
+        return failure::inband(Dialect::Anthropic, error).to_vec();
     }
-    let (reason, sequence) = stop_words(answer.stop.as_ref(), answer.refused);
+    let (reason, sequence) = stop_words(answer.stop.as_ref(), answer.refused());
     let message = json!({
         "id": answer.id.unwrap_or_else(|| made_id(view)),
         "type": "message",
         "role": "assistant",
         "model": answer.model.unwrap_or_else(|| view.model.clone()),
-        "content": answer.content.into_iter().filter_map(|(_, content)| content.block()).collect::<Value>(),
+        "content": answer.content.into_iter().filter_map(block).collect::<Value>(),
         "stop_reason": reason,
         "stop_sequence": sequence,
         "usage": usage::object(answer.usage.as_ref()),
@@ -53,70 +51,16 @@ fn stop_words(stop: Option<&Stop>, refused: bool) -> (&str, Option<&str>) {
     (word, stop.sequence.as_deref())
 }
 
-/// An answer that is being gathered.
-#[derive(Default)]
-struct Answer {
-    id: Option<String>,
-    model: Option<String>,
-    content: Vec<(u32, Content)>,
-    stop: Option<Stop>,
-    usage: Option<Usage>,
-    refused: bool,
-}
-
-struct Content {
-    kind: Block,
-    text: String,
-    proof: String,
-}
-
-impl Answer {
-    fn take(&mut self, event: &Event) {
-        match event {
-            Event::Begin { id, model, .. } => {
-                self.id.clone_from(id);
-                self.model.clone_from(model);
-            }
-            Event::Open(number, kind) => {
-                self.refused |= *kind == Block::Refusal;
-                let (text, proof) = (String::new(), String::new());
-                self.content.push((*number, Content { kind: kind.clone(), text, proof }));
-            }
-            Event::Delta(number, text) => {
-                if let Some(content) = self.content(*number) {
-                    content.text.push_str(text);
-                }
-            }
-            Event::Proof(number, proof) => {
-                if let Some(content) = self.content(*number) {
-                    content.proof.push_str(proof);
-                }
-            }
-            Event::Stop(stop) => self.stop = Some(stop.clone()),
-            Event::Usage(usage) => self.usage = Some(*usage),
-            Event::Close(_) | Event::Error(_) | Event::End => {}
-        }
-    }
-
-    fn content(&mut self, number: u32) -> Option<&mut Content> {
-        self.content.iter_mut().find(|(each, _)| *each == number).map(|(_, content)| content)
-    }
-}
-
-impl Content {
-    fn block(self) -> Option<Value> {
-        let Self { kind, text, proof } = self;
-        match kind {
-            Block::Text | Block::Refusal if text.is_empty() => None,
-            Block::Text | Block::Refusal => Some(json!({"type": "text", "text": text})),
-            Block::Thought => {
-                Some(json!({"type": "thinking", "thinking": text, "signature": proof}))
-            }
-            Block::SealedThought => Some(json!({"type": "redacted_thinking", "data": proof})),
-            Block::Call { id, name } => {
-                let input = arguments::object(&text);
-                Some(json!({"type": "tool_use", "id": id, "name": name, "input": input}))
-            }
+fn block(content: Content) -> Option<Value> {
+    let Content { kind, text, proof, .. } = content;
+    match kind {
+        Block::Text | Block::Refusal if text.is_empty() => None,
+        Block::Text | Block::Refusal => Some(json!({"type": "text", "text": text})),
+        Block::Thought => Some(json!({"type": "thinking", "thinking": text, "signature": proof})),
+        Block::SealedThought => Some(json!({"type": "redacted_thinking", "data": proof})),
+        Block::Call { id, name } => {
+            let input = arguments::object(&text);
+            Some(json!({"type": "tool_use", "id": id, "name": name, "input": input}))
         }
     }
 }
