@@ -18,6 +18,7 @@ mod fields;
 mod flow;
 mod hints;
 mod names;
+mod outcome;
 pub mod prompt;
 mod proof;
 pub mod reply;
