@@ -14,6 +14,7 @@ mod usage;
 pub mod vendor;
 
 pub use answer::read_answer;
+pub(crate) use answer::{member, response};
 pub use cut::{Cut, cut_events};
 pub(crate) use cut::{push_responses_usage, push_usage};
 pub use error::read_error;

@@ -12,8 +12,10 @@
 mod arguments;
 mod chat;
 mod claude;
+mod custom;
 mod dialogue;
 mod dispatch;
+mod effort;
 mod failure;
 mod fields;
 mod flow;
@@ -24,10 +26,12 @@ mod ids;
 mod items;
 mod messages;
 mod names;
+mod outcome;
 pub mod prompt;
 mod proof;
 pub mod reply;
 mod responses;
+mod source;
 mod stream;
 
 use bytes::Bytes;

@@ -39,7 +39,7 @@ pub fn read_answer(endpoint: Endpoint, rules: UsageRules, body: &[u8]) -> Answer
 }
 
 /// Reads one top-level member of a completion or a chunk, except its choices.
-pub(super) fn member(
+pub(crate) fn member(
     key: &[u8],
     pull: &mut Pull<'_>,
     rules: UsageRules,
@@ -88,7 +88,7 @@ fn groq(pull: &mut Pull<'_>, rules: UsageRules, generates: bool, facts: &mut Ans
 }
 
 /// Reads a response object (responses form), which is also what the last event of a stream holds.
-pub(super) fn response(pull: &mut Pull<'_>, rules: UsageRules, facts: &mut AnswerFacts) {
+pub(crate) fn response(pull: &mut Pull<'_>, rules: UsageRules, facts: &mut AnswerFacts) {
     if !pull.enter_object() {
         pull.skip();
         return;

@@ -1,6 +1,8 @@
 //! Ends a stream from our side, in the words of its form, where it reaches the edge of its
 //! reservation: the reason is `length`, as if the caller's own maximum had been reached.
 
+use std::fmt;
+
 use bytes::Bytes;
 use tollgate_domain::usage::Usage;
 
@@ -90,18 +92,31 @@ fn incomplete(out: &mut Vec<u8>, cut: &Cut<'_>, model: &str, usage: Option<&Usag
     push_fmt(out, format_args!("}},\"sequence_number\":{}}}\n\n", cut.sequence));
 }
 
+/// What was written to a cache: a member that stands only where something was.
+struct Written<'a>(&'a Usage);
+
+impl fmt::Display for Written<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.cache_write {
+            0 => Ok(()),
+            tokens => write!(f, ",\"cache_write_tokens\":{tokens}"),
+        }
+    }
+}
+
 /// Writes a usage as completions state it.
 pub(crate) fn push_usage(out: &mut Vec<u8>, usage: &Usage) {
     push_fmt(
         out,
         format_args!(
             "{{\"prompt_tokens\":{},\"completion_tokens\":{},\"total_tokens\":{},\
-             \"prompt_tokens_details\":{{\"cached_tokens\":{}}},\
+             \"prompt_tokens_details\":{{\"cached_tokens\":{}{}}},\
              \"completion_tokens_details\":{{\"reasoning_tokens\":{}}}}}",
             usage.input,
             usage.output,
             usage.total(),
             usage.cache_read,
+            Written(usage),
             usage.reasoning
         ),
     );
@@ -112,11 +127,12 @@ pub(crate) fn push_responses_usage(out: &mut Vec<u8>, usage: &Usage) {
     push_fmt(
         out,
         format_args!(
-            "{{\"input_tokens\":{},\"input_tokens_details\":{{\"cached_tokens\":{}}},\
+            "{{\"input_tokens\":{},\"input_tokens_details\":{{\"cached_tokens\":{}{}}},\
              \"output_tokens\":{},\"output_tokens_details\":{{\"reasoning_tokens\":{}}},\
              \"total_tokens\":{}}}",
             usage.input,
             usage.cache_read,
+            Written(usage),
             usage.output,
             usage.reasoning,
             usage.total()

@@ -19,7 +19,7 @@ const CHAT: &[&str] = &[
     "safety_identifier",
     "service_tier",
     "store",
-    "stream_options",
+    "stream_options.include_obfuscation",
     "user",
     "verbosity",
 ];
@@ -27,7 +27,6 @@ const CHAT: &[&str] = &[
 const RESPONSES: &[&str] = &[
     "client_metadata",
     "context_management",
-    "include",
     "max_tool_calls",
     "metadata",
     "prompt_cache_key",
@@ -38,7 +37,7 @@ const RESPONSES: &[&str] = &[
     "safety_identifier",
     "service_tier",
     "store",
-    "stream_options",
+    "stream_options.include_obfuscation",
     "text.verbosity",
     "user",
 ];
@@ -89,7 +88,8 @@ fn asks_nothing(value: &Value) -> bool {
         Value::Null => true,
         Value::Bool(on) => !on,
         Value::Array(items) => items.is_empty(),
-        Value::Object(members) => members.is_empty(),
+        // An empty object can switch something on, such as `web_search_options`.
+        Value::Object(_) => false,
         Value::Number(number) => number.as_u64() == Some(0),
         Value::String(text) => text.is_empty(),
     }

@@ -43,6 +43,84 @@ pub enum Event {
     End,
 }
 
+/// A whole answer, gathered from its events.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    /// The provider's id.
+    pub id: Option<String>,
+    /// The model that served.
+    pub model: Option<String>,
+    /// Seconds since the epoch.
+    pub created: Option<u64>,
+    /// What was said, in order.
+    pub blocks: Vec<Filled>,
+    /// Why generation ended.
+    pub stop: Option<Stop>,
+    /// What was used.
+    pub usage: Option<Usage>,
+    /// The provider failed.
+    pub error: Option<InbandError>,
+}
+
+/// A block with all that came for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filled {
+    /// Its number.
+    pub number: u32,
+    /// What it holds.
+    pub block: Block,
+    /// The text, thought, refusal or arguments.
+    pub text: String,
+    /// The proof.
+    pub proof: Option<String>,
+}
+
+impl Answer {
+    /// Gathers events.
+    pub fn of(events: &[Event]) -> Self {
+        let mut answer = Self::default();
+        for event in events {
+            answer.push(event);
+        }
+        answer
+    }
+
+    /// Takes one event in.
+    pub fn push(&mut self, event: &Event) {
+        match event {
+            Event::Begin { id, model, created } => {
+                self.id.clone_from(id);
+                self.model.clone_from(model);
+                self.created = *created;
+            }
+            Event::Open(number, block) => self.blocks.push(Filled {
+                number: *number,
+                block: block.clone(),
+                text: String::new(),
+                proof: None,
+            }),
+            Event::Delta(number, text) => {
+                if let Some(filled) = self.block(*number) {
+                    filled.text.push_str(text);
+                }
+            }
+            Event::Proof(number, proof) => {
+                if let Some(filled) = self.block(*number) {
+                    filled.proof = Some(proof.clone());
+                }
+            }
+            Event::Stop(stop) => self.stop = Some(stop.clone()),
+            Event::Usage(usage) => self.usage = Some(*usage),
+            Event::Error(error) => self.error = Some(error.clone()),
+            Event::Close(_) | Event::End => {}
+        }
+    }
+
+    fn block(&mut self, number: u32) -> Option<&mut Filled> {
+        self.blocks.iter_mut().rfind(|filled| filled.number == number)
+    }
+}
+
 /// What a block holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Block {
