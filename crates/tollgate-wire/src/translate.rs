@@ -12,6 +12,7 @@
 mod arguments;
 mod chat;
 mod claude;
+mod converse;
 mod custom;
 mod dialogue;
 mod dispatch;
@@ -19,7 +20,6 @@ mod effort;
 mod failure;
 mod fields;
 mod flow;
-mod gathered;
 mod gemini;
 mod hints;
 mod ids;

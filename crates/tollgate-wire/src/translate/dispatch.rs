@@ -5,7 +5,7 @@ use crate::peek::BodyError;
 use super::prompt::Prompt;
 use super::reply::Event;
 use super::{Form, Target, View, Written};
-use super::{chat, gemini, messages, responses};
+use super::{chat, converse, gemini, messages, responses};
 
 /// Reads a client's request.
 pub(super) fn read(
@@ -18,7 +18,7 @@ pub(super) fn read(
         Form::Responses => responses::read(model_in_path, body),
         Form::Messages => messages::read(model_in_path, body),
         Form::Gemini => gemini::read(model_in_path, body),
-        _ => Err(not_served(form)),
+        Form::Converse => Err(not_served()),
     }
 }
 
@@ -33,7 +33,7 @@ pub(super) fn write(
         Form::Responses => responses::write(prompt, target),
         Form::Messages => messages::write(prompt, target),
         Form::Gemini => gemini::write(prompt, target),
-        _ => Err(not_served(form)),
+        Form::Converse => converse::write(prompt, target),
     }
 }
 
@@ -44,7 +44,7 @@ pub(super) fn read_whole(form: Form, body: &[u8], view: &View) -> Vec<Event> {
         Form::Responses => responses::read_whole(body, view.rules),
         Form::Messages => messages::read_whole(body),
         Form::Gemini => gemini::read_whole(body),
-        _ => Vec::new(),
+        Form::Converse => converse::read_whole(body),
     }
 }
 
@@ -55,12 +55,13 @@ pub(super) fn write_whole(form: Form, events: &[Event], view: &View) -> Vec<u8> 
         Form::Responses => responses::write_whole(events, view),
         Form::Messages => messages::write_whole(events, view),
         Form::Gemini => gemini::write_whole(events, view),
-        _ => Vec::new(),
+        Form::Converse => Vec::new(),
     }
 }
 
-fn not_served(form: Form) -> BodyError {
-    BodyError { message: format!("requests of the form {form:?} are not served"), param: None }
+fn not_served() -> BodyError {
+    let message = "requests in the form of Bedrock are served to its own models only".to_owned();
+    BodyError { message, param: None }
 }
 
 /// The reader of a provider's stream.
@@ -70,16 +71,17 @@ pub(super) enum AnyReader {
     Responses(responses::Reader),
     Messages(messages::Reader),
     Gemini(gemini::Reader),
+    Converse(converse::Reader),
 }
 
 impl AnyReader {
-    pub(super) fn new(form: Form, view: &View) -> Option<Self> {
+    pub(super) fn new(form: Form, view: &View) -> Self {
         match form {
-            Form::Chat => Some(Self::Chat(chat::Reader::new(view.rules))),
-            Form::Responses => Some(Self::Responses(responses::Reader::new(view.rules))),
-            Form::Messages => Some(Self::Messages(messages::Reader::default())),
-            Form::Gemini => Some(Self::Gemini(gemini::Reader::default())),
-            _ => None,
+            Form::Chat => Self::Chat(chat::Reader::new(view.rules)),
+            Form::Responses => Self::Responses(responses::Reader::new(view.rules)),
+            Form::Messages => Self::Messages(messages::Reader::default()),
+            Form::Gemini => Self::Gemini(gemini::Reader::default()),
+            Form::Converse => Self::Converse(converse::Reader::default()),
         }
     }
 
@@ -89,6 +91,7 @@ impl AnyReader {
             Self::Responses(reader) => reader.event(name, data, out),
             Self::Messages(reader) => reader.event(name, data, out),
             Self::Gemini(reader) => reader.event(name, data, out),
+            Self::Converse(reader) => reader.event(name, data, out),
         }
     }
 
@@ -98,6 +101,7 @@ impl AnyReader {
             Self::Responses(reader) => reader.finish(out),
             Self::Messages(reader) => reader.finish(out),
             Self::Gemini(reader) => reader.finish(out),
+            Self::Converse(reader) => reader.finish(out),
         }
     }
 }
@@ -118,7 +122,7 @@ impl AnyWriter {
             Form::Responses => Some(Self::Responses(responses::Writer::new(view))),
             Form::Messages => Some(Self::Messages(messages::Writer::new(view))),
             Form::Gemini => Some(Self::Gemini(gemini::Writer::new(view))),
-            _ => None,
+            Form::Converse => None,
         }
     }
 

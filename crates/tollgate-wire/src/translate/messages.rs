@@ -13,6 +13,7 @@ mod writer;
 pub(crate) use read::read;
 pub(crate) use reader::{Reader, read_whole};
 pub(crate) use write::write;
+pub(super) use write::{closed, object_schema, refuse_unknown_sampling};
 pub(crate) use writer::{Writer, write_whole};
 
 use super::reply::Reason;

@@ -9,20 +9,19 @@ use tollgate_domain::usage::Usage;
 
 use crate::error::provider_event;
 use crate::json::{push_fmt, push_string};
-use crate::translate::gathered::{Content, Gathered};
-use crate::translate::reply::{Block, Event, Reason, Stop};
+use crate::translate::reply::{Answer, Block, Event, Filled, Reason, Stop};
 use crate::translate::{View, arguments, failure};
 
 use super::{usage, word};
 
 /// Writes a whole answer.
 pub(crate) fn write_whole(events: &[Event], view: &View) -> Vec<u8> {
-    let answer = Gathered::of(events);
+    let answer = Answer::of(events);
     if let Some(error) = &answer.error {
         return failure::inband(Dialect::Gemini, error).to_vec();
     }
-    let refused = answer.refused();
-    let parts: Value = answer.content.into_iter().filter_map(part).collect();
+    let refused = answer.blocks.iter().any(|filled| filled.block == Block::Refusal);
+    let parts: Value = answer.blocks.into_iter().filter_map(part).collect();
     let candidate = candidate(parts, answer.stop.as_ref(), refused);
     let mut body = Map::new();
     body.insert("candidates".to_owned(), json!([candidate]));
@@ -48,12 +47,17 @@ fn candidate(parts: Value, stop: Option<&Stop>, refused: bool) -> Value {
     candidate
 }
 
-fn part(content: Content) -> Option<Value> {
-    let Content { kind, text, proof, .. } = content;
-    match kind {
+fn part(filled: Filled) -> Option<Value> {
+    let Filled { block, text, proof, .. } = filled;
+    match block {
         Block::Text | Block::Refusal => (!text.is_empty()).then(|| json!({"text": text})),
-        Block::Thought => Some(json!({"text": text, "thought": true, "thoughtSignature": proof})),
-        Block::SealedThought => Some(json!({"thought": true, "thoughtSignature": proof})),
+        Block::Thought => {
+            let proof = proof.unwrap_or_default();
+            Some(json!({"text": text, "thought": true, "thoughtSignature": proof}))
+        }
+        Block::SealedThought => {
+            Some(json!({"thought": true, "thoughtSignature": proof.unwrap_or_default()}))
+        }
         Block::Call { id, name } => {
             let args = arguments::object(&text);
             Some(json!({"functionCall": {"id": id, "name": name, "args": args}}))

@@ -1,6 +1,6 @@
 //! Writes the request to Claude.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 use crate::peek::BodyError;
 use crate::translate::claude::{Claude, Thinking, lost_its_thought};
@@ -15,6 +15,9 @@ use super::convert;
 /// By this, clients of OpenAI ask that a prompt be found in the cache; Anthropic keeps what it is
 /// told to.
 const CACHE_WISH: &str = "prompt_cache_key";
+
+/// The least nucleus beside thinking.
+const LEAST_TOP_P: f64 = 0.95;
 
 /// Writes a request.
 pub(crate) fn write(prompt: &Prompt, target: &Target<'_>) -> Result<Written, BodyError> {
@@ -224,6 +227,10 @@ fn thoughts_allow(prompt: &Prompt, body: &Map<String, Value>) -> Result<(), Body
         if body.contains_key(key) {
             return Err(refusal_as(name, "cannot be set where Claude thinks"));
         }
+    }
+    let top_p = prompt.sampling.top_p.as_ref().and_then(Number::as_f64);
+    if top_p.is_some_and(|top_p| top_p < LEAST_TOP_P) {
+        return Err(refusal_as(names.top_p, "must be 0.95 or more where Claude thinks"));
     }
     match prompt.tool_choice {
         Some(ToolChoice::Any | ToolChoice::Tool(_)) => {

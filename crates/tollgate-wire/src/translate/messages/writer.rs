@@ -9,30 +9,34 @@ use tollgate_domain::usage::Usage;
 
 use crate::error::provider_event;
 use crate::json::{push_fmt, push_string};
-use crate::translate::gathered::{Content, Gathered};
-use crate::translate::reply::{Block, Event, Reason, Stop};
+use crate::translate::reply::{Answer, Block, Event, Filled, Reason, Stop};
 use crate::translate::{View, arguments, failure};
 
 use super::{STOPS, usage, word};
 
 /// Writes a whole answer.
 pub(crate) fn write_whole(events: &[Event], view: &View) -> Vec<u8> {
-    let answer = Gathered::of(events);
+    let answer = Answer::of(events);
     if let Some(error) = &answer.error {
         return failure::inband(Dialect::Anthropic, error).to_vec();
     }
-    let (reason, sequence) = stop_words(answer.stop.as_ref(), answer.refused());
+    let (reason, sequence) = stop_words(answer.stop.as_ref(), refused(&answer));
     let message = json!({
         "id": answer.id.unwrap_or_else(|| made_id(view)),
         "type": "message",
         "role": "assistant",
         "model": answer.model.unwrap_or_else(|| view.model.clone()),
-        "content": answer.content.into_iter().filter_map(block).collect::<Value>(),
+        "content": answer.blocks.into_iter().filter_map(block).collect::<Value>(),
         "stop_reason": reason,
         "stop_sequence": sequence,
         "usage": usage::object(answer.usage.as_ref()),
     });
     message.to_string().into_bytes()
+}
+
+/// Whether the model refused in words.
+fn refused(answer: &Answer) -> bool {
+    answer.blocks.iter().any(|filled| filled.block == Block::Refusal)
 }
 
 fn made_id(view: &View) -> String {
@@ -51,13 +55,17 @@ fn stop_words(stop: Option<&Stop>, refused: bool) -> (&str, Option<&str>) {
     (word, stop.sequence.as_deref())
 }
 
-fn block(content: Content) -> Option<Value> {
-    let Content { kind, text, proof, .. } = content;
-    match kind {
+fn block(filled: Filled) -> Option<Value> {
+    let Filled { block, text, proof, .. } = filled;
+    match block {
         Block::Text | Block::Refusal if text.is_empty() => None,
         Block::Text | Block::Refusal => Some(json!({"type": "text", "text": text})),
-        Block::Thought => Some(json!({"type": "thinking", "thinking": text, "signature": proof})),
-        Block::SealedThought => Some(json!({"type": "redacted_thinking", "data": proof})),
+        Block::Thought => Some(
+            json!({"type": "thinking", "thinking": text, "signature": proof.unwrap_or_default()}),
+        ),
+        Block::SealedThought => {
+            Some(json!({"type": "redacted_thinking", "data": proof.unwrap_or_default()}))
+        }
         Block::Call { id, name } => {
             let input = arguments::object(&text);
             Some(json!({"type": "tool_use", "id": id, "name": name, "input": input}))

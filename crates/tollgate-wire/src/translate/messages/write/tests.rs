@@ -191,6 +191,9 @@ fn a_forced_call_or_a_temperature_beside_thinking_is_refused() {
     let sampling = Sampling { temperature, ..Sampling::default() };
     let cool = Prompt { reasoning: effort("high"), sampling, ..asked() };
     assert_eq!(refused(&cool), "temperature");
+    let sampling = Sampling { top_p: Number::from_f64(0.9), ..Sampling::default() };
+    let narrow = Prompt { reasoning: effort("high"), sampling, ..asked() };
+    assert_eq!(refused(&narrow), "top_p");
 }
 
 #[test]
