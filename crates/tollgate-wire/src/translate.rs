@@ -33,6 +33,8 @@ pub mod reply;
 mod responses;
 mod source;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 

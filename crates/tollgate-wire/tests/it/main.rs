@@ -3,6 +3,7 @@
 
 mod cases;
 mod events;
+mod golden;
 mod requests;
 mod simulated;
 mod streams;
