@@ -8,12 +8,16 @@
 //! What holds for all of it (WIRE-1): bytes that are relayed stay as they are, and however a stream
 //! is cut into chunks, the same events and the same facts come out.
 
+mod anthropic;
 pub mod count;
 pub mod dialect;
 pub mod endpoint;
 pub mod error;
 pub mod facts;
+mod figures;
 pub mod framing;
+mod gemini;
+mod inband;
 mod json;
 pub mod meter;
 pub mod openai;

@@ -97,6 +97,44 @@ impl<'a> Pull<'a> {
         None
     }
 
+    /// Reads an object, giving each key to `each`, which must read its value; jumps what is none.
+    pub(crate) fn object(&mut self, mut each: impl FnMut(&mut Self, &'a [u8])) {
+        if !self.enter_object() {
+            self.skip();
+            return;
+        }
+        while let Some(key) = self.next_key() {
+            each(self, key);
+        }
+    }
+
+    /// Reads an array, calling `each` for every item, which must read it; jumps what is none.
+    pub(crate) fn array(&mut self, mut each: impl FnMut(&mut Self)) {
+        if !self.enter_array() {
+            self.skip();
+            return;
+        }
+        while self.next_item() {
+            each(self);
+        }
+    }
+
+    /// Keeps a text that is not empty; the last one counts. Allocates only where it differs.
+    pub(crate) fn keep(&mut self, slot: &mut Option<Box<str>>) {
+        let Some(text) = self.string_or_skip().filter(|text| !text.raw.is_empty()) else {
+            return;
+        };
+        if slot.as_ref().is_none_or(|kept| kept.as_bytes() != text.raw) {
+            *slot = Some(text.decode_lossy().into());
+        }
+    }
+
+    /// Reads the whole part of a number that is not negative.
+    pub(crate) fn whole(&mut self) -> Option<u64> {
+        let text = str::from_utf8(self.skip()?).ok()?;
+        text.split('.').next()?.parse().ok()
+    }
+
     /// Jumps one value and returns it as it stands.
     pub(crate) fn skip(&mut self) -> Option<&'a [u8]> {
         let first = self.next_byte()?;
