@@ -71,6 +71,25 @@ impl Gate {
         draft.usage = Usage::tokens(demand.input_tokens, grant.output_tokens());
         draft.cost = grant.cost();
         draft.estimated = true;
+        self.open(draft, Some(grant))
+    }
+
+    /// Admits what calls no model (lists, counts of tokens): no limit counts it and it holds
+    /// nothing. Its intent is written like any other's.
+    pub fn admit_uncounted(
+        self: &Arc<Self>,
+        mut draft: CallRecord,
+    ) -> Result<Admitted, NotAdmitted> {
+        draft.outcome = Outcome::InDoubt;
+        draft.estimated = false;
+        self.open(draft, None)
+    }
+
+    fn open(
+        self: &Arc<Self>,
+        draft: CallRecord,
+        grant: Option<Grant>,
+    ) -> Result<Admitted, NotAdmitted> {
         match self.ledger.open(&draft) {
             Ok(written) => {
                 let record = Arc::new(draft);
@@ -79,7 +98,9 @@ impl Gate {
                 Ok(Admitted { record, ticket, written: Some(written) })
             }
             Err(error) => {
-                self.engine.settle(grant, &Actual::nothing(), draft.time);
+                if let Some(grant) = grant {
+                    self.engine.settle(grant, &Actual::nothing(), draft.time);
+                }
                 Err(NotAdmitted::Ledger(error))
             }
         }
@@ -117,15 +138,17 @@ impl Gate {
     /// Settles what was dropped unsettled, as in doubt at its reservation.
     pub fn settle_stray(&self, stray: Stray, now: Timestamp) -> Result<Written, LedgerError> {
         let Held { record, grant } = stray.0;
-        let actual = Actual::of(&record);
-        self.engine.settle(grant, &actual, now);
+        if let Some(grant) = grant {
+            self.engine.settle(grant, &Actual::of(&record), now);
+        }
         self.ledger.close(record)
     }
 }
 
 struct Held {
     record: Arc<CallRecord>,
-    grant: Grant,
+    /// What limits hold for it; `None` where none counts it.
+    grant: Option<Grant>,
 }
 
 /// An admitted call that nobody settled.
@@ -145,7 +168,7 @@ struct Ticket {
 
 impl Ticket {
     fn redeem(mut self) -> Option<Grant> {
-        self.held.take().map(|held| held.grant)
+        self.held.take().and_then(|held| held.grant)
     }
 }
 
@@ -198,9 +221,9 @@ impl Admitted {
         &self.record
     }
 
-    /// What was granted.
+    /// What was granted; `None` where no limit counts the call.
     pub fn grant(&self) -> Option<&Grant> {
-        self.ticket.held.as_ref().map(|held| &held.grant)
+        self.ticket.held.as_ref().and_then(|held| held.grant.as_ref())
     }
 
     /// Whether the intent is down; no byte of an answer leaves before it is. Taken once.

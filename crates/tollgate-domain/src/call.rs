@@ -88,6 +88,15 @@ words!(Outcome {
 });
 words!(CacheState { Miss = "miss", Hit = "hit", Coalesced = "coalesced", Bypass = "bypass" });
 
+/// The endpoints that call no model: counts of tokens, and what is only read at a provider. They are
+/// recorded and use no quota.
+pub const UNCOUNTED: [&str; 4] = [
+    "/v1/responses/input_tokens",
+    "/v1/messages/count_tokens",
+    "/v1beta/models:countTokens",
+    "/providers/read",
+];
+
 /// An application's own labels: name and value.
 pub type Tags = Vec<(Arc<str>, Arc<str>)>;
 
@@ -199,6 +208,13 @@ struct Document {
     latency_us: u64,
     #[serde(default)]
     ttft_us: Option<u64>,
+}
+
+impl CallRecord {
+    /// Whether no limit counts it, because it calls no model.
+    pub fn is_uncounted(&self) -> bool {
+        UNCOUNTED.contains(&&*self.endpoint)
+    }
 }
 
 impl From<CallRecord> for Document {

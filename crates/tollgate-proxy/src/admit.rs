@@ -7,7 +7,7 @@ use tollgate_admission::engine::{Demand, Grant, Refusal, Subject, Terms};
 use tollgate_admission::gate::{Admitted, NotAdmitted};
 use tollgate_admission::identity::Principal;
 use tollgate_admission::switches::Traffic;
-use tollgate_domain::call::{CacheState, CallRecord, Dialect, Outcome};
+use tollgate_domain::call::{CacheState, CallRecord, Outcome};
 use tollgate_domain::fault::Code;
 use tollgate_domain::limit::{Metric, Mode, OnLimit};
 use tollgate_domain::money::NanoUsd;
@@ -22,10 +22,11 @@ use crate::identify::Labels;
 use crate::open_call::{Edge, OpenCall};
 use crate::plane::Plane;
 use crate::read::Asked;
-use crate::route::{Chosen, route};
+use crate::route::{Chosen, Wish, route};
 use crate::snapshot::Snapshot;
 use crate::standing::{Standing, refuse_stopped, standing};
 use crate::stop::Stop;
+use crate::through::Through;
 
 /// Most cheaper models that are tried for one call.
 const MOST_DOWNGRADES: usize = 3;
@@ -45,6 +46,8 @@ pub struct Candidate {
     pub asked: Asked,
     /// Who would serve it.
     pub chosen: Chosen,
+    /// How it is asked, where the client calls the provider's own API.
+    pub through: Option<Box<Through>>,
 }
 
 /// Decides on a call. Where a limit says so, a cheaper model serves it.
@@ -90,7 +93,8 @@ fn cheaper(
         return Err(refused(refusal));
     }
     plane.metrics.decided("downgraded", Arc::clone(&refusal.limit.name));
-    route(snapshot, &candidate.principal, &model, plane.ids.draw())
+    let wish = Wish { endpoint: candidate.endpoint, model: &model, asked: &candidate.asked };
+    route(snapshot, &candidate.principal, &wish, plane.ids.draw())
 }
 
 /// Asks the gate: with the bound first, with a count where the bound would refuse or shorten.
@@ -116,6 +120,9 @@ fn decide(
     let terms = Terms { subject: &subject, plan: &standing.plan, overlay: standing.overlay() };
     let bound = demand(snapshot, candidate);
     let row = draft(candidate, standing, plane.names.of(*endpoint));
+    if endpoint.is_uncounted() {
+        return plane.gate.admit_uncounted(row).map(|admitted| (admitted, 0));
+    }
     let refine = |demand: &Demand| counted_demand(snapshot, candidate, demand);
     let admitted = plane.gate.admit(row, &terms, &bound, refine)?;
     Ok((admitted, bound.output_tokens))
@@ -128,7 +135,7 @@ fn open(
     standing: &Standing,
     (admitted, asked_output): (Admitted, u64),
 ) -> Box<OpenCall> {
-    let Candidate { arrival, endpoint, principal, asked, chosen, .. } = candidate;
+    let Candidate { arrival, endpoint, principal, asked, chosen, through, .. } = candidate;
     plane.admitted.inc();
     plane.metrics.inflight().inc();
     plane.metrics.own_share(plane.micros_since(arrival.started));
@@ -149,6 +156,7 @@ fn open(
         plan: Arc::clone(&standing.plan.name),
         admitted,
         chosen,
+        through,
         metrics,
         endpoint,
         peek: asked.peek,
@@ -205,7 +213,7 @@ fn draft(candidate: &Candidate, standing: &Standing, name: Arc<str>) -> CallReco
         session: labels.session.clone(),
         feature: labels.feature.clone(),
         tags: labels.tags.clone(),
-        dialect: Dialect::Openai,
+        dialect: candidate.endpoint.dialect(),
         endpoint: name,
         provider: Arc::clone(&chosen.target.provider.name),
         model_asked: Arc::from(&*asked.peek.model),

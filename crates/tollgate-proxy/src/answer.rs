@@ -9,6 +9,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode, response};
 use http_body::Body as _;
 use tokio::time::Sleep;
+use tollgate_wire::bedrock::messages::MessagesStream;
 use tollgate_wire::simulated::{End, Parts, Plan};
 
 use crate::upstream::{Broken, Phase, Response, ResponseBody};
@@ -81,7 +82,7 @@ impl Answer {
 fn is_stream(head: &response::Parts, wants_stream: bool) -> bool {
     let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let says = |what: &[u8]| kind.get(..what.len()).is_some_and(|k| k.eq_ignore_ascii_case(what));
-    if says(b"text/event-stream") {
+    if says(b"text/event-stream") || says(b"application/vnd.amazon.eventstream") {
         return true;
     }
     wants_stream && head.status.is_success() && !says(b"application/json")
@@ -94,6 +95,8 @@ pub enum Source {
     Remote(ResponseBody),
     /// From the simulated provider.
     Simulated(Box<Simulated>),
+    /// Claude at Bedrock: events in frames, which are taken out of them.
+    Framed(Box<Source>, Box<MessagesStream>),
 }
 
 /// What the simulated provider still says.
@@ -124,7 +127,26 @@ impl Source {
                 }
             },
             Self::Simulated(simulated) => simulated.poll_next(cx),
+            Self::Framed(source, frames) => loop {
+                let chunk = match ready!(source.poll_next(cx)) {
+                    Some(Ok(chunk)) => chunk,
+                    end => return Poll::Ready(end),
+                };
+                let mut events = Vec::new();
+                if let Err(error) = frames.push(&chunk, &mut events) {
+                    return Poll::Ready(Some(Err(Broken::new(Phase::Body, error))));
+                }
+                if !events.is_empty() {
+                    return Poll::Ready(Some(Ok(events.into())));
+                }
+            },
         }
+    }
+
+    /// The same without the frames that the events come in.
+    #[must_use]
+    pub fn unframed(self) -> Self {
+        Self::Framed(Box::new(self), Box::default())
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, DATE, SERVER, SET_COOKIE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, SERVER, SET_COOKIE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tollgate_domain::call::CallRecord;
@@ -19,6 +20,11 @@ const MODEL: HeaderName = HeaderName::from_static("x-tollgate-model");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
 const CACHE: HeaderName = HeaderName::from_static("x-tollgate-cache");
 const COST: HeaderName = HeaderName::from_static("x-tollgate-cost-usd");
+/// Hints of the client that a translated request could not carry.
+const LEFT_OUT: HeaderName = HeaderName::from_static("x-tollgate-left-out");
+/// What goes along with an answer in another form than the provider's.
+const OF_ALL: [HeaderName; 3] =
+    [REQUEST_ID, RETRY_AFTER, HeaderName::from_static("retry-after-ms")];
 const LITELLM_COST: HeaderName = HeaderName::from_static("x-litellm-response-cost");
 const UPSTREAM_ID: HeaderName = HeaderName::from_static("x-tollgate-upstream-request-id");
 
@@ -29,6 +35,9 @@ pub(crate) struct Ids {
     provider: Arc<str>,
     model: Arc<str>,
     limits: LimitHeaders,
+    /// Hints that were left out of a translated request; `None` where the answer is the
+    /// provider's own.
+    left_out: Option<String>,
 }
 
 impl Ids {
@@ -40,6 +49,7 @@ impl Ids {
             provider: Arc::clone(&call.chosen.target.provider.name),
             model: Arc::clone(&call.chosen.target.model),
             limits: call.limits.clone(),
+            left_out: call.chosen.translated.as_ref().map(|it| it.left_out.join(", ")),
         }
     }
 }
@@ -64,11 +74,19 @@ pub(crate) fn answer_headers(
     ];
     let mut headers = HeaderMap::with_capacity(upstream.len() + 8);
     for (name, value) in upstream {
+        if ids.left_out.is_some() && !OF_ALL.contains(name) {
+            continue;
+        }
         if *name == REQUEST_ID {
             headers.append(UPSTREAM_ID, value.clone());
         } else if !STAY.contains(name) {
             headers.append(name.clone(), value.clone());
         }
+    }
+    // Where the client asked for a stream and the provider sends one, no row is known yet.
+    if ids.left_out.is_some() {
+        let kind = if record.is_some() { "application/json" } else { "text/event-stream" };
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     ids.limits.put_on(&mut headers);
     let mut put = |name: HeaderName, value: &str| {
@@ -82,6 +100,9 @@ pub(crate) fn answer_headers(
     put(MODEL, record.map_or(&*ids.model, |record| &*record.model));
     put(ATTEMPTS, "1");
     put(CACHE, "miss");
+    if let Some(left_out) = ids.left_out.as_deref().filter(|names| !names.is_empty()) {
+        put(LEFT_OUT, left_out);
+    }
     if let Some(record) = record {
         let cost = record.cost.to_string();
         put(COST, &cost);

@@ -12,30 +12,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT,
-    FORWARDED, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-use http_body_util::Full;
+use http::request::Parts;
 use jiff::Timestamp;
 use tokio::time::{Instant, Sleep};
-use tollgate_wire::openai::{Rewrite, rewrite};
 use tollgate_wire::simulated::{self, Ask};
 
 use crate::answer::Answer;
-use crate::identify::{API_KEY, GOOGLE_API_KEY};
 use crate::leftover::Leftover;
 use crate::open_call::OpenCall;
+use crate::outgoing::request;
 use crate::plane::Plane;
-use crate::snapshot::{Backend, Remote};
+use crate::provider::Backend;
 use crate::standing::refuse_stopped;
 use crate::stop::Stop;
 use crate::upstream::{Broken, Phase};
-
-/// Headers whose names begin so are between the client and us.
-const KEPT_HERE: [&str; 3] = ["x-tollgate-", "x-forwarded-", "proxy-"];
 
 /// How often a call that waits for its answer looks whether calls like it were stopped.
 const LOOK: Duration = Duration::from_millis(500);
@@ -56,12 +46,12 @@ impl std::fmt::Debug for Forwarded {
 }
 
 /// Sends an admitted call on its way.
-pub fn forward(call: Box<OpenCall>, headers: &HeaderMap) -> Forwarded {
+pub fn forward(call: Box<OpenCall>, head: &Parts) -> Forwarded {
     let head_seen = Arc::new(AtomicBool::new(false));
     let (exchange, first_byte, total): (Exchange, _, _) = match &call.chosen.target.provider.backend
     {
         Backend::Remote(remote) => {
-            let request = request(&call, remote, headers);
+            let request = request(&call, remote, head);
             let pool = Arc::clone(&remote.pool);
             let (wants_stream, seen) = (call.peek.stream, Arc::clone(&head_seen));
             let max_answer = call.snapshot.settings.max_answer;
@@ -73,10 +63,11 @@ pub fn forward(call: Box<OpenCall>, headers: &HeaderMap) -> Forwarded {
             (Box::pin(exchange), remote.first_byte, remote.total)
         }
         Backend::Simulated(script) => {
+            let (body, peek) = call.sent();
             let ask = Ask {
-                endpoint: call.endpoint,
-                peek: &call.peek,
-                body: &call.body,
+                endpoint: call.operation(),
+                peek,
+                body,
                 include_usage: true,
                 call: call.plane.ids.draw(),
                 created: seconds(call.admitted.record().time),
@@ -188,88 +179,6 @@ impl Drop for Forwarded {
     }
 }
 
-/// The request that the provider gets: the client's own, but for credentials, model name and the
-/// usage that must be asked for.
-fn request(
-    call: &OpenCall,
-    remote: &Remote,
-    headers: &HeaderMap,
-) -> Result<Request<Full<Bytes>>, Broken> {
-    let target = &call.chosen.target;
-    let body = rewrite(
-        call.endpoint,
-        &call.body,
-        &call.peek,
-        &Rewrite {
-            model: Some(&target.model),
-            include_usage: true,
-            max_output: call.clamped_output,
-            legacy_max_tokens: target.provider.vendor.legacy_max_tokens,
-        },
-    );
-    let below = call.endpoint.path().strip_prefix("/v1").unwrap_or_default();
-    let path = format!("{}{below}", remote.base_path);
-    let uri = Uri::builder()
-        .scheme(if remote.origin.tls { "https" } else { "http" })
-        .authority(remote.host.as_bytes())
-        .path_and_query(path)
-        .build()
-        .map_err(|error| Broken::new(Phase::Connect, error))?;
-    let mut request = Request::new(Full::new(body));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri;
-    *request.headers_mut() = request_headers(call, remote, headers);
-    Ok(request)
-}
-
-/// The client's headers without what is between it and us, and with the provider's own.
-fn request_headers(call: &OpenCall, remote: &Remote, from_client: &HeaderMap) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(from_client.len() + remote.headers.len() + 2);
-    headers.insert(HOST, remote.host.clone());
-    for (name, value) in from_client {
-        if passes(name) {
-            headers.append(name.clone(), value.clone());
-        }
-    }
-    if let Some(captcha) = call.snapshot.captcha() {
-        headers.remove(captcha.header());
-    }
-    if !headers.contains_key(CONTENT_TYPE) {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
-    for (name, value) in &remote.headers {
-        headers.insert(name.clone(), value.clone());
-    }
-    headers
-}
-
 fn seconds(at: Timestamp) -> u64 {
     u64::try_from(at.as_second()).unwrap_or_default()
-}
-
-/// Whether a client's header is for the provider. Credentials, cookies, addresses and everything
-/// that belongs to one connection are not; nor is the wish for compression, because usage is read
-/// from the answer as it passes.
-fn passes(name: &HeaderName) -> bool {
-    const STAY: [HeaderName; 16] = [
-        HOST,
-        AUTHORIZATION,
-        API_KEY,
-        GOOGLE_API_KEY,
-        COOKIE,
-        CONTENT_LENGTH,
-        TRANSFER_ENCODING,
-        ACCEPT_ENCODING,
-        CONNECTION,
-        EXPECT,
-        TE,
-        TRAILER,
-        UPGRADE,
-        FORWARDED,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("baggage"),
-    ];
-    !STAY.contains(name)
-        && !KEPT_HERE.iter().any(|prefix| name.as_str().starts_with(prefix))
-        && *name != crate::accept::REQUEST_ID
 }

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use http::header::{CONNECTION, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use tollgate_domain::call::Dialect;
 use tollgate_domain::fault::Code;
 use tollgate_wire::endpoint::Endpoint;
 
@@ -25,15 +24,18 @@ use crate::captcha::vouch;
 use crate::forward::forward;
 use crate::identify::identify;
 use crate::plane::Plane;
-use crate::read::read;
+use crate::provider::Serving;
+use crate::read::{Called, collect, read};
 use crate::record::{Known, refused};
 use crate::relay::relay;
-use crate::route::route;
+use crate::route::{Wish, route};
 use crate::server::HeadWatch;
 use crate::snapshot::Snapshot;
 use crate::stop::Stop;
+use crate::stored;
 use crate::streaming::RelayBody;
-use crate::surface::{Place, find, side_door};
+use crate::surface::{Place, counted, dialect_of, find, side_door};
+use crate::through::{Passed, pass};
 
 /// The connection that a request came by.
 #[derive(Clone, Debug)]
@@ -55,12 +57,24 @@ pub async fn serve(
     // What follows a chunked request on the same connection is never taken for a request: another
     // reader on the way may have seen its end elsewhere.
     let last = request.headers().contains_key(TRANSFER_ENCODING);
-    let mut known = Known::default();
+    let mut known = Known { dialect: dialect_of(request.uri().path()), ..Known::default() };
     let served = match place(&request, &from) {
-        Ok(Place::Call(endpoint)) => {
+        Ok(Place::Call(endpoint, model)) => {
             known.endpoint = plane.names.of(endpoint);
-            let call = Travel { plane: &plane, snapshot, arrival: &arrival, endpoint, from: &from };
+            let model = model.map(|model| Box::from(&*model));
+            let (plane, arrival, from) = (&plane, &arrival, &from);
+            let call = Travel { plane, snapshot, arrival, endpoint, model, from };
             call.run(request, &mut known).await
+        }
+        Ok(place @ (Place::Through | Place::Kept(..))) => {
+            let kept = match place {
+                Place::Kept(id, _) => Some(Box::from(id)),
+                _ => None,
+            };
+            let (endpoint, model) = (Endpoint::Other, None);
+            let (plane, arrival, from) = (&plane, &arrival, &from);
+            let call = Travel { plane, snapshot, arrival, endpoint, model, from };
+            call.run_through(request, kept, &mut known).await
         }
         Ok(Place::Api(api)) => {
             let visit = Visit { plane: &plane, snapshot, arrival: &arrival, from: &from };
@@ -85,6 +99,8 @@ struct Travel<'a> {
     snapshot: Arc<Snapshot>,
     arrival: &'a Arrival,
     endpoint: Endpoint,
+    /// The model, where the path names it.
+    model: Option<Box<str>>,
     from: &'a Connection,
 }
 
@@ -95,19 +111,56 @@ impl Travel<'_> {
         request: Request<Incoming>,
         known: &mut Known,
     ) -> Result<Response<RelayBody>, Stop> {
-        let Self { plane, snapshot, arrival, endpoint, from } = self;
+        let Self { plane, snapshot, arrival, endpoint, model, from } = self;
         let (head, body) = request.into_parts();
         let (principal, labels) = identify(&snapshot, arrival, &head.headers, &head.uri)?;
         let principal = vouch(&snapshot, arrival, principal, &head.headers).await?;
         known.caller(&principal);
-        let asked = read(&snapshot.settings, endpoint, &head.headers, body).await?;
+        let called = Called { endpoint, model };
+        let asked = read(&snapshot.settings, &called, &head, body).await?;
         from.watch.expect_head();
-        let chosen = route(&snapshot, &principal, &asked.peek.model, plane.ids.draw())?;
+        let wish = Wish { endpoint, model: &asked.peek.model, asked: &asked };
+        let chosen = route(&snapshot, &principal, &wish, plane.ids.draw())?;
         known.model = Arc::clone(&chosen.route.name);
+        if chosen.serving == Serving::Counted {
+            return Ok(counted(endpoint, &asked, arrival));
+        }
         let arrival = arrival.clone();
-        let candidate = Candidate { arrival, endpoint, principal, labels, asked, chosen };
+        let candidate =
+            Candidate { arrival, endpoint, principal, labels, asked, chosen, through: None };
         let admitted = admit(plane, snapshot, candidate)?;
-        let (call, answered) = forward(admitted, &head.headers).await;
+        let (call, answered) = forward(admitted, &head).await;
+        relay(call, answered).await
+    }
+}
+
+impl Travel<'_> {
+    /// The steps of a call to a provider's own API, where the path says who serves it, and of a
+    /// question for an answer that a provider keeps.
+    async fn run_through(
+        self,
+        request: Request<Incoming>,
+        kept: Option<Box<str>>,
+        known: &mut Known,
+    ) -> Result<Response<RelayBody>, Stop> {
+        let Self { plane, snapshot, arrival, from, .. } = self;
+        let (head, body) = request.into_parts();
+        let (principal, labels) = identify(&snapshot, arrival, &head.headers, &head.uri)?;
+        let principal = vouch(&snapshot, arrival, principal, &head.headers).await?;
+        known.caller(&principal);
+        let body = collect(&snapshot.settings, &head.headers, body).await?;
+        from.watch.expect_head();
+        let passed = match kept {
+            Some(id) => stored::kept(&snapshot, &plane.answers, &principal, &head, &id)?,
+            None => pass(&snapshot, &principal, &head, body)?,
+        };
+        let Passed { endpoint, asked, chosen, through } = passed;
+        known.endpoint = plane.names.of(endpoint);
+        known.model = Arc::clone(&chosen.route.name);
+        let (arrival, through) = (arrival.clone(), Some(through));
+        let candidate = Candidate { arrival, endpoint, principal, labels, asked, chosen, through };
+        let admitted = admit(plane, snapshot, candidate)?;
+        let (call, answered) = forward(admitted, &head).await;
         relay(call, answered).await
     }
 }
@@ -126,7 +179,7 @@ fn place<'a>(request: &'a Request<Incoming>, from: &Connection) -> Result<Place<
 /// Tells a client why its call ends here, in its own dialect. The connection ends with it where the
 /// rest of the request was not read.
 fn refuse(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) -> Response<RelayBody> {
-    let mut response = stop.answer(Dialect::Openai, &arrival.request_id).map(RelayBody::whole);
+    let mut response = stop.answer(known.dialect, &arrival.request_id).map(RelayBody::whole);
     if let Ok(id) = HeaderValue::from_str(&arrival.request_id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }

@@ -11,13 +11,15 @@ use tokio::task::JoinSet;
 use tollgate_admission::identity::OnDisconnect;
 use tollgate_domain::call::{CallRecord, Outcome};
 use tollgate_domain::fault::Code;
-use tollgate_wire::openai::{OpenAiStream, read_answer};
+use tollgate_wire::dialect::read_answer;
+use tollgate_wire::meter::Meter;
 
 use crate::answer::{Answer, AnswerBody};
 use crate::forward::Exchange;
 use crate::open_call::{End, OpenCall, Received};
 use crate::plane::Plane;
 use crate::pump::{Patience, Pump, Step};
+use crate::stored::await_answer;
 
 /// How long to wait before a row that could not be written is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
@@ -28,6 +30,8 @@ pub enum Leftover {
     Awaited(Box<OpenCall>, Exchange),
     /// A call whose stream was under way.
     Streaming(Box<OpenCall>, Box<Pump>),
+    /// A call whose answer is made in the background, under this id of the provider.
+    Background(Box<OpenCall>, Box<str>),
     /// A row that could not be written.
     Unwritten(Arc<CallRecord>),
 }
@@ -37,6 +41,7 @@ impl std::fmt::Debug for Leftover {
         f.write_str(match self {
             Self::Awaited(..) => "Leftover::Awaited",
             Self::Streaming(..) => "Leftover::Streaming",
+            Self::Background(..) => "Leftover::Background",
             Self::Unwritten(_) => "Leftover::Unwritten",
         })
     }
@@ -46,7 +51,9 @@ impl Leftover {
     /// Hands over to the task that looks after leftovers.
     pub fn hand_over(self) {
         let sender = match &self {
-            Self::Awaited(call, _) | Self::Streaming(call, _) => call.plane.leftovers.clone(),
+            Self::Awaited(call, _) | Self::Streaming(call, _) | Self::Background(call, _) => {
+                call.plane.leftovers.clone()
+            }
             Self::Unwritten(_) => return,
         };
         // Nobody listens only when the program has ended; then the intent on disk speaks.
@@ -74,6 +81,9 @@ pub async fn look_after(
                 }
                 Some(Leftover::Streaming(call, pump)) => {
                     tasks.spawn(finish_stream(call, pump, ending.clone()));
+                }
+                Some(Leftover::Background(call, id)) => {
+                    tasks.spawn(await_answer(call, id, ending.clone()));
                 }
                 None => break,
             },
@@ -107,7 +117,7 @@ async fn finish_awaited(
     match answered {
         Ok(Ok(Answer { head, body: AnswerBody::Whole(body) })) => {
             let rules = call.chosen.target.provider.vendor.usage;
-            let facts = read_answer(call.endpoint, rules, &body);
+            let facts = read_answer(call.operation(), rules, &body);
             if head.status.is_success() {
                 end_cancelled(call, Received::Whole(&facts, &body));
             } else {
@@ -116,7 +126,7 @@ async fn finish_awaited(
         }
         Ok(Ok(Answer { body: AnswerBody::Stream(source), .. })) => {
             let rules = call.chosen.target.provider.vendor.usage;
-            let meter = OpenAiStream::new(call.endpoint, rules, true);
+            let meter = Meter::new(call.operation(), rules, true);
             let pump = Pump::new(source, meter, Patience { idle: limit, total: limit });
             finish_stream(call, Box::new(pump), finish).await;
         }

@@ -11,14 +11,15 @@ use tollgate_admission::ledger::LedgerError;
 use tollgate_admission::switches::Traffic;
 use tollgate_domain::call::{CallRecord, Outcome};
 use tollgate_domain::fault::Code;
-use tollgate_domain::money::NanoUsd;
+use tollgate_domain::money::{Exact, NanoUsd};
 use tollgate_domain::price::{ModelPrice, Served};
 use tollgate_domain::usage::Usage;
 use tollgate_wire::count;
+use tollgate_wire::dialect::answer_text;
 use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::facts::{AnswerFacts, InbandError};
-use tollgate_wire::openai::answer_text;
 use tollgate_wire::peek::Peek;
+use tollgate_wire::translate::{Translator, View, translate_error, translate_whole};
 
 use crate::headroom::LimitHeaders;
 use crate::leftover::Leftover;
@@ -28,6 +29,7 @@ use crate::pump::Ending;
 use crate::route::Chosen;
 use crate::snapshot::Snapshot;
 use crate::stop::Stop;
+use crate::through::Through;
 
 /// An admitted call that is under way.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub struct OpenCall {
     pub admitted: Admitted,
     /// Who serves it.
     pub chosen: Chosen,
+    /// How it is asked, where the client calls the provider's own API.
+    pub through: Option<Box<Through>>,
     /// Handles of its metrics.
     pub metrics: Arc<TargetMetrics>,
     /// What was called.
@@ -159,6 +163,55 @@ struct Metered {
 }
 
 impl OpenCall {
+    /// What is sent to the provider, but for the few bytes that forwarding changes, and where in it
+    /// they stand.
+    pub fn sent(&self) -> (&Bytes, &Peek) {
+        match self.chosen.translated.as_deref() {
+            Some(translated) => (&translated.body, &translated.peek),
+            None => (&self.body, &self.peek),
+        }
+    }
+
+    /// The operation of the provider; what it sends is read by its form.
+    pub fn operation(&self) -> Endpoint {
+        self.chosen.operation(self.endpoint)
+    }
+
+    /// The answer in the form that the client speaks, with its status, where that is not the
+    /// provider's own. `failure` is the status of an answer that is an error.
+    pub fn in_clients_form(&self, body: &[u8], failure: Option<u16>) -> Option<(u16, Bytes)> {
+        let view = self.view()?;
+        Some(match failure {
+            Some(status) => {
+                let request_id = &self.admitted.record().request_id;
+                translate_error(self.endpoint, status, body, Some(request_id))
+            }
+            None => (200, translate_whole(self.operation(), self.endpoint, body, &view)),
+        })
+    }
+
+    /// What turns the provider's stream into the client's form, where that is another.
+    pub fn translator(&self) -> Option<Box<Translator>> {
+        Translator::new(self.operation(), self.endpoint, &self.view()?).map(Box::new)
+    }
+
+    fn view(&self) -> Option<View> {
+        let translated = self.chosen.translated.as_deref()?;
+        let record = self.admitted.record();
+        let created = u64::try_from(record.time.as_second()).unwrap_or_default();
+        let fallback_id = record.call_id.encode(&mut [0; 36]).replace('-', "");
+        Some(View { created, fallback_id, ..translated.view.clone() })
+    }
+
+    /// Remembers whose an answer is that its provider keeps.
+    pub fn remember(&self, facts: &AnswerFacts) {
+        let kept = self.operation().is_responses() && self.peek.store != Some(false);
+        if let Some(id) = facts.id.as_deref().filter(|_| kept) {
+            let record = self.admitted.record();
+            self.plane.answers.remember(id, &record.user, &record.provider);
+        }
+    }
+
     /// What it is, as far as the kill switch asks.
     pub fn traffic(&self) -> Traffic<'_> {
         let record = self.admitted.record();
@@ -191,16 +244,38 @@ impl OpenCall {
             Received::Stream(ending) => Some(&ending.facts.answer),
             Received::Nothing | Received::Unanswered => None,
         };
+        if let Some(facts) = facts {
+            self.remember(facts);
+        }
         let metered = self.meter(end.received);
         let model = facts.and_then(|facts| facts.model.as_deref());
         let price = self.price_served(model);
         let time = admitted.record().time;
         let served = Served {
             service_tier: facts.and_then(|facts| facts.service_tier.as_deref()),
+            speed: facts.and_then(|facts| facts.speed.as_deref()),
             ..Served::at(time)
         };
-        let cost = price.charge(&metered.usage, &served).total.charge();
+        let cost = self.cost(facts, &metered, (&price, &served));
         self.settle(end, facts, &metered, &Priced { cost, price })
+    }
+
+    /// What it cost: where several models worked on an answer, each part at its own price.
+    fn cost(
+        &self,
+        facts: Option<&AnswerFacts>,
+        metered: &Metered,
+        (price, served): (&ModelPrice, &Served<'_>),
+    ) -> NanoUsd {
+        let parts = facts.map(|facts| &*facts.parts).unwrap_or_default();
+        if metered.estimated || parts.is_empty() {
+            return price.charge(&metered.usage, served).total.charge();
+        }
+        let each = parts.iter().map(|part| {
+            let own = part.model.as_deref().map(|model| self.price_served(Some(model)));
+            own.as_deref().unwrap_or(price).charge(&part.usage, served).total
+        });
+        each.fold(Exact::ZERO, |sum, part| sum + part).charge()
     }
 
     fn settle(
@@ -249,18 +324,26 @@ impl OpenCall {
         let stated = |usage| Metered { usage, estimated: false };
         let estimated =
             |output| Metered { usage: Usage::tokens(self.count_prompt(), output), estimated: true };
+        // What a stream has stated of its input holds; only its output is counted here.
+        let half = |input: Usage, output| Metered {
+            usage: Usage { output, reasoning: 0, ..input },
+            estimated: true,
+        };
         match received {
             Received::Nothing => stated(Usage::default()),
             Received::Unanswered => estimated(0),
             Received::Whole(facts, body) => match facts.usage {
                 Some(usage) => stated(usage),
-                None => estimated(answer_text(self.endpoint, body, |text| {
+                None => estimated(answer_text(self.operation(), body, |text| {
                     count::count_tokens(self.model(), text)
                 })),
             },
             Received::Stream(ending) => match ending.facts.answer.usage {
                 Some(usage) => stated(usage),
-                None => estimated(ending.counted_output),
+                None => match ending.facts.answer.stated_input {
+                    Some(input) => half(input, ending.counted_output),
+                    None => estimated(ending.counted_output),
+                },
             },
         }
     }

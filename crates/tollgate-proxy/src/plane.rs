@@ -20,6 +20,7 @@ use crate::desk::Desk;
 use crate::leftover::Leftover;
 use crate::metrics::Metrics;
 use crate::snapshot::Snapshot;
+use crate::stored::Answers;
 use crate::surface::EndpointNames;
 
 /// The data plane.
@@ -47,6 +48,8 @@ pub struct Plane {
     pub leftovers: UnboundedSender<Leftover>,
     /// Counts admitted calls.
     pub admitted: Counter,
+    /// Whose the answers are that providers keep.
+    pub answers: Answers,
     /// Names of endpoints, shared by all rows.
     pub names: EndpointNames,
     /// When the program started, on the clock that measures latency.

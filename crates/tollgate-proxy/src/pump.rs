@@ -8,12 +8,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
+use tollgate_domain::call::Dialect;
 use tollgate_domain::usage::Usage;
 use tollgate_wire::count::count_tokens;
-use tollgate_wire::facts::StreamFacts;
-use tollgate_wire::openai::{Flow, OpenAiStream, cut_events};
+use tollgate_wire::dialect::cut_events;
+use tollgate_wire::error::{ErrorView, error_event};
+use tollgate_wire::facts::{InbandError, StreamFacts};
+use tollgate_wire::meter::{Flow, Meter};
+use tollgate_wire::translate::Translator;
 
 use crate::answer::Source;
+use crate::stop::Stop;
 use crate::upstream::{Broken, Phase};
 
 /// How often a waiting stream looks whether it may go on.
@@ -56,7 +61,9 @@ pub struct Patience {
 #[derive(Debug)]
 pub struct Pump {
     source: Source,
-    meter: OpenAiStream,
+    meter: Meter,
+    /// Turns what passed the meter into the client's form, where that is another.
+    translator: Option<Box<Translator>>,
     ready: VecDeque<Bytes>,
     passed: Vec<Bytes>,
     ended: bool,
@@ -68,11 +75,12 @@ pub struct Pump {
 
 impl Pump {
     /// A pump from `source` through `meter`.
-    pub fn new(source: Source, meter: OpenAiStream, patience: Patience) -> Self {
+    pub fn new(source: Source, meter: Meter, patience: Patience) -> Self {
         let now = Instant::now();
         Self {
             source,
             meter,
+            translator: None,
             ready: VecDeque::new(),
             passed: Vec::new(),
             ended: false,
@@ -81,6 +89,12 @@ impl Pump {
             deadline: now + patience.total,
             alarm: None,
         }
+    }
+
+    /// The same, with what passes the meter translated into the client's form.
+    #[must_use]
+    pub fn translated(self, translator: Option<Box<Translator>>) -> Self {
+        Self { translator, ..self }
     }
 
     /// What was received, where the stream is ended from our side. A usage that the provider has
@@ -121,18 +135,44 @@ impl Pump {
     }
 
     /// The events that end the stream from our side.
-    pub fn cut_events(&self, model: &str, usage: Option<&Usage>) -> Bytes {
-        cut_events(&self.meter.cut(), model, usage)
+    pub fn cut_events(&mut self, model: &str, usage: Option<&Usage>) -> Bytes {
+        match &mut self.translator {
+            Some(translator) => {
+                let mut out = Vec::new();
+                translator.cut(usage, &mut out);
+                out.concat().into()
+            }
+            None => cut_events(&self.meter.cut(), model, usage),
+        }
     }
 
-    /// The number of the next event, in the form that numbers them.
-    pub fn next_sequence(&self) -> Option<u64> {
-        self.meter.next_sequence()
+    /// The event that tells the client why its stream ends before its end.
+    pub fn error_event(&mut self, dialect: Dialect, stop: &Stop) -> Bytes {
+        let Some(translator) = &mut self.translator else {
+            let view = ErrorView::new(stop.code, &stop.message);
+            return error_event(dialect, &view, self.meter.next_sequence());
+        };
+        let mut out = Vec::new();
+        let error = InbandError {
+            code: Some(stop.code.as_str().into()),
+            kind: None,
+            message: (&*stop.message).into(),
+            status: Some(stop.code.status()),
+        };
+        translator.fail(error, &mut out);
+        out.concat().into()
     }
 
     /// What the meter held back and the end of the stream has brought out.
     pub fn take_rest(&mut self) -> Vec<Bytes> {
-        self.meter.take_final()
+        let held = self.meter.take_final();
+        let Some(translator) = &mut self.translator else { return held };
+        let mut out = Vec::new();
+        for bytes in &held {
+            translator.push(bytes, &mut out);
+        }
+        translator.finish(&mut out);
+        out
     }
 
     /// From now on the rest must come within `total`.
@@ -149,7 +189,7 @@ impl Pump {
             }
             if self.ended {
                 self.ended = false;
-                return Poll::Ready(Step::Last(self.meter.take_final()));
+                return Poll::Ready(Step::Last(self.take_rest()));
             }
             match self.source.poll_next(cx) {
                 Poll::Ready(Some(Ok(chunk))) => {
@@ -160,13 +200,26 @@ impl Pump {
                             return Poll::Ready(Step::Broken(Broken::new(Phase::Body, error)));
                         }
                     }
-                    self.ready.extend(self.passed.drain(..));
+                    self.pass();
                 }
                 Poll::Ready(Some(Err(broken))) => return Poll::Ready(Step::Broken(broken)),
                 Poll::Ready(None) => return Poll::Ready(Step::Ended),
                 Poll::Pending => return self.poll_alarm(cx),
             }
         }
+    }
+
+    /// What has passed the meter may leave, in the client's form.
+    fn pass(&mut self) {
+        let Some(translator) = &mut self.translator else {
+            self.ready.extend(self.passed.drain(..));
+            return;
+        };
+        let mut out = Vec::new();
+        for bytes in self.passed.drain(..) {
+            translator.push(&bytes, &mut out);
+        }
+        self.ready.extend(out);
     }
 
     /// Rings when the provider has been quiet for too long. The alarm is set once and looked at

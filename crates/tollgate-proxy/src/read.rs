@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tollgate_domain::fault::Code;
+use tollgate_wire::dialect;
 use tollgate_wire::endpoint::Endpoint;
-use tollgate_wire::openai::peek;
-use tollgate_wire::peek::Peek;
+use tollgate_wire::form::peek_form;
+use tollgate_wire::peek::{BodyError, Peek};
 
 use crate::snapshot::Settings;
 use crate::stop::Stop;
@@ -29,17 +31,40 @@ pub struct Asked {
     pub peek: Peek,
 }
 
+/// What is called: the operation, and the model where the path names it.
+#[derive(Clone, Debug)]
+pub struct Called {
+    /// The operation.
+    pub endpoint: Endpoint,
+    /// The model.
+    pub model: Option<Box<str>>,
+}
+
 /// Reads the body of a request and looks into it.
 pub async fn read(
     settings: &Settings,
-    endpoint: Endpoint,
-    headers: &HeaderMap,
+    called: &Called,
+    head: &Parts,
     body: Incoming,
 ) -> Result<Asked, Stop> {
-    let body = collect(settings, headers, body).await?;
-    let peek = peek(endpoint, &body)
+    let body = collect(settings, &head.headers, body).await?;
+    let kind = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let peek = peek(called.endpoint, called.model.as_deref(), kind, &body)
         .map_err(|error| Stop::field(error.message, error.param.map(Cow::from)))?;
     Ok(Asked { body, peek })
+}
+
+/// Looks into a body. Forms with a file are told by their content type, everything else is JSON.
+pub fn peek(
+    endpoint: Endpoint,
+    path_model: Option<&str>,
+    content_type: Option<&str>,
+    body: &[u8],
+) -> Result<Peek, BodyError> {
+    match content_type.filter(|kind| kind.starts_with("multipart/form-data")) {
+        Some(kind) => peek_form(kind, body).map(|form| form.peek),
+        None => dialect::peek(endpoint, path_model, body),
+    }
 }
 
 /// The whole body, or why not.

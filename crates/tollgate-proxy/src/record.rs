@@ -16,6 +16,8 @@ use crate::stop::Stop;
 /// What was known of a call when it was refused.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
+    /// The dialect in which its client is answered.
+    pub dialect: Dialect,
     /// The path, where it is one of ours.
     pub endpoint: Arc<str>,
     /// Who called.
@@ -49,7 +51,7 @@ pub fn refused(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) {
         session: None,
         feature: None,
         tags: Vec::new(),
-        dialect: Dialect::Openai,
+        dialect: known.dialect,
         endpoint: known.endpoint,
         provider: Arc::default(),
         model_asked: Arc::clone(&known.model),

@@ -4,20 +4,24 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
 use http::response::Parts;
+use http::{Response, StatusCode};
 use tollgate_admission::ledger::{LedgerError, Written};
 use tollgate_domain::call::Outcome;
 use tollgate_domain::fault::Code;
-use tollgate_wire::openai::{OpenAiStream, read_answer, read_error};
+use tollgate_wire::dialect::{read_answer, read_error, read_headers};
+use tollgate_wire::endpoint::Endpoint;
+use tollgate_wire::meter::Meter;
 
 use crate::answer::{Answer, AnswerBody, Source};
 use crate::answer_headers::{Ids, answer_headers};
 use crate::forward::Ended;
+use crate::leftover::Leftover;
 use crate::open_call::{End, OpenCall, Received, class_of};
+use crate::provider::{Api, Backend};
 use crate::pump::{Patience, Pump};
-use crate::snapshot::Backend;
 use crate::stop::Stop;
+use crate::stored::is_promise;
 use crate::streaming::RelayBody;
 use crate::upstream::{Broken, Phase};
 
@@ -59,17 +63,21 @@ async fn relay_whole(
     head: Parts,
     body: Bytes,
 ) -> Result<Response<RelayBody>, Stop> {
-    let rules = call.chosen.target.provider.vendor.usage;
-    let facts = read_answer(call.endpoint, rules, &body);
-    let is_object = body.trim_ascii_start().starts_with(b"{");
-    if head.status.is_success() && (facts.cut || !is_object) {
+    let (rules, operation) = (call.chosen.target.provider.vendor.usage, call.operation());
+    let mut facts = read_answer(operation, rules, &body);
+    read_headers(operation, &|name| head.headers.get(name)?.to_str().ok(), &mut facts);
+    if head.status.is_success() && (facts.cut || !operation.answers_with(&body)) {
         let message = "the provider's answer is not the JSON that it should be";
         let stop = Stop::new(Code::UpstreamError, message).after_spending();
         settle_failed(call, &stop, Received::Nothing);
         return Err(stop);
     }
-    let stated = if head.status.is_success() { None } else { read_error(&body) };
-    let error = stated.as_ref().or(facts.error.as_ref());
+    if let Some(id) = facts.id.as_deref().filter(|_| is_promise(operation, &facts)) {
+        call.remember(&facts);
+        return Ok(relay_promise(call, &head, body, id.into()));
+    }
+    let refused = if head.status.is_success() { None } else { read_error(&body) };
+    let error = refused.as_ref().or(facts.error.as_ref());
     let failed = !head.status.is_success() || error.is_some();
     let end = End {
         status: head.status.as_u16(),
@@ -84,6 +92,8 @@ async fn relay_whole(
             Received::Whole(&facts, &body)
         },
     };
+    let meant = error.and_then(|error| error.status).filter(|_| head.status.is_success());
+    let told = call.in_clients_form(&body, failed.then(|| meant.unwrap_or(end.status)));
     let ids = Ids::of(&call);
     let (record, written) = match call.end(&end) {
         Ok(settled) => (Some(settled.record), settled.written),
@@ -91,21 +101,43 @@ async fn relay_whole(
     };
     // A row that could not be written is tried again elsewhere; the intent is down.
     drop(written.durable().await);
+    let headers = answer_headers(&head.headers, &ids, record.as_deref());
+    let (status, body) = told.unwrap_or((end.status, body));
+    let mut response = Response::new(RelayBody::whole(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(head.status);
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// An answer that is made in the background: its call stays open, and is settled when it is there.
+fn relay_promise(
+    call: Box<OpenCall>,
+    head: &Parts,
+    body: Bytes,
+    id: Box<str>,
+) -> Response<RelayBody> {
+    let headers = answer_headers(&head.headers, &Ids::of(&call), None);
+    let body = call.in_clients_form(&body, None).map_or(body, |(_, body)| body);
+    Leftover::Background(call, id).hand_over();
     let mut response = Response::new(RelayBody::whole(body));
     *response.status_mut() = head.status;
-    *response.headers_mut() = answer_headers(&head.headers, &ids, record.as_deref());
-    Ok(response)
+    *response.headers_mut() = headers;
+    response
 }
 
 fn relay_stream(call: Box<OpenCall>, head: &Parts, source: Source) -> Response<RelayBody> {
     let rules = call.chosen.target.provider.vendor.usage;
-    let meter = OpenAiStream::new(call.endpoint, rules, call.peek.usage_asked);
+    let meter = Meter::new(call.operation(), rules, call.sent().1.usage_asked);
     let settings = &call.snapshot.settings;
     let patience = match &call.chosen.target.provider.backend {
         Backend::Remote(remote) => Patience { idle: remote.idle, total: remote.total },
         Backend::Simulated(_) => Patience { idle: settings.drain_for, total: settings.drain_for },
     };
-    let pump = Pump::new(source, meter, patience);
+    let source = match call.chosen.target.provider.api {
+        Api::Bedrock(_) if call.operation() == Endpoint::Messages => source.unframed(),
+        _ => source,
+    };
+    let pump = Pump::new(source, meter, patience).translated(call.translator());
     let headers = answer_headers(&head.headers, &Ids::of(&call), None);
     let status = head.status;
     let mut response = Response::new(RelayBody::stream(call, pump, status.as_u16()));

@@ -1,16 +1,25 @@
-//! Step 4: which provider's model serves this call. What a key may not use is refused here, and a
-//! model without a price is not called at all (PRICE-1).
+//! Step 4: which provider's model serves this call, and by which of its operations. What a key may
+//! not use is refused here, a model without a price is not called at all (PRICE-1), and a request
+//! that the provider's own form cannot express is refused before anything is set aside.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tollgate_admission::identity::Principal;
 use tollgate_domain::fault::Code;
 use tollgate_domain::price::ModelPrice;
+use tollgate_wire::dialect::peek;
+use tollgate_wire::endpoint::Endpoint;
+use tollgate_wire::peek::{BodyError, Peek};
+use tollgate_wire::translate::{self, View, Written, translate_request};
 
+use crate::provider::Serving;
+use crate::read::Asked;
 use crate::snapshot::{Route, Snapshot, Target};
 use crate::stop::Stop;
 
-/// A target that may serve a call, and its price.
+/// A target that may serve a call, its price, and what is sent to it.
 #[derive(Clone, Debug)]
 pub struct Chosen {
     /// The route that was taken.
@@ -19,15 +28,44 @@ pub struct Chosen {
     pub target: Arc<Target>,
     /// Its price.
     pub price: Arc<ModelPrice>,
+    /// By which of its operations it serves.
+    pub serving: Serving,
+    /// The request in the provider's form, where that is not the client's.
+    pub translated: Option<Arc<Translated>>,
 }
 
-/// Chooses a target for `model`; `draw` is a random number that spreads calls over targets.
+/// A request in another form than the client's.
+#[derive(Debug)]
+pub struct Translated {
+    /// Its body.
+    pub body: Bytes,
+    /// Where in it stands what may be changed.
+    pub peek: Peek,
+    /// Hints of the client for which that form has no word.
+    pub left_out: Vec<&'static str>,
+    /// How the answer is shown to the client.
+    pub view: View,
+}
+
+/// What a call asks for, as far as it bears on who serves it.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// What was called.
+    pub endpoint: Endpoint,
+    /// The public name of the model.
+    pub model: &'a str,
+    /// The request.
+    pub asked: &'a Asked,
+}
+
+/// Chooses a target for a call; `draw` is a random number that spreads calls over targets.
 pub fn route(
     snapshot: &Snapshot,
     principal: &Principal,
-    model: &str,
+    wish: &Wish<'_>,
     draw: u64,
 ) -> Result<Chosen, Stop> {
+    let model = wish.model;
     if !principal.may_use_model(model) {
         return Err(Stop::new(
             Code::ModelNotAllowed,
@@ -51,25 +89,90 @@ pub fn route(
         let message = format!("this key may not use a provider of the model `{}`", route.name);
         return Err(Stop::new(Code::ModelNotAllowed, message));
     }
-    let priced: Vec<_> = allowed.into_iter().filter(|target| target.price.is_some()).collect();
-    let target = weighted(&priced, draw).ok_or_else(|| unpriced(&route))?;
+    let stream = wish.asked.peek.stream;
+    let able: Vec<_> = allowed
+        .into_iter()
+        .filter_map(|target| {
+            let serving = target.provider.serving(wish.endpoint, &target.model, stream)?;
+            Some((target, serving))
+        })
+        .collect();
+    if able.is_empty() {
+        return Err(unable(&route, wish.endpoint));
+    }
+    let priced: Vec<_> = able.into_iter().filter(|(target, _)| target.price.is_some()).collect();
+    let (target, serving) = weighted(&priced, draw).ok_or_else(|| unpriced(&route))?;
     let target = Arc::clone(target);
     let price = target.price.clone().ok_or_else(|| unpriced(&route))?;
-    Ok(Chosen { route, target, price })
+    let translated = translated(snapshot, wish, (&route, &target), serving)?;
+    Ok(Chosen { route, target, price, serving, translated })
+}
+
+impl Chosen {
+    /// The operation of the provider that serves; metering goes by its form.
+    pub fn operation(&self, asked: Endpoint) -> Endpoint {
+        match self.serving {
+            Serving::Native(endpoint) | Serving::Translated(endpoint) => endpoint,
+            Serving::Counted => asked,
+        }
+    }
+}
+
+/// The request in the form of the provider, where that is not the client's.
+fn translated(
+    snapshot: &Snapshot,
+    wish: &Wish<'_>,
+    (route, target): (&Route, &Target),
+    serving: Serving,
+) -> Result<Option<Arc<Translated>>, Stop> {
+    let Serving::Translated(operation) = serving else { return Ok(None) };
+    let refuse = |error: BodyError| Stop::field(error.message, error.param.map(Cow::from));
+    let most = route.max_output.unwrap_or(snapshot.settings.assumed_output);
+    let vendor = target.provider.vendor;
+    let wanted = translate::Target {
+        model: &target.model,
+        max_output: Some(most),
+        clamp: None,
+        include_usage: true,
+        legacy_max_tokens: vendor.legacy_max_tokens,
+        thinks: None,
+    };
+    let asked = wish.asked;
+    let named = Some(&*asked.peek.model);
+    let (prompt, written) =
+        translate_request(wish.endpoint, operation, named, &asked.body, &wanted).map_err(refuse)?;
+    let look = peek(operation, Some(&target.model), &written.body).map_err(refuse)?;
+    let view = View::of(&prompt, 0, String::new(), vendor.usage);
+    let Written { body, left_out } = written;
+    Ok(Some(Arc::new(Translated { body, peek: look, left_out, view })))
 }
 
 /// One of the targets, each as often as its weight says.
-fn weighted<'a>(targets: &[&'a Arc<Target>], draw: u64) -> Option<&'a Arc<Target>> {
-    let total: u64 = targets.iter().map(|target| u64::from(target.weight)).sum();
+fn weighted<'a>(
+    targets: &[(&'a Arc<Target>, Serving)],
+    draw: u64,
+) -> Option<(&'a Arc<Target>, Serving)> {
+    let total: u64 = targets.iter().map(|(target, _)| u64::from(target.weight)).sum();
     let mut left = draw.checked_rem(total).unwrap_or_default();
-    for target in targets {
+    for (target, serving) in targets {
         let weight = u64::from(target.weight);
         if left < weight {
-            return Some(target);
+            return Some((target, *serving));
         }
         left -= weight;
     }
     targets.first().copied()
+}
+
+fn unable(route: &Route, endpoint: Endpoint) -> Stop {
+    let provider = route.targets.first().map_or("", |target| &*target.provider.name);
+    let message = format!(
+        "the model `{}` is served by `{provider}`, which has nothing like {}; call it in a form \
+         that its provider offers",
+        route.name,
+        endpoint.path()
+    );
+    Stop { param: Some("model".into()), ..Stop::new(Code::InvalidRequest, message) }
 }
 
 fn unpriced(route: &Route) -> Stop {

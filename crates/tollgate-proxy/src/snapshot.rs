@@ -6,8 +6,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
-use http::HeaderValue;
 use jiff::tz::TimeZone;
 use parking_lot::RwLock;
 use tollgate_admission::identity::{KeyEntry, KeyHasher, KeyRing, OnDisconnect};
@@ -15,12 +13,10 @@ use tollgate_admission::network::Network;
 use tollgate_admission::token::TokenVerifier;
 use tollgate_domain::limit::Plan;
 use tollgate_domain::price::{ModelPrice, PriceTable};
-use tollgate_wire::openai::Vendor;
-use tollgate_wire::simulated::Script;
 
 use crate::captcha::Captcha;
 use crate::metrics::{Metrics, TargetMetrics};
-use crate::upstream::{Origin, Pool};
+use crate::provider::Provider;
 
 /// Most model names without an entry of their own that are remembered.
 const MOST_FOUND: usize = 4_096;
@@ -102,49 +98,6 @@ pub struct Settings {
     /// Input tokens that are set aside where the request has no bound of its own (earlier turns,
     /// files) and the context of the model is not known.
     pub assumed_context: u64,
-}
-
-/// A provider: where it is, how it wants to be asked, how it states what it used.
-#[derive(Debug)]
-pub struct Provider {
-    /// Its name in the configuration.
-    pub name: Arc<str>,
-    /// Its id in the price book, where that knows it.
-    pub book_id: Option<Arc<str>>,
-    /// How it is reached.
-    pub backend: Backend,
-    /// Where it departs from the OpenAI form.
-    pub vendor: &'static Vendor,
-}
-
-/// How a provider is reached.
-#[derive(Debug)]
-pub enum Backend {
-    /// Over the network.
-    Remote(Remote),
-    /// From inside the program.
-    Simulated(Script),
-}
-
-/// A provider on the network.
-#[derive(Debug)]
-pub struct Remote {
-    /// Its connections.
-    pub pool: Arc<Pool>,
-    /// What they lead to.
-    pub origin: Origin,
-    /// The value of the `host` header.
-    pub host: HeaderValue,
-    /// What stands before `/chat/completions` in its paths, without a slash at the end.
-    pub base_path: Box<str>,
-    /// Credentials and fixed headers that every request carries.
-    pub headers: HeaderMap,
-    /// How long the first byte of an answer may take.
-    pub first_byte: Duration,
-    /// How long a stream may pause.
-    pub idle: Duration,
-    /// How long a whole call may take.
-    pub total: Duration,
 }
 
 /// A model at a provider that can serve a public name.
@@ -245,7 +198,7 @@ impl Snapshot {
 
     /// The price of a provider's model.
     pub fn price(&self, provider: &Provider, model: &str) -> Option<Arc<ModelPrice>> {
-        self.prices.resolve(&provider.name, model)
+        provider.price(&self.prices, model)
     }
 
     /// Every model that is served, by public name, with the provider that serves it first.

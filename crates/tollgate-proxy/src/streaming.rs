@@ -8,10 +8,8 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tollgate_admission::gate::Settled;
 use tollgate_admission::ledger::{LedgerError, Written};
-use tollgate_domain::call::Dialect;
 use tollgate_domain::fault::Code;
 use tollgate_wire::count::count_tokens;
-use tollgate_wire::error::{ErrorView, error_event};
 
 use crate::leftover::Leftover;
 use crate::open_call::{End, OpenCall};
@@ -138,7 +136,7 @@ impl Streaming {
     /// Ends the stream at the edge of its reservation, in the words of its form: as if the caller's
     /// own maximum had been reached. The provider is asked for no more.
     fn cut(&mut self) {
-        let (Some(call), Some(pump)) = (self.call.take(), self.pump.take()) else { return };
+        let (Some(call), Some(mut pump)) = (self.call.take(), self.pump.take()) else { return };
         let end = pump.cut(&call.chosen.target.model);
         let usage = call.usage_of_cut(&end);
         let stated = call.peek.usage_asked.then_some(&usage);
@@ -176,11 +174,10 @@ impl Streaming {
 
     /// The stream ends before its end: the client is told in its dialect, and what came is charged.
     fn stop(&mut self, stop: &Stop) {
-        if self.call.is_some() {
-            let view = ErrorView::new(stop.code, &stop.message);
-            let sequence = self.pump.as_ref().and_then(|pump| pump.next_sequence());
+        if let (Some(call), Some(pump)) = (&self.call, &mut self.pump) {
+            let told = pump.error_event(call.endpoint.dialect(), stop);
             self.settle(Some(stop));
-            self.last.push_back(error_event(Dialect::Openai, &view, sequence));
+            self.last.push_back(told);
         }
         self.pump = None;
     }

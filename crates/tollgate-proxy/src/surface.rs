@@ -1,28 +1,37 @@
 //! What stands at which path: calls, and the few doors that lead to no provider.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use tollgate_domain::call::Dialect;
 use tollgate_domain::fault::Code;
+use tollgate_wire::count::estimate_prompt;
 use tollgate_wire::endpoint::{Endpoint, Route};
-use tollgate_wire::openai::{ModelEntry, model_body, models_list};
+use tollgate_wire::models::{ModelEntry, count_body, model_body, models_list};
+use tollgate_wire::passthrough;
 
 use crate::accept::{Arrival, REQUEST_ID};
 use crate::api::Api;
 use crate::identify::identify;
 use crate::plane::Plane;
+use crate::read::Asked;
 use crate::snapshot::Snapshot;
 use crate::stop::Stop;
 use crate::streaming::RelayBody;
 
 /// What stands at a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place<'a> {
-    /// A call to a model.
-    Call(Endpoint),
+    /// A call to a model, which the path may name.
+    Call(Endpoint, Option<Cow<'a, str>>),
+    /// A provider's own API, under `/providers/{name}/…`.
+    Through,
+    /// An answer that a provider keeps, and what may be done with it.
+    Kept(&'a str, &'static [Method]),
     /// The callers' own API.
     Api(Api),
     /// Something that no provider is asked for.
@@ -42,6 +51,10 @@ pub enum Door<'a> {
     Models,
     /// `/v1/models/{id}`
     Model(&'a str),
+    /// `/v1beta/models`
+    GeminiModels,
+    /// `/v1beta/models/{id}`
+    GeminiModel(&'a str),
 }
 
 /// Finds what stands at a path, for this method.
@@ -51,21 +64,22 @@ pub fn find<'a>(method: &Method, path: &'a str) -> Result<Place<'a>, Stop> {
         "/livez" => Place::Side(Door::Live),
         "/readyz" => Place::Side(Door::Ready),
         _ => match Route::from_path(path) {
-            Some(Route::Call(endpoint, None)) => Place::Call(endpoint),
+            Some(Route::Call(endpoint, model)) => Place::Call(endpoint, model),
+            Some(Route::PassThrough(..)) => Place::Through,
             Some(Route::Models) => Place::Side(Door::Models),
             Some(Route::Model(id)) => Place::Side(Door::Model(id)),
-            Some(Route::Response(_) | Route::CancelResponse(_) | Route::ResponseItems(_)) => {
-                return Err(Stop::new(
-                    Code::NotFound,
-                    "stored responses are not served here: send `background: false` and keep the \
-                     answer yourself",
-                ));
-            }
+            Some(Route::GeminiModels) => Place::Side(Door::GeminiModels),
+            Some(Route::GeminiModel(id)) => Place::Side(Door::GeminiModel(id)),
+            Some(Route::Response(id)) => Place::Kept(id, &[Method::GET, Method::DELETE]),
+            Some(Route::ResponseItems(id)) => Place::Kept(id, &[Method::GET]),
+            Some(Route::CancelResponse(id)) => Place::Kept(id, &[Method::POST]),
             _ => Place::Api(Api::of(path).ok_or_else(|| no_such_path(path))?),
         },
     };
     let takes = match place {
-        Place::Call(_) => *method == Method::POST,
+        Place::Through => true,
+        Place::Kept(_, methods) => methods.contains(method),
+        Place::Call(..) => *method == Method::POST,
         Place::Api(api) => *method == api.method(),
         Place::Side(_) => *method == Method::GET || *method == Method::HEAD,
     };
@@ -82,7 +96,8 @@ fn no_such_path(path: &str) -> Stop {
 
 fn wrong_method(place: &Place<'_>) -> Stop {
     let method = match place {
-        Place::Call(_) => Method::POST,
+        Place::Call(..) | Place::Through => Method::POST,
+        Place::Kept(_, methods) => methods.first().cloned().unwrap_or(Method::GET),
         Place::Api(api) => api.method(),
         Place::Side(_) => Method::GET,
     };
@@ -97,6 +112,8 @@ pub fn side_door(
     door: Door<'_>,
     request: &Request<Incoming>,
 ) -> Result<Response<RelayBody>, Stop> {
+    let created = u64::try_from(plane.started_at.as_second()).unwrap_or_default();
+    let created_at = plane.started_at.to_string();
     let body = match door {
         Door::Live => Bytes::from_static(b"{\"status\":\"ok\"}"),
         Door::Health => {
@@ -104,18 +121,19 @@ pub fn side_door(
             Bytes::from(format!("{{\"status\":\"ok\",\"uptime\":{uptime}}}"))
         }
         Door::Ready => return Ok(readiness(plane)),
-        Door::Models => {
+        Door::Models | Door::GeminiModels => {
             identify(snapshot, arrival, request.headers(), request.uri())?;
             let names = snapshot.public_models();
-            models_list(names.iter().map(|(id, owner)| entry(plane, id, owner)))
+            let entries = names.iter().map(|(id, owner)| entry((created, &created_at), id, owner));
+            models_list(list_dialect(door, request), entries)
         }
-        Door::Model(id) => {
+        Door::Model(id) | Door::GeminiModel(id) => {
             identify(snapshot, arrival, request.headers(), request.uri())?;
             let route = snapshot.route(id).ok_or_else(|| {
                 Stop::new(Code::UnknownModel, format!("no configured provider serves `{id}`"))
             })?;
             let owner = route.targets.first().map_or("", |target| &*target.provider.name);
-            model_body(&entry(plane, id, owner))
+            model_body(list_dialect(door, request), &entry((created, &created_at), id, owner))
         }
     };
     let mut response = json(body);
@@ -141,9 +159,43 @@ fn readiness(plane: &Plane) -> Response<RelayBody> {
     response
 }
 
-fn entry<'a>(plane: &Plane, id: &'a str, owned_by: &'a str) -> ModelEntry<'a> {
-    let created = u64::try_from(plane.started_at.as_second()).unwrap_or_default();
-    ModelEntry { id, owned_by, created }
+/// In whose form models are listed: OpenAI and Anthropic share the path, and only the clients of
+/// one of them name a version.
+fn list_dialect(door: Door<'_>, request: &Request<Incoming>) -> Dialect {
+    match door {
+        Door::GeminiModels | Door::GeminiModel(_) => Dialect::Gemini,
+        _ if request.headers().contains_key("anthropic-version") => Dialect::Anthropic,
+        _ => Dialect::Openai,
+    }
+}
+
+/// In whose form a client is answered that calls this path.
+pub fn dialect_of(path: &str) -> Dialect {
+    match Route::from_path(path) {
+        Some(Route::Call(endpoint, _)) => endpoint.dialect(),
+        Some(Route::PassThrough(_, below)) => passthrough::endpoint(below).0.dialect(),
+        _ if path.starts_with("/v1beta/") => Dialect::Gemini,
+        _ if path.starts_with("/v1/messages") => Dialect::Anthropic,
+        _ => Dialect::Openai,
+    }
+}
+
+/// Answers a count of tokens for a provider that has no such operation: counted here, free.
+pub fn counted(endpoint: Endpoint, asked: &Asked, arrival: &Arrival) -> Response<RelayBody> {
+    let tokens = estimate_prompt(endpoint, &asked.peek, &asked.body);
+    let mut response = json(count_body(endpoint, tokens));
+    if let Ok(id) = HeaderValue::from_str(&arrival.request_id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+fn entry<'a>(
+    (created, created_at): (u64, &'a str),
+    id: &'a str,
+    owned_by: &'a str,
+) -> ModelEntry<'a> {
+    ModelEntry { id, owned_by, created, created_at }
 }
 
 fn json(body: Bytes) -> Response<RelayBody> {

@@ -52,6 +52,8 @@ pub struct Expected {
     pub service_tier: Option<String>,
     /// The provider's figures on the scale of [`Usage`]; `None` where it states none.
     pub usage: Option<Usage>,
+    /// The model and the figures of each part, where several worked on one answer.
+    pub parts: Vec<(String, Usage)>,
 }
 
 /// The folder of recordings, relative to this crate: beside the workspace.
@@ -108,6 +110,15 @@ impl Case {
                 model: expected["model"].as_str().map(str::to_owned),
                 service_tier: expected["service_tier"].as_str().map(str::to_owned),
                 usage: expected["usage"].as_object().map(|_| usage(&expected["usage"])),
+                parts: expected["parts"]
+                    .as_array()
+                    .map(|parts| {
+                        parts
+                            .iter()
+                            .map(|part| (text(&part["model"]), usage(&part["usage"])))
+                            .collect()
+                    })
+                    .unwrap_or_default(),
             },
         }
     }

@@ -61,6 +61,9 @@ pub enum Endpoint {
     OllamaChat,
     /// Anything else at a provider: usage is read where it stands in a usual place.
     Other,
+    /// What a provider is only asked to show or to delete: lists, files, stored answers. No model
+    /// is called.
+    Read,
 }
 
 /// What an endpoint is like.
@@ -104,7 +107,7 @@ const fn row(
     Row { endpoint, path, dialect, billing, streaming }
 }
 
-const ROWS: [Row; 25] = {
+const ROWS: [Row; 26] = {
     use Billing::{Free, Generates, Reads};
     use Dialect::{Anthropic, Gemini, Openai};
     use Endpoint as E;
@@ -141,6 +144,7 @@ const ROWS: [Row; 25] = {
         row(E::CohereEmbed, "/providers/embed", Openai, Reads, Never),
         row(E::OllamaChat, "/providers/ollama", Openai, Generates, Asked),
         row(E::Other, "/providers", Openai, Generates, Asked),
+        row(E::Read, "/providers/read", Openai, Free, Asked),
     ]
 };
 
@@ -192,6 +196,39 @@ impl Endpoint {
     /// Whether providers charge for it.
     pub fn is_billed(self) -> bool {
         self.row().is_some_and(|row| row.billing != Billing::Free)
+    }
+
+    /// Whether a body can be a whole answer of status 200: a JSON object, but where sound, text or
+    /// anything at all may come.
+    pub fn answers_with(self, body: &[u8]) -> bool {
+        let first = body.trim_ascii_start().first();
+        match self {
+            Self::Speech | Self::Transcriptions | Self::Other | Self::Read => true,
+            Self::StreamGenerateContent => matches!(first, Some(b'{' | b'[')),
+            _ => first == Some(&b'{'),
+        }
+    }
+
+    /// Whether it is a conversation with a model, which any of the dialects can express.
+    pub const fn converses(self) -> bool {
+        matches!(
+            self,
+            Self::ChatCompletions
+                | Self::Responses
+                | Self::Messages
+                | Self::GenerateContent
+                | Self::StreamGenerateContent
+        )
+    }
+
+    /// Whether it only counts tokens.
+    pub const fn counts_tokens(self) -> bool {
+        matches!(self, Self::ResponsesInputTokens | Self::MessageTokens | Self::CountTokens)
+    }
+
+    /// Whether it calls no model, so that no limit counts it.
+    pub const fn is_uncounted(self) -> bool {
+        self.counts_tokens() || matches!(self, Self::Read)
     }
 
     /// Whether the model stands in the path and not in the body.
@@ -330,7 +367,16 @@ pub fn unescaped(part: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use tollgate_domain::call::UNCOUNTED;
+
     use super::*;
+
+    #[test]
+    fn the_ledger_knows_the_endpoints_that_no_limit_counts() {
+        let uncounted = Endpoint::all().filter(|endpoint| endpoint.is_uncounted());
+        let names: Vec<&str> = uncounted.map(Endpoint::path).collect();
+        assert_eq!(names, UNCOUNTED);
+    }
 
     #[test]
     fn every_endpoint_has_one_row() {

@@ -11,6 +11,9 @@ pub struct AnswerFacts {
     /// The same by the model that consumed it, where one answer is the work of several (Anthropic's
     /// iterations); then `usage` is their sum, and each part is priced by its own model.
     pub parts: Vec<UsagePart>,
+    /// What is stated of the input where the output is unknown (a stream that broke off): its
+    /// output side counts for nothing. With an output that is counted here it makes an estimate.
+    pub stated_input: Option<Usage>,
     /// The model that served: the price goes by this.
     pub model: Option<Box<str>>,
     /// The provider's id of the answer. A stored answer can be fetched often; it is billed once.

@@ -8,15 +8,27 @@
 //! What holds for all of it (WIRE-1): bytes that are relayed stay as they are, and however a stream
 //! is cut into chunks, the same events and the same facts come out.
 
+pub mod bedrock;
+pub mod cohere;
 pub mod count;
+pub mod dialect;
 pub mod endpoint;
 pub mod error;
 pub mod facts;
+mod figures;
+pub mod form;
+pub mod framing;
 mod json;
+pub mod meter;
+pub mod models;
+pub mod ollama;
 pub mod openai;
+pub mod passthrough;
 pub mod peek;
+pub mod rewrite;
 pub mod simulated;
 pub mod sse;
 mod tally;
 mod tokenizer;
 pub mod translate;
+pub mod unknown;

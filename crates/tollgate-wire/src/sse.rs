@@ -1,38 +1,11 @@
 //! Server-sent events: where one ends, and what it says.
 //!
-//! The scanner finds the end of each event in bytes as they arrive and leaves the bytes alone. It
-//! takes LF, CRLF and CR, comments, several `data` lines and a byte order mark, and gives the same
-//! events however the bytes are cut (WIRE-1). Each byte is looked at once; an event that is cut is
-//! kept until its end comes, up to [`MAX_EVENT`]. Source: the WHATWG specification of server-sent
-//! events.
+//! The scanner (see [`crate::framing`]) takes LF, CRLF and CR, comments, several `data` lines and a
+//! byte order mark. Source: the WHATWG specification of server-sent events.
 
 use std::borrow::Cow;
 
-/// The largest event. An event with a picture in it can have megabytes.
-pub const MAX_EVENT: usize = 16 * 1024 * 1024;
-
-/// An event has more bytes than [`MAX_EVENT`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an event of the stream is larger than 16 MiB")]
-pub struct TooLarge;
-
-/// What the scanner found in a chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// An event ends before `end`. Its bytes are `kept` of the scanner, if any, and those of the
-    /// chunk from where the scan began.
-    Event {
-        /// The byte of the chunk behind the event.
-        end: usize,
-    },
-    /// The line feed before `end` belongs to the event that ended with the last chunk.
-    LineFeed {
-        /// The byte of the chunk behind it.
-        end: usize,
-    },
-    /// The chunk ends within an event; what there is of it has been kept.
-    More,
-}
+use crate::framing::{Event, MAX_EVENT, Step, TooLarge};
 
 /// What a carriage return at the end of a chunk was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,13 +46,19 @@ impl Scanner {
         }
     }
 
+    /// A scanner of a stream that has begun with the white space `kept`.
+    pub(crate) fn after(kept: Vec<u8>) -> Self {
+        let line_has_bytes = kept.last().is_some_and(|last| !matches!(last, b'\n' | b'\r'));
+        Self { kept, line_has_bytes, ..Self::default() }
+    }
+
     /// Looks for the end of the next event in `chunk`, from the byte `from` on.
     pub fn step(&mut self, chunk: &[u8], from: usize) -> Result<Step, TooLarge> {
         let mut at = from;
         if let Some(byte) = chunk.get(at) {
             let after = std::mem::take(&mut self.after_return);
             match (after, byte) {
-                (AfterReturn::Event, b'\n') => return Ok(Step::LineFeed { end: at + 1 }),
+                (AfterReturn::Event, b'\n') => return Ok(Step::Tail { end: at + 1 }),
                 (AfterReturn::Line, b'\n') => at += 1,
                 _ => {}
             }
@@ -132,17 +111,9 @@ impl Scanner {
     }
 }
 
-/// What an event says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Event<'a> {
-    /// The value of the last `event` line; empty where there is none.
-    pub name: &'a [u8],
-    /// The `data` lines, joined by line feeds; `None` where there is none (comments, `retry`).
-    pub data: Option<Cow<'a, [u8]>>,
-}
-
 impl<'a> Event<'a> {
-    /// Reads the lines of one event.
+    /// Reads the lines of one server-sent event: the value of the last `event` line, and the `data`
+    /// lines joined by line feeds.
     pub fn read(event: &'a [u8]) -> Self {
         let mut read = Self::default();
         let mut rest = event;

@@ -1,5 +1,6 @@
 //! Puts the program together: from the checked configuration to the snapshot of the data plane.
 
+mod access_tokens;
 mod identity;
 mod providers;
 
@@ -11,10 +12,12 @@ use tollgate_admission::identity::{KeyDigest, KeyEntry, KeyHasher, KeyRing};
 use tollgate_domain::clock::Clock;
 use tollgate_domain::limit::Plan;
 use tollgate_domain::price::{Override, PriceBook, PriceTable};
-use tollgate_proxy::snapshot::{Found, Provider, Route, Settings, Snapshot, Target};
+use tollgate_proxy::provider::Provider;
+use tollgate_proxy::snapshot::{Found, Route, Settings, Snapshot, Target};
 use tollgate_proxy::upstream::Connector;
 
 use crate::config::Config;
+pub(crate) use access_tokens::AccessTokens;
 pub(crate) use identity::{algorithm, keep, pool};
 pub(crate) use providers::book_id;
 use providers::provider;
@@ -34,6 +37,8 @@ pub(crate) struct Ground {
     pub(crate) book: Arc<PriceBook>,
     /// Turns credentials into digests.
     pub(crate) hasher: KeyHasher,
+    /// Access tokens of Google Cloud, by the file of their service account.
+    pub(crate) access_tokens: Arc<AccessTokens>,
     /// Where tasks of connections run.
     pub(crate) tasks: tokio::runtime::Handle,
 }
@@ -56,7 +61,7 @@ pub(crate) fn snapshot(
     let providers = config
         .providers
         .values()
-        .filter_map(|each| provider(each, ground).transpose())
+        .map(|each| provider(each, ground))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let models = models(config, &providers, &prices);
     let plans: HashMap<Arc<str>, Arc<Plan>> = config
@@ -118,20 +123,14 @@ fn models(
             .iter()
             .filter_map(|target| {
                 let provider = providers.iter().find(|each| each.name == target.provider)?;
-                let price = prices.resolve(&provider.name, &target.model);
+                let price = provider.price(prices, &target.model);
                 let (provider, name) = (Arc::clone(provider), Arc::clone(&target.model));
                 Some(Arc::new(Target::new(provider, name, target.weight, price)))
             })
             .collect();
-        // Targets at providers that are not served yet leave no route.
-        if !targets.is_empty() {
-            let route = Route {
-                name: Arc::clone(&model.name),
-                targets,
-                max_output: model.max_output_tokens,
-            };
-            models.insert(Box::from(&*model.name), Arc::new(route));
-        }
+        let route =
+            Route { name: Arc::clone(&model.name), targets, max_output: model.max_output_tokens };
+        models.insert(Box::from(&*model.name), Arc::new(route));
     }
     models
 }

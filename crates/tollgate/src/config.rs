@@ -48,7 +48,7 @@ pub use outgoing::{
 };
 pub use preset::PRESETS;
 pub use problem::{ConfigErrors, Problem};
-pub use provider::{Breaker, Kind, Provider, Retry, Simulated, Timeout};
+pub use provider::{Aws, AwsKeys, Breaker, Kind, Provider, Retry, Simulated, Timeout, Unmetered};
 pub use reference::reference;
 pub use scalar::Share;
 pub(crate) use scalar::read_duration;

@@ -1,5 +1,6 @@
 //! `tollgate serve`: starts everything, serves, reloads on request, and ends in order.
 
+mod access_tokens;
 mod admins;
 mod follow;
 mod jwks;

@@ -182,6 +182,11 @@ impl ModelPrice {
         }
     }
 
+    /// The price of what calls no model: nothing, on purpose.
+    pub fn nothing() -> Self {
+        Self::alone(Arc::from("free"), Arc::from(""), PriceSet::default())
+    }
+
     /// Whether a call that is served so costs nothing, on purpose.
     pub fn is_free(&self, served: &Served<'_>) -> bool {
         self.view(served).iter().all(|(_, price)| price.dearest(u64::MAX) == Rate::FREE)

@@ -3,8 +3,6 @@
 //!
 //! Only members of the top level count: generated text may well contain the word "usage".
 
-use tollgate_domain::usage::Usage;
-
 use crate::facts::{AnswerFacts, ResponseStatus};
 use crate::json::Text;
 use crate::json::lenient::Pull;
@@ -220,9 +218,4 @@ pub(super) fn keep(slot: &mut Option<Box<str>>, pull: &mut Pull<'_>) {
 pub(super) fn seconds(raw: Option<&[u8]>) -> Option<u64> {
     let text = str::from_utf8(raw?).ok()?;
     text.split('.').next()?.parse().ok()
-}
-
-/// What an estimate stands for where a provider states no usage.
-pub(super) fn plausible(usage: &Usage, text_bytes: u64) -> bool {
-    usage.output > 0 || text_bytes == 0
 }

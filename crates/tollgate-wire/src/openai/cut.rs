@@ -6,32 +6,25 @@ use std::fmt;
 use bytes::Bytes;
 use tollgate_domain::usage::Usage;
 
-use crate::facts::AnswerFacts;
 use crate::json::{push_fmt, push_optional, push_string};
 
 use crate::endpoint::Endpoint;
-
-/// A stream that is to be ended.
-#[derive(Clone, Copy, Debug)]
-pub struct Cut<'a> {
-    pub(super) endpoint: Endpoint,
-    pub(super) facts: &'a AnswerFacts,
-    pub(super) open_choices: u128,
-    pub(super) sequence: u64,
-}
+use crate::meter::Cut;
 
 /// The events that end the stream. `usage` is stated to the client where it asked for it (always,
 /// in the responses form); `model` names the model where no event did so far.
 ///
 /// The text that has already passed is not repeated in the last event of the responses form.
-pub fn cut_events(cut: &Cut<'_>, model: &str, usage: Option<&Usage>) -> Bytes {
+pub(crate) fn cut_events(cut: &Cut<'_>, model: &str, usage: Option<&Usage>) -> Bytes {
     let mut out = Vec::with_capacity(512);
-    let model = cut.facts.model.as_deref().unwrap_or(model);
+    let model = cut.seen.facts.model.as_deref().unwrap_or(model);
     if cut.endpoint.is_responses() {
         incomplete(&mut out, cut, model, usage);
         return out.into();
     }
-    for index in (0..128u32).filter(|index| cut.open_choices & (1 << index) != 0) {
+    // Where nothing has come, the first choice is what there is to end.
+    let open = if cut.seen.open == 0 { 1 } else { cut.seen.open };
+    for index in (0..128u32).filter(|index| open & (1 << index) != 0) {
         chunk_head(&mut out, cut, model);
         let empty = match cut.endpoint {
             Endpoint::Completions => "\"text\":\"\"",
@@ -61,8 +54,8 @@ fn chunk_head(out: &mut Vec<u8>, cut: &Cut<'_>, model: &str) {
         _ => "chat.completion.chunk",
     };
     out.extend_from_slice(b"data: {\"id\":");
-    push_string(out, cut.facts.id.as_deref().unwrap_or("chatcmpl-cut"));
-    let created = cut.facts.created.unwrap_or(0);
+    push_string(out, cut.seen.facts.id.as_deref().unwrap_or("chatcmpl-cut"));
+    let created = cut.seen.facts.created.unwrap_or(0);
     push_fmt(out, format_args!(",\"object\":\"{object}\",\"created\":{created},\"model\":"));
     push_string(out, model);
     out.extend_from_slice(b",\"choices\":");
@@ -72,8 +65,8 @@ fn incomplete(out: &mut Vec<u8>, cut: &Cut<'_>, model: &str, usage: Option<&Usag
     out.extend_from_slice(
         b"event: response.incomplete\ndata: {\"type\":\"response.incomplete\",\"response\":{\"id\":",
     );
-    push_string(out, cut.facts.id.as_deref().unwrap_or("resp_cut"));
-    let created = cut.facts.created.unwrap_or(0);
+    push_string(out, cut.seen.facts.id.as_deref().unwrap_or("resp_cut"));
+    let created = cut.seen.facts.created.unwrap_or(0);
     push_fmt(
         out,
         format_args!(
@@ -83,13 +76,13 @@ fn incomplete(out: &mut Vec<u8>, cut: &Cut<'_>, model: &str, usage: Option<&Usag
     );
     push_string(out, model);
     out.extend_from_slice(b",\"output\":[],\"service_tier\":");
-    push_optional(out, cut.facts.service_tier.as_deref());
+    push_optional(out, cut.seen.facts.service_tier.as_deref());
     out.extend_from_slice(b",\"usage\":");
     match usage {
         Some(usage) => push_responses_usage(out, usage),
         None => out.extend_from_slice(b"null"),
     }
-    push_fmt(out, format_args!("}},\"sequence_number\":{}}}\n\n", cut.sequence));
+    push_fmt(out, format_args!("}},\"sequence_number\":{}}}\n\n", cut.seen.events));
 }
 
 /// What was written to a cache: a member that stands only where something was.

@@ -26,6 +26,8 @@ pub struct Vendor {
     pub usage: UsageRules,
     /// It bounds output by `max_tokens` and may not know `max_completion_tokens`.
     pub legacy_max_tokens: bool,
+    /// It serves the responses form, or nobody knows that it does not.
+    pub responses: bool,
 }
 
 const PLAIN: UsageRules = UsageRules {
@@ -40,11 +42,15 @@ const CITING: UsageRules = UsageRules { citations_outside: true, states_cost: tr
 const HIDDEN: UsageRules = UsageRules { thinking_in_total: true, ..PLAIN };
 
 const fn new(name: &'static str, host: &'static str, usage: UsageRules) -> Vendor {
-    Vendor { name, host, usage, legacy_max_tokens: false }
+    Vendor { name, host, usage, legacy_max_tokens: false, responses: true }
 }
 
 const fn old(name: &'static str, host: &'static str, usage: UsageRules) -> Vendor {
-    Vendor { name, host, usage, legacy_max_tokens: true }
+    Vendor { name, host, usage, legacy_max_tokens: true, responses: true }
+}
+
+const fn chat_only(vendor: Vendor) -> Vendor {
+    Vendor { responses: false, ..vendor }
 }
 
 /// The vendors with known habits.
@@ -55,16 +61,18 @@ pub const VENDORS: &[Vendor] = &[
     new("groq", "api.groq.com", PLAIN),
     new("xai", "api.x.ai", OUTSIDE),
     new("openrouter", "openrouter.ai", COST),
-    new("gemini", "generativelanguage.googleapis.com", HIDDEN),
-    new("google", "googleapis.com", HIDDEN),
-    new("cerebras", "api.cerebras.ai", PLAIN),
-    old("perplexity", "api.perplexity.ai", CITING),
+    chat_only(new("gemini", "generativelanguage.googleapis.com", HIDDEN)),
+    chat_only(new("google", "googleapis.com", HIDDEN)),
+    chat_only(new("cerebras", "api.cerebras.ai", PLAIN)),
+    chat_only(old("cohere", "api.cohere.ai", PLAIN)),
+    chat_only(old("perplexity", "api.perplexity.ai", CITING)),
     old("deepseek", "api.deepseek.com", PLAIN),
-    old("mistral", "api.mistral.ai", PLAIN),
-    old("together", "api.together.xyz", PLAIN),
+    chat_only(old("mistral", "api.mistral.ai", PLAIN)),
+    chat_only(old("together", "api.together.xyz", PLAIN)),
     old("fireworks", "api.fireworks.ai", PLAIN),
-    old("zai", "api.z.ai", PLAIN),
-    old("moonshot", "api.moonshot.ai", PLAIN),
+    chat_only(old("zai", "api.z.ai", PLAIN)),
+    chat_only(old("moonshot", "api.moonshot.ai", PLAIN)),
+    old("holysheep", "api.holysheep.ai", PLAIN),
     old("huggingface", "router.huggingface.co", PLAIN),
 ];
 

@@ -8,7 +8,7 @@ use tollgate_domain::usage::Usage;
 
 use crate::endpoint::Endpoint;
 use crate::facts::InbandError;
-use crate::sse::{Scanner, Step};
+use crate::framing::{Scanner, Step};
 
 use super::dispatch::{AnyReader, AnyWriter};
 use super::flow::Flow;
@@ -32,7 +32,7 @@ impl Translator {
     pub fn new(upstream: Endpoint, client: Endpoint, view: &View) -> Option<Self> {
         let (from, to) = (Form::of(upstream)?, Form::of(client)?);
         Some(Self {
-            scanner: Scanner::default(),
+            scanner: Scanner::of(upstream),
             reader: AnyReader::new(from, view),
             flow: Flow::new(from, to),
             writer: AnyWriter::new(to, view)?,
@@ -57,7 +57,7 @@ impl Translator {
                     }
                     from = end;
                 }
-                Ok(Step::LineFeed { end }) => from = end,
+                Ok(Step::Tail { end }) => from = end,
                 Ok(Step::More) => break,
                 Err(error) => {
                     let message = error.to_string().into();

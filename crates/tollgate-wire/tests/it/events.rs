@@ -6,7 +6,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use proptest::prelude::*;
 use sse_stream::SseStream;
-use tollgate_wire::sse::{Scanner, Step};
+use tollgate_wire::framing::Step;
+use tollgate_wire::sse::Scanner;
 
 /// Name and data of each event that has data, read by our scanner.
 fn ours(chunks: &[Bytes]) -> Vec<(String, String)> {
@@ -17,7 +18,7 @@ fn ours(chunks: &[Bytes]) -> Vec<(String, String)> {
         while from < chunk.len() {
             match scanner.step(chunk, from).unwrap() {
                 Step::More => break,
-                Step::LineFeed { end } => from = end,
+                Step::Tail { end } => from = end,
                 Step::Event { end } => {
                     let bytes = [&scanner.take_kept()[..], &chunk[from..end]].concat();
                     let event = scanner.read(&bytes);

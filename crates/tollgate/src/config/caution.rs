@@ -98,7 +98,7 @@ impl Config {
     fn missing(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
         for provider in self.providers.values() {
-            if provider.kind != Kind::Simulated && provider.api_key.is_none() {
+            if provider.kind != Kind::Simulated && !provider.has_credential() {
                 let sentence = "no `api_key`: calls are sent without a credential";
                 found.push((join("providers", &provider.name), sentence.to_owned()));
             }

@@ -98,6 +98,24 @@ pub const PROVIDERS: &[KnownProvider] = &[
         Kind::Openai,
         "https://api.cerebras.ai/v1",
     ),
+    provider(
+        "perplexity",
+        ("PERPLEXITY_API_KEY", "PERPLEXITY_BASE_URL"),
+        Kind::Openai,
+        "https://api.perplexity.ai",
+    ),
+    provider(
+        "cohere",
+        ("COHERE_API_KEY", "COHERE_BASE_URL"),
+        Kind::Openai,
+        "https://api.cohere.ai/compatibility/v1",
+    ),
+    provider(
+        "holysheep",
+        ("HOLYSHEEP_API_KEY", "HOLYSHEEP_BASE_URL"),
+        Kind::Openai,
+        "https://api.holysheep.ai/v1",
+    ),
 ];
 
 /// Variables that turn every call off.
@@ -165,8 +183,8 @@ impl Config {
         let is_set =
             |name: &str| environment.get(name).is_some_and(|value| !value.trim().is_empty());
         let found: Vec<&KnownProvider> = PROVIDERS.iter().filter(|it| is_set(it.key)).collect();
-        if !found.iter().any(|provider| provider.kind.is_served()) {
-            return Err(nothing_to_serve(&found));
+        if found.is_empty() {
+            return Err(nothing_to_serve());
         }
         let mut text =
             "preset = \"monitor\"\n[server]\nadmin_key = \"${TOLLGATE_ADMIN_KEY:-}\"\n".to_owned();
@@ -188,25 +206,15 @@ fn section(provider: &KnownProvider) -> String {
     )
 }
 
-fn nothing_to_serve(found: &[&KnownProvider]) -> ConfigErrors {
-    let served = PROVIDERS.iter().filter(|it| it.kind.is_served());
-    let keys: Vec<&str> = served.map(|provider| provider.key).collect();
-    let message = match found {
-        [] => "there is no configuration file and no provider's key in the environment".to_owned(),
-        found => {
-            let keys: Vec<&str> = found.iter().map(|provider| provider.key).collect();
-            format!(
-                "there is no configuration file, and this version does not serve the providers of {}",
-                keys.join(", ")
-            )
-        }
-    };
+fn nothing_to_serve() -> ConfigErrors {
+    let keys: Vec<&str> = PROVIDERS.iter().map(|provider| provider.key).collect();
+    let message = "there is no configuration file and no provider's key in the environment";
     let remedy = format!(
         "set one of {}; or write a configuration with `tollgate init`; or look around with \
          `tollgate demo`, which needs no key",
         keys.join(", ")
     );
-    ConfigErrors::whole("environment", message, Some(remedy))
+    ConfigErrors::whole("environment", message.to_owned(), Some(remedy))
 }
 
 #[cfg(test)]

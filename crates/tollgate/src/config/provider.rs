@@ -1,6 +1,7 @@
 //! Providers: where calls go, how patiently, and what the simulated one plays.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ words! {
         Gemini = "gemini",
         /// Azure OpenAI.
         Azure = "azure",
+        /// Gemini models in a project of Google Cloud.
+        Vertex = "vertex",
         /// Amazon Bedrock.
         Bedrock = "bedrock",
         /// Answers from inside the program.
@@ -36,7 +39,7 @@ impl Kind {
             Self::Openai => Some("https://api.openai.com/v1"),
             Self::Anthropic => Some("https://api.anthropic.com"),
             Self::Gemini => Some("https://generativelanguage.googleapis.com"),
-            Self::Azure | Self::Bedrock | Self::Simulated => None,
+            Self::Azure | Self::Vertex | Self::Bedrock | Self::Simulated => None,
         }
     }
 }
@@ -56,6 +59,16 @@ pub struct Provider {
     pub price_book: Option<Arc<str>>,
     /// Headers that every request carries; the names are in lower case.
     pub headers: Vec<(String, SecretString)>,
+    /// Whether the provider itself serves `/responses`; what its vendor is known for where absent.
+    pub responses: Option<bool>,
+    /// What becomes of a call through `/providers/NAME/…` whose use nobody can read.
+    pub unmetered: Unmetered,
+    /// Version of Azure's API; deployments are then named in the path.
+    pub api_version: Option<Arc<str>>,
+    /// Region and credentials of Amazon Web Services.
+    pub aws: Option<Aws>,
+    /// The file with a service account of Google Cloud.
+    pub credentials_file: Option<PathBuf>,
     /// Time limits.
     pub timeout: Timeout,
     /// Repeated attempts.
@@ -64,6 +77,38 @@ pub struct Provider {
     pub breaker: Breaker,
     /// What the simulated provider plays; `None` for the others.
     pub simulated: Option<Simulated>,
+}
+
+words! {
+    /// What becomes of a call through `/providers/NAME/…` whose use nobody can read.
+    Unmetered {
+        /// It is made, and charged by an estimate from its size. What is billed later is refused.
+        Estimate = "estimate",
+        /// It is refused.
+        Refuse = "refuse",
+        /// Even what is billed later (batches, training) is let through.
+        Allow = "allow",
+    }
+}
+
+/// How requests to Amazon Web Services are signed.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    /// The region.
+    pub region: Arc<str>,
+    /// Who signs; `None` where `api_key` is sent instead.
+    pub signer: Option<AwsKeys>,
+}
+
+/// A pair of keys of Amazon Web Services.
+#[derive(Clone, Debug)]
+pub struct AwsKeys {
+    /// The id.
+    pub access_key_id: Arc<str>,
+    /// The secret.
+    pub secret_access_key: SecretString,
+    /// The token of temporary keys.
+    pub session_token: Option<SecretString>,
 }
 
 /// Time limits of a call.
@@ -141,16 +186,30 @@ fn is_name_byte(byte: u8) -> bool {
 }
 
 impl Provider {
+    /// Whether its requests carry a credential.
+    pub fn has_credential(&self) -> bool {
+        let signs = self.aws.as_ref().is_some_and(|aws| aws.signer.is_some());
+        self.api_key.is_some() || signs || self.credentials_file.is_some()
+    }
+
     fn read(name: &str, fields: &Fields<'_>) -> Self {
         let kind = fields.get("kind");
         refuse_keys_of_others(fields, kind);
+        let aws = (kind == Kind::Bedrock).then(|| Aws::read(fields)).flatten();
         Self {
             name: name.into(),
             kind,
-            base_url: base_url(fields, kind),
+            base_url: base_url(fields, kind, aws.as_ref()),
             api_key: secret(fields, "api_key").filter(|key| key.expose_secret() != "unset"),
             price_book: fields.maybe("price_book"),
             headers: headers(fields),
+            responses: fields.maybe("responses"),
+            unmetered: fields.get("unmetered"),
+            api_version: fields.maybe("api_version"),
+            aws,
+            credentials_file: fields
+                .maybe::<Arc<str>>("credentials_file")
+                .map(|file| PathBuf::from(&*file)),
             timeout: Timeout::read(&fields.section("timeout", &schema::TIMEOUT)),
             retry: Retry::read(&fields.section("retry", &schema::RETRY)),
             breaker: Breaker::read(&fields.section("breaker", &schema::BREAKER)),
@@ -159,28 +218,65 @@ impl Provider {
     }
 }
 
+/// Keys that mean something for some kinds only.
+const KEYS_OF_KINDS: [(Kind, &[&str]); 4] = [
+    (Kind::Simulated, &["latency", "error_rate", "chunk_interval", "chunks", "output_tokens"]),
+    (Kind::Azure, &["api_version"]),
+    (Kind::Bedrock, &["region", "access_key_id", "secret_access_key", "session_token"]),
+    (Kind::Vertex, &["credentials_file"]),
+];
+
 /// Keys that mean nothing for a kind are mistakes, not decoration.
 fn refuse_keys_of_others(fields: &Fields<'_>, kind: Kind) {
-    const SIMULATED: [&str; 5] =
-        ["latency", "error_rate", "chunk_interval", "chunks", "output_tokens"];
-    if !fields.has("kind") || kind == Kind::Simulated {
+    if !fields.has("kind") {
         return;
     }
-    for key in SIMULATED.into_iter().filter(|key| fields.has(key)) {
-        let message = format!("`{key}` is for providers of the kind `simulated`");
-        fields.fail_at(key, format!("`{}`: {message}", fields.path), Some("remove it".to_owned()));
+    for (of, keys) in KEYS_OF_KINDS.into_iter().filter(|(of, _)| *of != kind) {
+        for key in keys.iter().filter(|key| fields.has(key)) {
+            let message = format!("`{key}` is for providers of the kind `{}`", of.as_str());
+            let remedy = Some("remove it".to_owned());
+            fields.fail_at(key, format!("`{}`: {message}", fields.path), remedy);
+        }
     }
 }
 
-fn base_url(fields: &Fields<'_>, kind: Kind) -> Option<String> {
+fn base_url(fields: &Fields<'_>, kind: Kind, aws: Option<&Aws>) -> Option<String> {
     if fields.has("base_url") {
         return fields.maybe::<HttpUrl>("base_url").map(|HttpUrl(url)| url);
+    }
+    if let Some(Aws { region, .. }) = aws {
+        return Some(format!("https://bedrock-runtime.{region}.amazonaws.com"));
     }
     let own = kind.own_service();
     if own.is_none() && kind != Kind::Simulated {
         fields.fail(format!("{} needs `base_url`", fields.title()), None);
     }
     own.map(str::to_owned)
+}
+
+impl Aws {
+    fn read(fields: &Fields<'_>) -> Option<Self> {
+        let id: Option<Arc<str>> = fields.maybe("access_key_id");
+        let secret_access_key = secret(fields, "secret_access_key");
+        let session_token = secret(fields, "session_token");
+        let signer = match (id, secret_access_key) {
+            (Some(access_key_id), Some(secret_access_key)) => {
+                Some(AwsKeys { access_key_id, secret_access_key, session_token })
+            }
+            (None, None) => None,
+            _ => {
+                let message = "`access_key_id` and `secret_access_key` go together";
+                fields.fail(format!("{}: {message}", fields.title()), None);
+                None
+            }
+        };
+        let Some(region) = fields.maybe::<Arc<str>>("region") else {
+            let remedy = "such as region = \"us-east-1\"";
+            fields.fail(format!("{} needs `region`", fields.title()), Some(remedy.to_owned()));
+            return None;
+        };
+        Some(Self { region, signer })
+    }
 }
 
 fn headers(fields: &Fields<'_>) -> Vec<(String, SecretString)> {

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Bodies, Config, CountersUrl, Kind, Route, StorageUrl};
+use super::{Bodies, Config, CountersUrl, Route, StorageUrl};
 
 /// Whether the program may start without a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -66,7 +66,6 @@ const ROWS: &[Row] = &[
         |c| when(!matches!(c.counters.url, CountersUrl::Memory), "counters.url"),
         "Redis counters are not served by this version; use memory:",
     ),
-    note(unserved_kinds, "this kind of provider is not served by this version; no call goes there"),
     note(
         |c| models(c, |model| !model.fallback.is_empty(), "fallback"),
         "fallback is not served by this version; a failure of the targets goes to the client",
@@ -101,16 +100,6 @@ const ROWS: &[Row] = &[
     note(jobs, "scheduled work is not served by this version; it does not run"),
 ];
 
-impl Kind {
-    /// Whether this version can call providers of this kind.
-    pub const fn is_served(self) -> bool {
-        match self {
-            Self::Openai | Self::Simulated => true,
-            Self::Anthropic | Self::Gemini | Self::Azure | Self::Bedrock => false,
-        }
-    }
-}
-
 impl Config {
     /// What is switched on and not served by this version: refusals first, then notes by line.
     pub fn unserved(&self) -> Vec<Unserved> {
@@ -132,11 +121,6 @@ impl Config {
 
 fn when(on: bool, key: &str) -> Vec<String> {
     if on { vec![key.to_owned()] } else { Vec::new() }
-}
-
-fn unserved_kinds(config: &Config) -> Vec<String> {
-    let unserved = config.providers.values().filter(|provider| !provider.kind.is_served());
-    unserved.map(|provider| super::reader::join("providers", &provider.name)).collect()
 }
 
 fn models(config: &Config, on: fn(&super::Model) -> bool, key: &str) -> Vec<String> {

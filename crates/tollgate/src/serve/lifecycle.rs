@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tollgate_proxy::leftover;
 
 use super::start::Started;
-use super::{follow, jwks, reload, sweep};
+use super::{access_tokens, follow, jwks, reload, sweep};
 use crate::config::Config;
 use crate::out;
 
@@ -45,6 +45,9 @@ async fn serve(
     let (stop, stopped) = watch::channel(false);
     let (settle, settling) = watch::channel(false);
     let mut tasks = JoinSet::new();
+    let mut tokens = access_tokens::Renewer::default();
+    tokens.look(&started.handle()).await;
+    tasks.spawn(tokens.follow(started.handle(), stopped.clone()));
     let mut jwks = jwks::Follower::default();
     jwks.look(&started.handle()).await;
     tasks.spawn(jwks.follow(started.handle(), stopped.clone()));

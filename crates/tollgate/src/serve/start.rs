@@ -26,6 +26,7 @@ use tollgate_proxy::leftover::Leftover;
 use tollgate_proxy::metrics::Metrics;
 use tollgate_proxy::plane::{Obstacle, Plane};
 use tollgate_proxy::server::{self, ServerConfig};
+use tollgate_proxy::stored::Answers;
 use tollgate_proxy::surface::EndpointNames;
 use tollgate_store::{Recovery, Registry, SqliteLedger};
 
@@ -105,6 +106,7 @@ impl Started {
             admitted: data_metrics.admitted(),
             metrics: data_metrics,
             leftovers: sender,
+            answers: Answers::default(),
             names: EndpointNames::default(),
             started: ground.clock.monotonic(),
             started_at: ground.clock.now(),
@@ -220,6 +222,7 @@ impl Started {
 fn ground(registry: &Registry) -> anyhow::Result<Ground> {
     Ok(Ground {
         connector: compose::connector()?,
+        access_tokens: Arc::default(),
         book: Arc::new(PriceBook::bundled()?),
         hasher: KeyHasher::new(&stored::pepper(registry)?),
         tasks: tokio::runtime::Handle::current(),

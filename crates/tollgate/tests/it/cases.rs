@@ -20,7 +20,7 @@ use crate::start;
 
 /// Prices of every model here in USD per million. They lie over the book's, so each part that the
 /// book might price by itself is named: then input, cached input and output are all that counts.
-const RATES: [(&str, &str); 12] = [
+pub(crate) const RATES: [(&str, &str); 12] = [
     ("input", "2.00"),
     ("cached_input", "0.50"),
     ("cache_write", "2.00"),
@@ -35,7 +35,7 @@ const RATES: [(&str, &str); 12] = [
     ("requests_per_1k", "0"),
 ];
 /// The same in nano-dollars per million: input, cached input, output.
-const NANOS: [u64; 3] = [2_000_000_000, 500_000_000, 8_000_000_000];
+pub(crate) const NANOS: [u64; 3] = [2_000_000_000, 500_000_000, 8_000_000_000];
 
 fn path(case: &Case) -> Option<&'static str> {
     let compact = case.url.ends_with("/compact");
@@ -89,7 +89,7 @@ fn config(cases: &[Case], upstream: &Upstream) -> Config {
 }
 
 /// Ways to cut a body of `length` bytes; the first is not at all.
-fn cuttings(length: usize) -> Vec<Vec<usize>> {
+pub(crate) fn cuttings(length: usize) -> Vec<Vec<usize>> {
     let step = if length > 16_000 { 7 } else { 1 };
     let mut ways = vec![Vec::new(), (0..length).step_by(step).collect()];
     for seed in 0..2_u64 {
@@ -108,7 +108,7 @@ fn cuttings(length: usize) -> Vec<Vec<usize>> {
 
 /// What a client that did not ask for usage may see of a stream: all but the chunk that carries
 /// nothing else.
-fn without_usage_chunk(body: &[u8]) -> Bytes {
+pub(crate) fn without_usage_chunk(body: &[u8]) -> Bytes {
     let text = std::str::from_utf8(body).unwrap();
     let kept: String = text
         .split_inclusive("\n\n")

@@ -20,6 +20,7 @@ mod hostile;
 mod identity;
 mod limits;
 mod overshoot;
+mod providers;
 mod relay;
 mod sdk;
 

@@ -8,18 +8,18 @@ pub(in crate::config) static PROVIDER: Section = Section {
     keys: &[
         required(
             "kind",
-            "`openai` \\| `anthropic` \\| `gemini` \\| `azure` \\| `bedrock` \\| `simulated`",
+            "`openai` \\| `anthropic` \\| `gemini` \\| `azure` \\| `vertex` \\| `bedrock` \\| `simulated`",
             "Its dialect; `openai` is any OpenAI-compatible service.",
         ),
         optional(
             "base_url",
             "URL",
-            "Where its API is, up to and without `/chat/completions`. Required but for `openai`, `anthropic`, `gemini` (their own service) and `simulated`.",
+            "Where its API is. `openai`: up to and without `/chat/completions`. `azure`: the resource, `https://NAME.openai.azure.com`. `vertex`: up to the location, `https://REGION-aiplatform.googleapis.com/v1/projects/PROJECT/locations/REGION`. Where left out, the own service of `openai`, `anthropic` and `gemini`, and the region's of `bedrock`.",
         ),
         optional(
             "api_key",
             "secret",
-            "Its credential. Empty or `unset` means none: calls are sent without.",
+            "Its credential. Empty or `unset` means none: calls are sent without. For `vertex` an access token, for `bedrock` an API key of Bedrock.",
         ),
         optional(
             "price_book",
@@ -27,6 +27,35 @@ pub(in crate::config) static PROVIDER: Section = Section {
             "The provider's id in the price book, where it is not this provider's name.",
         ),
         optional("headers", "table of text", "Headers that every request to it carries."),
+        optional(
+            "responses",
+            "`true` \\| `false`",
+            "Whether it serves `/responses` itself. Where not, responses are translated. Known services need no word.",
+        ),
+        key(
+            "unmetered",
+            "`estimate` \\| `refuse` \\| `allow`",
+            "\"estimate\"",
+            "What becomes of a call through `/providers/NAME/…` whose use nobody can read: `estimate` charges by its size, `refuse` refuses it. What is billed later (batches, training) is refused by both; `allow` lets it through uncharged.",
+        ),
+        optional(
+            "api_version",
+            "text",
+            "`azure`: the version of its API; deployments are then named in the path. Without it, Azure's `/openai/v1`.",
+        ),
+        optional("region", "text", "`bedrock`: the region, such as `us-east-1`. Required there."),
+        optional(
+            "access_key_id",
+            "text",
+            "`bedrock`: who signs the requests, where no `api_key` is set.",
+        ),
+        optional("secret_access_key", "secret", "`bedrock`: what they are signed with."),
+        optional("session_token", "secret", "`bedrock`: the token of temporary keys."),
+        optional(
+            "credentials_file",
+            "path",
+            "`vertex`: the JSON file of a service account; access tokens are fetched with it and renewed.",
+        ),
         table("timeout", "[providers.NAME.timeout]", "Time limits."),
         table("retry", "[providers.NAME.retry]", "Repeated attempts."),
         table("breaker", "[providers.NAME.breaker]", "The circuit breaker."),

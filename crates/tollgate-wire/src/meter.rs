@@ -1,92 +1,104 @@
-//! Relays a stream of the OpenAI form and reads from it what it says about itself.
+//! Relays a stream and reads from it what it says about itself, whatever its form.
 //!
 //! Bytes pass as they came, in runs of whole events; the one event that may be left out is the
-//! usage chunk that only we asked for. (The `"usage":null` that asking for it puts into the other
-//! chunks stays: removing it would cost byte identity for nothing, clients ignore it.) The last
-//! event is held apart, so that the call can be settled before it leaves (LEDGER-1).
+//! usage chunk that only we asked for. The last event is held apart, so that the call can be
+//! settled before it leaves (LEDGER-1). What differs between forms is how a stream is divided into
+//! events ([`crate::framing`]) and what an event says (a reader per form, [`reader::Reader`]).
 
-mod events;
+mod reader;
 
 use std::ops::Range;
 
 use bytes::Bytes;
+use tollgate_domain::usage::Usage;
 
-use crate::facts::{AnswerFacts, StreamFacts};
-use crate::sse::{Scanner, Step, TooLarge};
-use crate::tally::Tally;
-
-use super::Cut;
-use super::answer::plausible;
-use super::vendor::UsageRules;
 use crate::endpoint::Endpoint;
+use crate::facts::{AnswerFacts, StreamFacts};
+pub use crate::framing::StreamError;
+use crate::framing::{Framing, Scanner, Step};
+use crate::openai::UsageRules;
+use crate::tally::Tally;
+use reader::Reader;
 
 /// Whether a stream goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// More is to come.
     More,
-    /// The event that ends it, or an error, is held in [`OpenAiStream::take_final`]. Bytes that
-    /// still arrive join it.
+    /// The event that ends it, or an error, is held in [`Meter::take_final`]. Bytes that still
+    /// arrive join it.
     Ended,
-}
-
-/// Why a stream cannot be relayed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StreamError {
-    /// It does not consist of events of a sane size.
-    #[error(transparent)]
-    TooLarge(#[from] TooLarge),
 }
 
 /// Where the bytes of an event go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+pub(crate) enum Fate {
     /// On, now.
     Out,
-    /// On, after the settlement.
+    /// On, after the settlement, unless another event shows that this one was not the last.
     Held,
     /// Nowhere.
     Left,
 }
 
+/// What the events of a stream have shown so far.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) facts: AnswerFacts,
+    pub(crate) tally: Tally,
+    /// Events that carried something.
+    pub(crate) events: u64,
+    /// Choices or candidates that have begun and not stopped, a bit each.
+    pub(crate) open: u128,
+    /// Content blocks that have begun and not stopped, by their index.
+    pub(crate) blocks: Vec<u64>,
+    /// The event came that ends a stream of this form.
+    pub(crate) done: bool,
+    /// What came would do as an end, in a form that has no event of its own for it.
+    pub(crate) stopped: bool,
+}
+
+impl Seen {
+    /// What becomes of an event after which the stream stands like this.
+    pub(crate) fn fate(&self) -> Fate {
+        if self.is_over() || self.stopped { Fate::Held } else { Fate::Out }
+    }
+
+    fn is_over(&self) -> bool {
+        self.done || self.facts.error.is_some()
+    }
+}
+
+/// A stream that is to be ended from our side (see [`crate::dialect::cut_events`]).
+#[derive(Clone, Copy, Debug)]
+pub struct Cut<'a> {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) framing: Framing,
+    pub(crate) seen: &'a Seen,
+}
+
 /// One stream on its way through.
 #[derive(Debug)]
-pub struct OpenAiStream {
+pub struct Meter {
     endpoint: Endpoint,
-    rules: UsageRules,
-    keep_usage: bool,
     scanner: Scanner,
-    facts: AnswerFacts,
-    tally: Tally,
-    /// The bytes of the last chunk object up to its choices: chunks repeat them, and what repeats
-    /// need not be read again.
-    prefix: Vec<u8>,
-    /// Choices that have begun and not stopped, a bit each.
-    open: u128,
-    events: u64,
-    searches: u64,
-    done: bool,
+    reader: Reader,
+    seen: Seen,
     failed: Option<StreamError>,
     /// What became of the last event.
     last: Fate,
     held: Vec<Bytes>,
 }
 
-impl OpenAiStream {
-    /// A stream that starts. `keep_usage_chunk` says whether the client asked for the usage chunk.
+impl Meter {
+    /// A stream that starts. `keep_usage_chunk` says whether the client asked for the usage chunk
+    /// (chat completions only).
     pub fn new(endpoint: Endpoint, rules: UsageRules, keep_usage_chunk: bool) -> Self {
         Self {
             endpoint,
-            rules,
-            keep_usage: keep_usage_chunk,
-            scanner: Scanner::default(),
-            facts: AnswerFacts::default(),
-            tally: Tally::default(),
-            prefix: Vec::new(),
-            open: 0,
-            events: 0,
-            searches: 0,
-            done: false,
+            scanner: Scanner::of(endpoint),
+            reader: Reader::of(endpoint, rules, keep_usage_chunk),
+            seen: Seen::default(),
             failed: None,
             last: Fate::Out,
             held: Vec::new(),
@@ -106,12 +118,12 @@ impl OpenAiStream {
         while from < chunk.len() {
             let step = self.scanner.step(chunk, from);
             let end = match step {
-                Ok(Step::Event { end } | Step::LineFeed { end }) => end,
+                Ok(Step::Event { end } | Step::Tail { end }) => end,
                 Ok(Step::More) => break,
                 Err(error) => {
                     self.flush(&run, chunk, out);
-                    self.failed = Some(error.into());
-                    return Err(error.into());
+                    self.failed = Some(error);
+                    return Err(error);
                 }
             };
             if matches!(step, Ok(Step::Event { .. })) {
@@ -122,7 +134,7 @@ impl OpenAiStream {
             from = end;
         }
         self.flush(&run, chunk, out);
-        Ok(if self.is_over() { Flow::Ended } else { Flow::More })
+        Ok(if self.seen.is_over() { Flow::Ended } else { Flow::More })
     }
 
     /// Takes what is held for after the settlement, in order.
@@ -132,27 +144,32 @@ impl OpenAiStream {
 
     /// Bytes of generated text so far: no fewer than its tokens.
     pub fn text_bytes(&self) -> u64 {
-        self.tally.bytes()
+        self.seen.tally.bytes()
     }
 
     /// Whether generated text has passed.
     pub fn first_token_seen(&self) -> bool {
-        self.tally.bytes() > 0
+        self.seen.tally.bytes() > 0
     }
 
     /// Facts so far.
     pub fn facts(&self) -> &AnswerFacts {
-        &self.facts
+        &self.seen.facts
     }
 
     /// Tokens of the generated text, counted with `count` (see [`crate::count::count_tokens`]).
     /// Reasoning that the provider does not show is not in it.
     pub fn estimate_output(&self, count: impl FnOnce(&str) -> u64) -> u64 {
-        self.tally.estimate(count)
+        self.seen.tally.estimate(count)
     }
 
-    /// The stream has ended, in whatever way. An event without its blank line counts as well; its
-    /// bytes join what [`OpenAiStream::take_final`] gives.
+    /// How the stream is divided; server-sent events where nothing has come that would tell.
+    pub fn framing(&self) -> Framing {
+        self.scanner.framing()
+    }
+
+    /// The stream has ended, in whatever way. An event that lacks only its end counts as well; its
+    /// bytes join what [`Meter::take_final`] gives.
     pub fn finish(&mut self) -> StreamFacts {
         if self.scanner.has_kept() && self.failed.is_none() {
             let event = self.scanner.take_kept();
@@ -161,39 +178,35 @@ impl OpenAiStream {
             }
         }
         let mut facts = StreamFacts {
-            answer: self.facts.clone(),
-            done: self.done,
-            text_bytes: self.tally.bytes(),
+            answer: self.seen.facts.clone(),
+            done: self.seen.done || self.seen.stopped,
+            text_bytes: self.seen.tally.bytes(),
             first_token_seen: self.first_token_seen(),
         };
         if !facts.is_complete() {
             facts.answer.cut = facts.answer.error.is_none();
             // Some providers send a usage of zeros until the end.
-            facts.answer.usage.take_if(|usage| !plausible(usage, facts.text_bytes));
+            let skeleton = facts.answer.usage.take_if(|usage| !plausible(usage, facts.text_bytes));
+            facts.answer.stated_input = facts.answer.stated_input.or(skeleton);
         }
-        if let Some(usage) = &mut facts.answer.usage {
-            usage.web_searches = usage.web_searches.max(self.searches);
-        }
+        self.reader.complete(&mut facts.answer);
         facts
     }
 
     /// The number that the next event would have, in the form that numbers its events.
     pub fn next_sequence(&self) -> Option<u64> {
-        self.endpoint.is_responses().then_some(self.events)
+        self.endpoint.is_responses().then_some(self.seen.events)
     }
 
-    /// What is needed to end this stream from our side (see [`super::cut_events`]).
+    /// What is needed to end this stream from our side.
     pub fn cut(&self) -> Cut<'_> {
-        Cut {
-            endpoint: self.endpoint,
-            facts: &self.facts,
-            open_choices: if self.open == 0 { 1 } else { self.open },
-            sequence: self.events,
-        }
+        Cut { endpoint: self.endpoint, framing: self.framing(), seen: &self.seen }
     }
 
-    fn is_over(&self) -> bool {
-        self.done || self.facts.error.is_some()
+    /// Takes the facts of an event and says where its bytes go.
+    fn read(&mut self, event: &[u8]) -> Fate {
+        let event = self.scanner.read(event);
+        self.reader.read(&event, &mut self.seen)
     }
 
     /// An event has ended: its bytes are what the scanner kept and those of the chunk.
@@ -209,7 +222,10 @@ impl OpenAiStream {
         whole.extend_from_slice(bytes);
         self.last = self.read(&whole);
         match self.last {
-            Fate::Out => out.push(whole.into()),
+            Fate::Out => {
+                out.append(&mut self.held);
+                out.push(whole.into());
+            }
             Fate::Held => self.held.push(whole.into()),
             Fate::Left => {}
         }
@@ -226,13 +242,17 @@ impl OpenAiStream {
     }
 
     fn flush(&mut self, run: &Run, chunk: &Bytes, out: &mut Vec<Bytes>) {
-        let to = match run.fate {
-            Fate::Out => out,
-            Fate::Held => &mut self.held,
-            Fate::Left => return,
-        };
-        if run.start < run.end {
-            to.push(chunk.slice(run.start..run.end));
+        if run.start >= run.end {
+            return;
+        }
+        let bytes = chunk.slice(run.start..run.end);
+        match run.fate {
+            Fate::Out => {
+                out.append(&mut self.held);
+                out.push(bytes);
+            }
+            Fate::Held => self.held.push(bytes),
+            Fate::Left => {}
         }
     }
 }
@@ -242,4 +262,9 @@ struct Run {
     start: usize,
     end: usize,
     fate: Fate,
+}
+
+/// Whether a usage that is stated within a stream can stand for what has come of it.
+fn plausible(usage: &Usage, text_bytes: u64) -> bool {
+    usage.output > 0 || text_bytes == 0
 }

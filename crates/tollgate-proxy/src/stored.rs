@@ -1,0 +1,259 @@
+//! Answers that a provider keeps (responses form): whose they are, and those that are made in the
+//! background.
+//!
+//! An id is known to whoever made it here. A background answer comes by polling: the call stays
+//! open, with what it holds, and is settled by a poll of our own when the provider has finished, so
+//! it is charged once however often its client fetches it, and also if it never does.
+//!
+//! What is remembered here is lost at a restart. Then only those who act for all users can fetch
+//! older answers; nobody sees what is not theirs.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Request, StatusCode};
+use http_body_util::Full;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tollgate_admission::identity::Principal;
+use tollgate_domain::call::Outcome;
+use tollgate_domain::clock::Clock;
+use tollgate_domain::fault::Code;
+use tollgate_domain::price::ModelPrice;
+use tollgate_wire::dialect::read_answer;
+use tollgate_wire::endpoint::Endpoint;
+use tollgate_wire::facts::{AnswerFacts, ResponseStatus};
+use tollgate_wire::unknown::look;
+
+use crate::open_call::{End, OpenCall, Received, class_of};
+use crate::outgoing::{address, authorize, finish};
+use crate::provider::{Api, Backend, Provider, Remote, Serving};
+use crate::read::Asked;
+use crate::route::Chosen;
+use crate::snapshot::{Route, Snapshot, Target};
+use crate::stop::Stop;
+use crate::through::{Passed, Through};
+use crate::upstream::Broken;
+
+/// Most answers that are remembered.
+const MOST: usize = 65_536;
+/// The pause before the first poll; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause between polls.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long an answer in the background may take.
+const PATIENCE: Duration = Duration::from_hours(6);
+
+/// Whose the answers are that providers keep.
+#[derive(Debug, Default)]
+pub struct Answers(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    owners: HashMap<Box<str>, Owner>,
+    order: VecDeque<Box<str>>,
+}
+
+#[derive(Clone, Debug)]
+struct Owner {
+    user: Arc<str>,
+    provider: Arc<str>,
+}
+
+impl Answers {
+    /// Remembers whose an answer is. The oldest is forgotten where there are too many.
+    pub fn remember(&self, id: &str, user: &Arc<str>, provider: &Arc<str>) {
+        let mut kept = self.0.lock();
+        let owner = Owner { user: Arc::clone(user), provider: Arc::clone(provider) };
+        if kept.owners.insert(id.into(), owner).is_none() {
+            kept.order.push_back(id.into());
+        }
+        if kept.order.len() > MOST
+            && let Some(oldest) = kept.order.pop_front()
+        {
+            kept.owners.remove(&oldest);
+        }
+    }
+
+    fn owner(&self, id: &str) -> Option<Owner> {
+        self.0.lock().owners.get(id).cloned()
+    }
+}
+
+/// Finds out whether a caller may ask for a kept answer, and of whom.
+pub fn kept(
+    snapshot: &Snapshot,
+    answers: &Answers,
+    principal: &Principal,
+    head: &Parts,
+    id: &str,
+) -> Result<Passed, Stop> {
+    let unknown = || Stop::new(Code::NotFound, "no answer of this id is kept for this caller");
+    let acts_for_all = principal.key.role.acts_for_others();
+    let owner = answers.owner(id);
+    let provider = match &owner {
+        Some(owner) if acts_for_all || owner.user == principal.user => {
+            snapshot.providers.iter().find(|provider| provider.name == owner.provider)
+        }
+        None if acts_for_all => snapshot.providers.iter().find(|provider| keeps_answers(provider)),
+        _ => None,
+    };
+    let provider = provider
+        .filter(|provider| principal.may_use_provider(&provider.name))
+        .ok_or_else(unknown)?;
+    let Backend::Remote(remote) = &provider.backend else { return Err(unknown()) };
+    let below = head.uri.path().trim_start_matches("/v1");
+    let mut path = match provider.api {
+        Api::Azure(_) => format!("{}/openai/v1{below}", remote.base_path),
+        _ => format!("{}{below}", remote.base_path),
+    };
+    if let Some(query) = head.uri.query() {
+        let pairs = query.split('&').filter(|pair| !pair.starts_with("key="));
+        path.push('?');
+        path.push_str(&pairs.collect::<Vec<_>>().join("&"));
+    }
+    let through = Box::new(Through { method: head.method.clone(), path: path.into() });
+    Ok(Passed { endpoint: Endpoint::Read, asked: nothing(), chosen: free(provider), through })
+}
+
+/// Who is asked for what calls no model.
+pub(crate) fn free(provider: &Arc<Provider>) -> Chosen {
+    let price = Arc::new(ModelPrice::nothing());
+    let target =
+        Arc::new(Target::new(Arc::clone(provider), Arc::from(""), 1, Some(Arc::clone(&price))));
+    let route =
+        Route { name: Arc::from("other"), targets: vec![Arc::clone(&target)], max_output: None };
+    Chosen {
+        route: Arc::new(route),
+        target,
+        price,
+        serving: Serving::Native(Endpoint::Read),
+        translated: None,
+    }
+}
+
+fn nothing() -> Asked {
+    Asked { body: Bytes::new(), peek: look(None, b"") }
+}
+
+fn keeps_answers(provider: &Provider) -> bool {
+    let speaks = matches!(provider.api, Api::Openai | Api::Azure(_));
+    speaks && provider.responses && matches!(provider.backend, Backend::Remote(_))
+}
+
+/// Whether an answer is only a promise of one.
+pub(crate) fn is_promise(operation: Endpoint, facts: &AnswerFacts) -> bool {
+    operation.is_responses() && facts.status.is_some_and(ResponseStatus::is_pending)
+}
+
+/// Polls for an answer in the background until it is there, then settles its call. When the program
+/// ends first, the call is in doubt at what it holds.
+pub(crate) async fn await_answer(
+    call: Box<OpenCall>,
+    id: Box<str>,
+    mut finish: watch::Receiver<bool>,
+) {
+    let Some(question) = Question::of(&call, &id) else { return };
+    let deadline = Instant::now() + PATIENCE;
+    let mut pause = FIRST_PAUSE;
+    while Instant::now() < deadline {
+        tokio::select! {
+            _ = finish.wait_for(|finish| *finish) => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        // A poll that fails tells nothing about the answer: the next one may.
+        if let Ok(Some((facts, body))) = question.ask().await {
+            settle(call, &facts, &body);
+            return;
+        }
+    }
+}
+
+fn settle(call: Box<OpenCall>, facts: &AnswerFacts, body: &[u8]) {
+    let failed = facts.error.is_some() || facts.status == Some(ResponseStatus::Failed);
+    let class = || facts.error.as_ref().map_or(Code::UpstreamError.as_str(), class_of);
+    let end = End {
+        status: 200,
+        outcome: if failed { Outcome::Failed } else { Outcome::Success },
+        error_type: failed.then(|| Arc::from(class())),
+        received: if failed && facts.usage.is_none() {
+            Received::Nothing
+        } else {
+            Received::Whole(facts, body)
+        },
+    };
+    // A row that could not be written comes back as a leftover of its own.
+    drop(call.end(&end));
+}
+
+/// What is asked about an answer in the background.
+struct Question {
+    provider: Arc<Provider>,
+    path: String,
+    max_answer: usize,
+    clock: Clock,
+}
+
+impl Question {
+    fn of(call: &OpenCall, id: &str) -> Option<Self> {
+        let provider = Arc::clone(&call.chosen.target.provider);
+        let Backend::Remote(remote) = &provider.backend else { return None };
+        let below = if matches!(provider.api, Api::Azure(_)) { "/openai/v1" } else { "" };
+        let path = format!("{}{below}/responses/{id}", remote.base_path);
+        let max_answer = call.snapshot.settings.max_answer;
+        Some(Self { provider, path, max_answer, clock: call.plane.clock.clone() })
+    }
+
+    /// Asks once; `None` while the answer is still being made.
+    async fn ask(&self) -> Result<Option<(AnswerFacts, Bytes)>, Broken> {
+        let Backend::Remote(remote) = &self.provider.backend else { return Ok(None) };
+        let request = self.request(remote)?;
+        let asked = async {
+            let (head, mut body) = Arc::clone(&remote.pool).send(request).await?.into_parts();
+            Ok::<_, Broken>((head, body.collect(self.max_answer).await?.unwrap_or_default()))
+        };
+        let Ok(answered) = tokio::time::timeout(remote.first_byte, asked).await else {
+            return Ok(None);
+        };
+        let (head, body) = answered?;
+        if head.status == StatusCode::NOT_FOUND {
+            // It was deleted: nobody will ever say what it used, so it is estimated.
+            return Ok(Some((AnswerFacts::default(), Bytes::new())));
+        }
+        let facts = read_answer(Endpoint::Responses, self.provider.vendor.usage, &body);
+        let there = head.status.is_success() && !facts.cut;
+        Ok((there && !is_promise(Endpoint::Responses, &facts)).then_some((facts, body)))
+    }
+
+    fn request(&self, remote: &Remote) -> Result<Request<Full<Bytes>>, Broken> {
+        let uri = address(remote, &self.path)?;
+        let mut request = Request::new(Full::default());
+        *request.method_mut() = Method::GET;
+        finish(&mut request, remote, uri);
+        authorize(&self.provider.api, &mut request, (&Bytes::new(), self.clock.now()))?;
+        Ok(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_answer_is_forgotten_where_there_are_too_many() {
+        let answers = Answers::default();
+        let (user, provider) = (Arc::from("alice"), Arc::from("openai"));
+        for number in 0..=MOST {
+            answers.remember(&number.to_string(), &user, &provider);
+            answers.remember(&number.to_string(), &user, &provider);
+        }
+        assert!(answers.owner("0").is_none());
+        assert_eq!(answers.owner("1").unwrap().user, user);
+        assert!(answers.owner(&MOST.to_string()).is_some());
+    }
+}

@@ -1,0 +1,53 @@
+//! What an event says, by form: a reader each, behind one step.
+
+use crate::bedrock;
+use crate::cohere;
+use crate::endpoint::Endpoint;
+use crate::facts::AnswerFacts;
+use crate::framing::Event;
+use crate::ollama;
+use crate::openai::{self, UsageRules};
+
+use super::{Fate, Seen};
+
+/// The reader of one stream.
+#[derive(Debug)]
+pub(super) enum Reader {
+    Openai(openai::Reader),
+    Bedrock(bedrock::Reader),
+    Cohere,
+    Ollama,
+    /// Pictures and sound of the OpenAI form.
+    Media(UsageRules),
+}
+
+impl Reader {
+    pub(super) fn of(endpoint: Endpoint, rules: UsageRules, keep_usage: bool) -> Self {
+        match endpoint {
+            Endpoint::ConverseStream | Endpoint::InvokeStream => Self::Bedrock(Default::default()),
+            Endpoint::CohereChat => Self::Cohere,
+            Endpoint::OllamaChat => Self::Ollama,
+            Endpoint::Images | Endpoint::Speech | Endpoint::Transcriptions => Self::Media(rules),
+            _ => Self::Openai(openai::Reader::new(endpoint, rules, keep_usage)),
+        }
+    }
+
+    /// Takes what an event says into `seen`, and says where the event's bytes go.
+    pub(super) fn read(&mut self, event: &Event<'_>, seen: &mut Seen) -> Fate {
+        match self {
+            Self::Openai(reader) => reader.read(event, seen),
+            Self::Bedrock(reader) => reader.read(event, seen),
+            Self::Cohere => cohere::read_event(event, seen),
+            Self::Ollama => ollama::read_event(event, seen),
+            Self::Media(rules) => openai::media::read_event(*rules, event, seen),
+        }
+    }
+
+    /// Adds to the facts of an ended stream what was counted on the way.
+    pub(super) fn complete(&self, facts: &mut AnswerFacts) {
+        match self {
+            Self::Openai(reader) => reader.complete(facts),
+            Self::Bedrock(_) | Self::Cohere | Self::Ollama | Self::Media(_) => {}
+        }
+    }
+}
