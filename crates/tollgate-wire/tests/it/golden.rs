@@ -122,8 +122,7 @@ fn requests_are_translated_as_the_files_show() {
             if Translator::new(to, exchange.endpoint, &exchange.view()).is_none() {
                 continue;
             }
-            let target =
-                Target { model: served(to), max_output: Some(8192), ..Target::default() };
+            let target = Target { model: served(to), max_output: Some(8192), ..Target::default() };
             let target = Target { include_usage: streams, ..target };
             let model = exchange.model_in_path();
             writeln!(shown, "=== {to:?}").unwrap();

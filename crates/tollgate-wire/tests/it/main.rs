@@ -2,6 +2,7 @@
 //! What the dialect promises, checked against recorded exchanges and against foreign readers.
 
 mod cases;
+mod conversations;
 mod events;
 mod golden;
 mod requests;
