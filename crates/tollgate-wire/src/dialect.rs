@@ -15,19 +15,39 @@ use crate::ollama;
 use crate::openai::{self, UsageRules};
 use crate::peek::{BodyError, Peek};
 pub use crate::rewrite::Rewrite;
+use crate::{native, other};
 
 /// Reads what a request says about its cost. `path_model` is the model that the path names, in the
 /// forms where it does ([`Endpoint::names_model_in_path`]).
 pub fn peek(endpoint: Endpoint, path_model: Option<&str>, body: &[u8]) -> Result<Peek, BodyError> {
-    let _ = path_model;
-    openai::peek(endpoint, body)
+    match endpoint {
+        Endpoint::Converse
+        | Endpoint::ConverseStream
+        | Endpoint::Invoke
+        | Endpoint::InvokeStream
+        | Endpoint::CohereChat
+        | Endpoint::CohereEmbed
+        | Endpoint::OllamaChat
+        | Endpoint::Other => native::peek(endpoint, path_model, body),
+        _ => openai::peek(endpoint, body),
+    }
 }
 
 /// The body as it is sent: `body` itself, not copied, where nothing changes.
 ///
 /// `peek` must come from this very body and endpoint.
 pub fn rewrite(endpoint: Endpoint, body: &Bytes, peek: &Peek, change: &Rewrite<'_>) -> Bytes {
-    openai::rewrite(endpoint, body, peek, change)
+    match endpoint {
+        Endpoint::Converse
+        | Endpoint::ConverseStream
+        | Endpoint::Invoke
+        | Endpoint::InvokeStream
+        | Endpoint::CohereChat
+        | Endpoint::CohereEmbed
+        | Endpoint::OllamaChat
+        | Endpoint::Other => native::rewrite(endpoint, body, peek, change),
+        _ => openai::rewrite(endpoint, body, peek, change),
+    }
 }
 
 /// Reads the facts of a whole answer. Never fails: what cannot be read is not stated, and a body
@@ -40,6 +60,7 @@ pub fn read_answer(endpoint: Endpoint, rules: UsageRules, body: &[u8]) -> Answer
             cohere::read_answer(endpoint.generates(), body)
         }
         Endpoint::OllamaChat => ollama::read_answer(body),
+        Endpoint::Other => other::read_answer(rules, body),
         Endpoint::Images | Endpoint::Speech | Endpoint::Transcriptions => {
             openai::media::read_answer(endpoint, rules, body)
         }
@@ -59,6 +80,7 @@ pub fn answer_text(endpoint: Endpoint, body: &[u8], count: impl FnOnce(&str) -> 
         Endpoint::Invoke => bedrock::invoke::answer_text(body, count),
         Endpoint::CohereChat => cohere::answer_text(body, count),
         Endpoint::OllamaChat => ollama::answer_text(body, count),
+        Endpoint::Other => other::answer_text(body, count),
         _ => openai::answer_text(endpoint, body, count),
     }
 }

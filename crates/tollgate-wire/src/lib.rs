@@ -23,6 +23,7 @@ pub mod meter;
 mod native;
 pub mod ollama;
 pub mod openai;
+mod other;
 pub mod passthrough;
 pub mod peek;
 pub mod rewrite;

@@ -36,10 +36,8 @@ pub(crate) fn peek(
     if scan.peek.model.is_empty() {
         return Err(BodyError::of("model", "`model` is missing: name the model to call"));
     }
-    let chat = matches!(
-        endpoint,
-        Endpoint::Converse | Endpoint::ConverseStream | Endpoint::CohereChat
-    );
+    let chat =
+        matches!(endpoint, Endpoint::Converse | Endpoint::ConverseStream | Endpoint::CohereChat);
     if chat && !scan.seen.contains(&"messages") && !scan.seen.contains(&"message") {
         return Err(BodyError::of("messages", "`messages` is missing"));
     }
@@ -62,7 +60,12 @@ pub(crate) fn peek(
 /// The body as it is sent: `body` itself, not copied, where nothing changes.
 ///
 /// `peek` must come from this very body and endpoint.
-pub(crate) fn rewrite(endpoint: Endpoint, body: &Bytes, peek: &Peek, change: &Rewrite<'_>) -> Bytes {
+pub(crate) fn rewrite(
+    endpoint: Endpoint,
+    body: &Bytes,
+    peek: &Peek,
+    change: &Rewrite<'_>,
+) -> Bytes {
     let mut edits = Vec::new();
     if let (Some(model), Some(span)) = (change.model, peek.spans.model)
         && *model != *peek.model
@@ -85,7 +88,9 @@ type Place = (Option<&'static str>, &'static str);
 /// Where a form keeps its bound; `None` where it has none, or where it is not known.
 fn usual_bound(endpoint: Endpoint, model: &str) -> Option<Place> {
     match endpoint {
-        Endpoint::Converse | Endpoint::ConverseStream => Some((Some("inferenceConfig"), "maxTokens")),
+        Endpoint::Converse | Endpoint::ConverseStream => {
+            Some((Some("inferenceConfig"), "maxTokens"))
+        }
         Endpoint::CohereChat => Some((None, "max_tokens")),
         Endpoint::OllamaChat => Some((Some("options"), "num_predict")),
         Endpoint::Invoke | Endpoint::InvokeStream => family_bound(model_id(model)?),

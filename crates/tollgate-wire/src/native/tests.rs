@@ -97,12 +97,7 @@ fn each_family_is_bounded_by_its_own_key() {
             r#"{"prompt":"x"}"#,
             r#"{"max_tokens":100,"prompt":"x"}"#,
         ),
-        (
-            E::Invoke,
-            "amazon.titan-embed-text-v2:0",
-            r#"{"inputText":"x"}"#,
-            r#"{"inputText":"x"}"#,
-        ),
+        (E::Invoke, "amazon.titan-embed-text-v2:0", r#"{"inputText":"x"}"#, r#"{"inputText":"x"}"#),
         (E::Invoke, "cohere.command-r-v1:0", "{}", r#"{"max_tokens":100}"#),
     ] {
         assert_eq!(clamped(endpoint, model, body), expected, "{model}");
@@ -114,10 +109,7 @@ fn each_family_is_bounded_by_its_own_key() {
 fn what_could_be_read_in_two_ways_is_refused_by_name() {
     for (body, param) in [
         (r#"{"messages":[],"messages":[]}"#, Some("messages")),
-        (
-            r#"{"messages":[],"inferenceConfig":{"maxTokens":1,"maxTokens":9}}"#,
-            Some("maxTokens"),
-        ),
+        (r#"{"messages":[],"inferenceConfig":{"maxTokens":1,"maxTokens":9}}"#, Some("maxTokens")),
         (r#"{"messages":[],"InferenceConfig":{}}"#, Some("inferenceConfig")),
         (r#"{"messages":[],"inferenceConfig":{"MaxTokens":1}}"#, Some("maxTokens")),
         (r#"{"messages":[],"inferenceConfig":{"max\u0054okens":1}}"#, Some("maxTokens")),
@@ -134,7 +126,8 @@ fn what_could_be_read_in_two_ways_is_refused_by_name() {
 }
 #[test]
 fn the_model_of_the_body_is_replaced_and_that_of_the_path_is_not_in_it() {
-    let body = Bytes::from_static(br#"{"messages":[],"model":"command-r","stream":true,"max_tokens":9}"#);
+    let body =
+        Bytes::from_static(br#"{"messages":[],"model":"command-r","stream":true,"max_tokens":9}"#);
     let seen = peek(E::CohereChat, None, &body).unwrap();
     assert_eq!((&*seen.model, seen.stream, seen.max_output), ("command-r", true, Some(9)));
     let change = Rewrite { model: Some("other"), max_output: Some(5), ..Rewrite::default() };

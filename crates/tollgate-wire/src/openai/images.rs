@@ -37,7 +37,9 @@ pub fn most_tokens(body: &[u8]) -> u64 {
                     }
                 }
                 b"size" => area = pixels(value).unwrap_or(AREA).max(AREA),
-                b"partial_images" => partial = figures::count(&mut Pull::new(value), &mut false).unwrap_or(0),
+                b"partial_images" => {
+                    partial = figures::count(&mut Pull::new(value), &mut false).unwrap_or(0)
+                }
                 _ => {}
             }
         }

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::Value;
 use tollgate_wire::bedrock;
-use tollgate_wire::dialect::{read_answer, read_error};
+use tollgate_wire::dialect::{Rewrite, peek, read_answer, read_error, rewrite};
 use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::facts::AnswerFacts;
 use tollgate_wire::meter::Meter;
@@ -79,7 +79,10 @@ fn recorded_answers_yield_the_expected_facts() {
         if case.value["expected"]["outcome"] == "http_error" {
             let message = case.value["expected"]["error"]["message"].as_str().unwrap();
             let error = bedrock::read_error(&body, Some("ValidationException:http://x")).unwrap();
-            assert_eq!((&*error.message, error.kind.as_deref()), (message, Some("ValidationException")));
+            assert_eq!(
+                (&*error.message, error.kind.as_deref()),
+                (message, Some("ValidationException"))
+            );
             assert_eq!(&*read_error(&body).unwrap().message, message);
             continue;
         }
@@ -96,7 +99,8 @@ fn recorded_answers_yield_the_expected_facts() {
 #[test]
 fn recorded_streams_yield_the_expected_facts_however_they_are_cut() {
     for case in cases().iter().filter(|case| case.value["stream"] == true) {
-        let body = STANDARD.decode(case.value["response"]["body_base64"].as_str().unwrap()).unwrap();
+        let body =
+            STANDARD.decode(case.value["response"]["body_base64"].as_str().unwrap()).unwrap();
         let new = || Meter::new(case.endpoint, UNKNOWN.usage, true);
         let seen = collect(&mut new(), [Bytes::from(body.clone())]);
         assert_eq!(seen.all(), body, "{}: bytes", case.name);
@@ -113,14 +117,15 @@ fn recorded_requests_are_peeked_and_clamped_only_where_needed() {
     for case in cases() {
         let Some(model) = case.model.as_deref() else { continue };
         let bytes = Bytes::from(serde_json::to_vec(&case.value["request"]["body"]).unwrap());
-        let seen = bedrock::peek(case.endpoint, model, &bytes).unwrap();
+        let seen = peek(case.endpoint, Some(model), &bytes).unwrap();
         assert_eq!(&*seen.model, case.value["model_requested"].as_str().unwrap(), "{}", case.name);
         assert_eq!(seen.stream, case.value["stream"] == true, "{}", case.name);
-        let clamped = bedrock::clamp(case.endpoint, model, &bytes, 7);
-        let seen = bedrock::peek(case.endpoint, model, &clamped).unwrap();
+        let change = Rewrite { max_output: Some(7), ..Rewrite::default() };
+        let clamped = rewrite(case.endpoint, &bytes, &seen, &change);
+        let seen = peek(case.endpoint, Some(model), &clamped).unwrap();
         let generates = case.endpoint != Endpoint::Invoke;
         assert_eq!(seen.max_output, generates.then_some(7), "{}", case.name);
-        let again = bedrock::clamp(case.endpoint, model, &clamped, 7);
+        let again = rewrite(case.endpoint, &clamped, &seen, &change);
         assert_eq!(again.as_ptr(), clamped.as_ptr(), "{}: not copied", case.name);
     }
 }

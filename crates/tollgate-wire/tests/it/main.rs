@@ -7,3 +7,4 @@ mod events;
 mod requests;
 mod simulated;
 mod streams;
+mod vendors;
