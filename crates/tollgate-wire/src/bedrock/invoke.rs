@@ -15,7 +15,7 @@ use super::frame::push_event;
 use super::model::is_claude;
 use crate::dialect;
 use crate::endpoint::Endpoint;
-use crate::facts::AnswerFacts;
+use crate::facts::{AnswerFacts, StreamFacts};
 use crate::figures;
 use crate::json::lenient::Pull;
 use crate::json::push_fmt;
@@ -68,7 +68,7 @@ pub fn read_headers<'h>(
     let usage = with_caches(input, output.unwrap_or(0), read, written);
     match output {
         Some(_) => facts.usage = Some(usage),
-        None => facts.stated_input = Some(usage),
+        None => facts.partial = Some(usage),
     }
 }
 
@@ -90,6 +90,11 @@ impl Reader {
         if let Some(document) = chunk_document(payload) {
             self.native.document(&document, seen);
         }
+    }
+
+    /// Adds to the facts of an ended stream what the reader of another dialect counted.
+    pub(super) fn complete(&self, facts: &mut StreamFacts) {
+        self.native.complete(facts);
     }
 }
 

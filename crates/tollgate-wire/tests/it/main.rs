@@ -1,9 +1,12 @@
 #![cfg(test)]
 //! What the dialect promises, checked against recorded exchanges and against foreign readers.
 
+mod anthropic;
 mod cases;
 mod clouds;
 mod events;
+mod gemini;
+mod native;
 mod requests;
 mod simulated;
 mod streams;

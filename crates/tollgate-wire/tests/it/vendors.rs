@@ -383,7 +383,7 @@ fn headers_are_the_only_count_of_some_embeddings_and_never_make_an_output_zero()
     let expected = Usage { cache_read: 30, ..Usage::tokens(42, 3) };
     assert_eq!(read(text.clone(), &[input, output, cached]).usage, Some(expected));
     let facts = read(text, &[input]);
-    assert_eq!((facts.usage, facts.stated_input), (None, Some(Usage::tokens(12, 0))));
+    assert_eq!((facts.usage, facts.partial), (None, Some(Usage::tokens(12, 0))));
 }
 
 #[test]

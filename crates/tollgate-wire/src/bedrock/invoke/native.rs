@@ -4,7 +4,7 @@ use super::with_caches;
 use crate::bedrock::converse::{self, generated, skip};
 use crate::dialect;
 use crate::endpoint::Endpoint;
-use crate::facts::AnswerFacts;
+use crate::facts::{AnswerFacts, StreamFacts};
 use crate::figures;
 use crate::framing::Event;
 use crate::json::lenient::Pull;
@@ -55,6 +55,13 @@ impl Native {
             self.foreign.get_or_insert_with(new).read(&event, seen);
         } else {
             seen.facts = dialect::read_answer(endpoint, vendor::UNKNOWN.usage, document);
+        }
+    }
+
+    /// Adds to the facts of an ended stream what the reader of another dialect counted.
+    pub(super) fn complete(&self, facts: &mut StreamFacts) {
+        if let Some(reader) = &self.foreign {
+            reader.complete(facts);
         }
     }
 
