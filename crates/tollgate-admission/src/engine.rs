@@ -7,8 +7,8 @@
 //!
 //! # How a decision is made
 //!
-//! The limits of the plan and those outside plans are one `table`, made once and found by the
-//! plan's name. Limits with the same scope count in one *account* per combination of scope values;
+//! The limits of the plan, those of the key and those outside both are one `table`, made once and
+//! found by the plan's name. Limits with the same scope count in one *account* per combination of scope values;
 //! accounts live in 64 `stripe`s, each behind one lock. A decision
 //!
 //! 1. hashes each scope that applies once, which gives the stripe and the place in it;
@@ -43,6 +43,7 @@ mod counter;
 mod decide;
 mod entry;
 mod floor;
+mod own;
 mod rolling;
 mod sliding;
 mod stripe;
@@ -63,6 +64,7 @@ pub use self::answer::{
     Balance, Census, Grant, Headroom, LimitState, Passed, Refusal, Reserved, Settled, Warning,
 };
 pub use self::ask::{Actual, Amounts, Demand, Overlay, Override, Subject, Terms};
+pub use self::own::OwnLimits;
 
 use self::action::Actions;
 use self::counter::{Standing, counts_admissions};
@@ -147,7 +149,7 @@ impl Engine {
         amounts: &Amounts,
         wanted: impl Fn(&Limit, Option<&str>) -> bool,
     ) {
-        let table = self.tables.of(terms.plan);
+        let table = self.tables.of(terms.plan, terms.own);
         let subject = terms.subject;
         let counted = |rule: &Rule| amounts.of(rule.limit.metric, counts_admissions(&rule.limit));
         let concerned = |rule: &&Rule| {
@@ -178,7 +180,7 @@ impl Engine {
     /// which the subject has no value do.
     pub fn usage(&self, terms: &Terms<'_>, now: Timestamp) -> Vec<LimitState> {
         self.expire_some(now);
-        let table = self.tables.of(terms.plan);
+        let table = self.tables.of(terms.plan, terms.own);
         let all = vec![true; table.groups.len()];
         let places = self.stripes.places(&table, terms.subject, &all);
         let mut floor = self.stripes.enter(places.iter().flatten().map(|place| place.stripe), now);
@@ -218,7 +220,7 @@ impl Engine {
         ask: Ask<'_>,
         now: Timestamp,
     ) -> Result<Grant, Refusal> {
-        let table = self.tables.of(terms.plan);
+        let table = self.tables.of(terms.plan, terms.own);
         let taken = Decision { table: &table, terms, ask, now }.run(&self.stripes)?;
         let cost = match ask {
             Ask::Call(demand) => demand.cost(taken.output_tokens),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tollgate_admission::engine::{Demand, Grant, Refusal, Subject, Terms};
+use tollgate_admission::engine::{Demand, Grant, Refusal, Subject};
 use tollgate_admission::gate::{Admitted, NotAdmitted};
 use tollgate_admission::identity::Principal;
 use tollgate_admission::switches::Traffic;
@@ -113,7 +113,7 @@ fn decide(
         model: &chosen.route.name,
         free: chosen.price.is_free(&Served::at(arrival.time)),
     };
-    let terms = Terms { subject: &subject, plan: &standing.plan, overlay: standing.overlay() };
+    let terms = standing.terms(&subject);
     let bound = demand(snapshot, candidate);
     let row = draft(candidate, standing, plane.names.of(*endpoint));
     let refine = |demand: &Demand| counted_demand(snapshot, candidate, demand);

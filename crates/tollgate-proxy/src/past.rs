@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tollgate_admission::books::Action;
-use tollgate_admission::engine::{ActionDemand, Actual, Amounts, Engine, Subject, Terms};
+use tollgate_admission::engine::{
+    ActionDemand, Actual, Amounts, Engine, OwnLimits, Subject, Terms,
+};
 use tollgate_admission::identity::{GUEST_USER, KeyEntry};
 use tollgate_admission::network::counted_address;
 use tollgate_domain::call::CallRecord;
@@ -68,8 +70,9 @@ impl<'a> Past<'a> {
         let state = self.plane.directory.get(subject.user);
         let overlay = overlay(state.as_deref());
         let decided = state.as_ref().and_then(|state| state.plan.as_ref());
+        let own = self.own(subject.key);
         let count = |plan: &Plan, first: bool| {
-            let terms = Terms { subject, plan, overlay };
+            let terms = Terms { subject, plan, overlay, own };
             let counts = |limit: &Limit, of: Option<&str>| (first || of.is_some()) && wanted(limit);
             self.engine().absorb_where(&terms, at, amounts, counts);
         };
@@ -98,12 +101,21 @@ impl<'a> Past<'a> {
         let plan = self
             .plan(&action.user, Some(&action.key), decided)
             .unwrap_or_else(|| Arc::clone(self.snapshot.plan(Some(&action.plan))));
-        let terms =
-            Terms { subject: &subject_of(action), plan: &plan, overlay: overlay(state.as_deref()) };
+        let terms = Terms {
+            subject: &subject_of(action),
+            plan: &plan,
+            overlay: overlay(state.as_deref()),
+            own: self.own(Some(&action.key)),
+        };
         let Action { id, metric, amount, created_at, expires_at, .. } = *action;
         let demand = ActionDemand { metric, amount, expires_at };
         // No limit is asked, so none refuses.
         drop(self.engine().restore_action(id, &terms, &demand, created_at));
+    }
+
+    /// The limits that a key brings along.
+    fn own(&self, key: Option<&str>) -> Option<&'a OwnLimits> {
+        key.and_then(|key| self.keys.get(key))?.own.as_deref()
     }
 
     fn engine(&self) -> &Engine {

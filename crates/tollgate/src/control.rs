@@ -27,8 +27,8 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tollgate_admission::control::{
     Actor, AuditQuery, AuditRow, Call, CallQuery, Control, ControlError, Explanation, Key,
-    KeyQuery, KeyRotation, KillSwitch, LimitFacts, MadeKey, NewKey, NewOverride, NewUser, Page,
-    PlanRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch, UserQuery,
+    KeyPatch, KeyQuery, KeyRotation, KillSwitch, LimitFacts, MadeKey, NewKey, NewOverride, NewUser,
+    Page, PlanRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch, UserQuery,
     page_size,
 };
 use tollgate_admission::identity::KeyHasher;
@@ -229,6 +229,10 @@ impl Control for Controls {
 
     fn create_key(&self, by: &Actor, key: NewKey) -> Result<MadeKey, ControlError> {
         self.make_key(by, key)
+    }
+
+    fn change_key(&self, by: &Actor, name: &str, patch: KeyPatch) -> Result<Key, ControlError> {
+        self.patch_key(by, name, &patch)
     }
 
     fn rotate_key(

@@ -16,6 +16,7 @@ use tollgate_domain::fault::Code;
 use tollgate_domain::limit::{Limit, Metric, Plan, Scope, Window};
 
 use super::ask::Subject;
+use super::own::OwnLimits;
 use crate::identity::matches_name;
 
 /// Plans remembered at once; more than these start the memory afresh.
@@ -31,7 +32,7 @@ pub(super) struct Rule {
     pub(super) identity: u32,
     /// The group of rules with the same scope.
     pub(super) group: usize,
-    /// Its place in the configuration: the plan's limits first.
+    /// Its place in the configuration: the plan's limits first, then the key's own.
     pub(super) order: usize,
     /// Whether the overlay of the user speaks about it.
     pub(super) personal: bool,
@@ -53,6 +54,7 @@ pub(super) struct Table {
     /// The engine it belongs to: slots in a grant mean nothing to another.
     pub(super) engine: u64,
     limits: Box<[Arc<Limit>]>,
+    outside: Arc<[Arc<Limit>]>,
 }
 
 impl Table {
@@ -111,11 +113,22 @@ struct Made {
     plans: HashMap<Arc<str>, Arc<Table>>,
 }
 
+/// Where a limit stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Owner {
+    /// In this plan.
+    Plan(Arc<str>),
+    /// With a key.
+    Key,
+    /// Outside both.
+    Outside,
+}
+
 /// What makes a counter the same counter over reloads. The zone is part of it for windows that have
 /// one: the same day in another zone is another window.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Identity {
-    plan: Option<Arc<str>>,
+pub(super) struct Identity {
+    owner: Owner,
     name: Arc<str>,
     scope: Vec<Scope>,
     metric: Metric,
@@ -124,7 +137,7 @@ struct Identity {
 }
 
 impl Identity {
-    fn of(limit: &Limit, plan: Option<&Arc<str>>) -> Self {
+    pub(super) fn of(limit: &Limit, owner: Owner) -> Self {
         let zone = match limit.window {
             Window::Day | Window::Week | Window::Month | Window::Rolling { .. } => {
                 let name = limit.zone.iana_name().map(str::to_owned);
@@ -133,7 +146,7 @@ impl Identity {
             _ => None,
         };
         Self {
-            plan: plan.cloned(),
+            owner,
             name: Arc::clone(&limit.name),
             scope: limit.scope.clone(),
             metric: limit.metric,
@@ -164,9 +177,24 @@ impl Tables {
         self.now.store(Arc::new(Made { outside, plans: HashMap::new() }));
     }
 
-    /// The table for a plan as it is now.
-    pub(super) fn of(&self, plan: &Plan) -> Arc<Table> {
+    /// The table for a plan as it is now, and for a key with limits of its own.
+    pub(super) fn of(&self, plan: &Plan, own: Option<&OwnLimits>) -> Arc<Table> {
         let made: Guard<Arc<Made>> = self.now.load();
+        if let Some(own) = own {
+            let fits = |table: &Table| {
+                table.engine == self.engine
+                    && table.is_of(plan)
+                    && Arc::ptr_eq(&table.outside, &made.outside)
+            };
+            return own.table(plan, fits, || {
+                compile(
+                    (plan, own.limits()),
+                    &made.outside,
+                    self.engine,
+                    &mut self.identities.lock(),
+                )
+            });
+        }
         match made.plans.get(&plan.name).filter(|table| table.is_of(plan)) {
             Some(table) => Arc::clone(table),
             None => self.make(plan),
@@ -180,7 +208,7 @@ impl Tables {
         if let Some(table) = made.plans.get(&plan.name).filter(|table| table.is_of(plan)) {
             return Arc::clone(table);
         }
-        let table = Arc::new(compile(plan, &made.outside, self.engine, &mut identities));
+        let table = Arc::new(compile((plan, &[]), &made.outside, self.engine, &mut identities));
         let mut plans = made.plans.clone();
         if plans.len() >= MOST_PLANS {
             plans.clear();
@@ -192,26 +220,33 @@ impl Tables {
 }
 
 fn compile(
-    plan: &Plan,
-    outside: &[Arc<Limit>],
+    (plan, key): (&Plan, &[Arc<Limit>]),
+    outside: &Arc<[Arc<Limit>]>,
     engine: u64,
     identities: &mut HashMap<Identity, u32>,
 ) -> Table {
     let mut groups: Vec<Group> = Vec::new();
-    let own = plan.limits.iter().map(|limit| (limit, Some(&plan.name)));
-    let other = outside.iter().map(|limit| (limit, None));
+    let own = plan.limits.iter().map(|limit| (limit, Owner::Plan(Arc::clone(&plan.name))));
+    let of_key = key.iter().map(|limit| (limit, Owner::Key));
+    let other = outside.iter().map(|limit| (limit, Owner::Outside));
     let mut rules: Vec<Rule> = own
+        .chain(of_key)
         .chain(other)
         .enumerate()
-        .map(|(order, (limit, plan))| {
+        .map(|(order, (limit, owner))| {
             let next = u32::try_from(identities.len()).unwrap_or(u32::MAX);
             Rule {
                 limit: Arc::clone(limit),
-                plan: plan.cloned(),
-                identity: *identities.entry(Identity::of(limit, plan)).or_insert(next),
+                plan: if let Owner::Plan(plan) = &owner { Some(Arc::clone(plan)) } else { None },
+                // What is decided about a user leaves the limits of keys alone.
+                personal: match owner {
+                    Owner::Plan(_) => true,
+                    Owner::Key => false,
+                    Owner::Outside => limit.scope.contains(&Scope::User),
+                },
+                identity: *identities.entry(Identity::of(limit, owner)).or_insert(next),
                 group: group_of(&mut groups, &limit.scope),
                 order,
-                personal: plan.is_some() || limit.scope.contains(&Scope::User),
             }
         })
         .collect();
@@ -221,6 +256,7 @@ fn compile(
         groups: groups.into(),
         engine,
         limits: plan.limits.iter().map(Arc::clone).collect(),
+        outside: Arc::clone(outside),
     }
 }
 

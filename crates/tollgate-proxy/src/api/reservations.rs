@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tollgate_admission::books::{Action, ActionEnd, ActionState, EndedAction};
 use tollgate_admission::control::{Amount, Written};
-use tollgate_admission::engine::{ActionDemand, Reserved, Terms};
+use tollgate_admission::engine::{ActionDemand, Reserved};
 use tollgate_admission::identity::Principal;
 use tollgate_admission::switches::Traffic;
 use tollgate_domain::fault::Code;
@@ -132,7 +132,7 @@ fn wrong_amount(message: &str) -> Stop {
 /// Sets the amount aside in the counters.
 fn hold(plane: &Plane, action: &Action, standing: &Standing) -> Result<Reserved, Stop> {
     let subject = subject_of(action);
-    let terms = Terms { subject: &subject, plan: &standing.plan, overlay: standing.overlay() };
+    let terms = standing.terms(&subject);
     let Action { id, metric, amount, expires_at, created_at, .. } = *action;
     let demand = ActionDemand { metric, amount, expires_at };
     plane.gate.engine().reserve_action(id, &terms, &demand, created_at).map_err(|refusal| {

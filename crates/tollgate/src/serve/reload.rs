@@ -19,7 +19,7 @@ pub(super) fn reload(handle: &Handle) -> anyhow::Result<()> {
             && config.server.admin_listen == current.server.admin_listen,
         "`server.listen` and `server.admin_listen` change only with a restart"
     );
-    let stored = handle.stored_keys()?;
+    let stored = handle.stored_keys(&config)?;
     let mut snapshot = compose::snapshot(&config, &handle.ground, stored)?;
     compose::keep(&mut snapshot, &config, &handle.plane.snapshot.load(), &current);
     handle.plane.gate.engine().set_limits(config.limits.clone().into());

@@ -50,7 +50,13 @@ pub(super) fn restore(handle: &Handle, ledger: &SqliteLedger) -> anyhow::Result<
     let past = Past::new(&handle.plane, &snapshot);
     let outside = handle.config.lock().limits.clone();
     let plans = snapshot.plans.values().chain([&snapshot.default_plan]);
-    let limits = plans.flat_map(|plan| &plan.limits).chain(&outside).map(Arc::clone).collect();
+    let of_keys = snapshot.keys.entries().filter_map(|key| key.own.as_ref());
+    let limits = plans
+        .flat_map(|plan| &plan.limits)
+        .chain(&outside)
+        .chain(of_keys.flat_map(|own| own.limits()))
+        .map(Arc::clone)
+        .collect();
     let history = History { reader, past, limits, zone: snapshot.settings.zone.clone(), now };
     let rows = history.absorb().context("counters cannot be made from the ledger")?;
     let actions = actions(&registry, &history.past, now)?;

@@ -70,9 +70,12 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    /// The keys that are stored.
-    pub(crate) fn stored_keys(&self) -> anyhow::Result<Vec<(KeyDigest, KeyEntry)>> {
-        stored::keys(&Registry::open(&self.database)?)
+    /// The keys that are stored, as this configuration reads them.
+    pub(crate) fn stored_keys(
+        &self,
+        config: &Config,
+    ) -> anyhow::Result<Vec<(KeyDigest, KeyEntry)>> {
+        stored::keys(&Registry::open(&self.database)?, config)
     }
 }
 
@@ -86,7 +89,7 @@ impl Started {
         let ledger = Arc::new(ledger);
         let registry = Registry::open(&database)?;
         let ground = ground(&registry)?;
-        let snapshot = compose::snapshot(&config, &ground, stored::keys(&registry)?)?;
+        let snapshot = compose::snapshot(&config, &ground, stored::keys(&registry, &config)?)?;
         let (sender, leftovers) = unbounded_channel();
         let mut metrics = MetricRegistry::default();
         LedgerMetrics::register(&mut metrics, &ledger);

@@ -20,6 +20,7 @@ mod hostile;
 mod identity;
 mod limits;
 mod overshoot;
+mod own_limits;
 mod relay;
 mod sdk;
 
