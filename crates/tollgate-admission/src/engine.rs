@@ -43,6 +43,7 @@ mod counter;
 mod decide;
 mod entry;
 mod floor;
+mod history;
 mod own;
 mod rolling;
 mod sliding;
@@ -65,6 +66,7 @@ pub use self::answer::{
 };
 pub use self::ask::{Actual, Amounts, Demand, Overlay, Override, Subject, Terms};
 pub use self::own::OwnLimits;
+pub use self::table::{LimitIdentity, Source};
 
 use self::action::Actions;
 use self::counter::{Standing, counts_admissions};
@@ -133,46 +135,6 @@ impl Engine {
     #[expect(clippy::needless_pass_by_value, reason = "a grant is used up by settling it")]
     pub fn settle(&self, grant: Grant, actual: &Actual, now: Timestamp) -> Settled {
         self.settle_as(&grant, Shape::Call(actual.amounts()), now)
-    }
-
-    /// Adds settled history: of a call that was admitted at `at`, or of many in one window. The
-    /// order does not matter.
-    pub fn absorb(&self, terms: &Terms<'_>, at: Timestamp, amounts: &Amounts) {
-        self.absorb_where(terms, at, amounts, |_, _| true);
-    }
-
-    /// The same for some limits only: those that `wanted` names by the limit and its plan.
-    pub fn absorb_where(
-        &self,
-        terms: &Terms<'_>,
-        at: Timestamp,
-        amounts: &Amounts,
-        wanted: impl Fn(&Limit, Option<&str>) -> bool,
-    ) {
-        let table = self.tables.of(terms.plan, terms.own);
-        let subject = terms.subject;
-        let counted = |rule: &Rule| amounts.of(rule.limit.metric, counts_admissions(&rule.limit));
-        let concerned = |rule: &&Rule| {
-            counted(rule) != 0
-                && rule.concerns(subject)
-                && wanted(&rule.limit, rule.plan.as_deref())
-        };
-        for rule in table.rules.iter().filter(concerned) {
-            let Some((place, name)) = self.place_of(&table, rule, subject) else {
-                continue;
-            };
-            let mut floor = self.stripes.enter_past([place.stripe].into_iter(), at);
-            if let Some(locked) = floor.at(place.stripe) {
-                let moment = locked.at;
-                let slot = locked.stripe.find_or_make(place.hash, &name, &moment);
-                let index = locked.stripe.counter_index(slot, rule.identity, &rule.limit);
-                let (max, _) = max_of(rule, terms.overlay, at);
-                if let Some(counter) = locked.stripe.counter(slot, index) {
-                    counter.absorb(&rule.limit, max, &moment, counted(rule));
-                }
-            }
-            floor.tidy();
-        }
     }
 
     /// How every limit stands that counts for this subject, in the order of the configuration, the

@@ -6,6 +6,8 @@
 //! A value that is dropped unsettled (a panic, a task that was cut off) is handed to whoever
 //! watches the strays, who settles it as in doubt at its reservation.
 
+mod turn;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -17,12 +19,15 @@ use tollgate_domain::usage::Usage;
 
 use crate::engine::{Actual, Demand, Engine, Grant, Refusal, Terms};
 use crate::ledger::{Ledger, LedgerError, Written};
+use turn::Turns;
+pub use turn::{Late, Turn};
 
 /// Decides on calls and settles them, over an engine of limits and a durable ledger.
 pub struct Gate {
     engine: Engine,
     ledger: Arc<dyn Ledger>,
     strays: Sender<Stray>,
+    turns: Turns,
 }
 
 impl fmt::Debug for Gate {
@@ -43,7 +48,7 @@ pub enum NotAdmitted {
 impl Gate {
     /// A gate over these limits and this ledger; strays go to `strays`.
     pub fn new(engine: Engine, ledger: Arc<dyn Ledger>, strays: Sender<Stray>) -> Self {
-        Self { engine, ledger, strays }
+        Self { engine, ledger, strays, turns: Turns::default() }
     }
 
     /// The limits and their counters.
@@ -64,6 +69,8 @@ impl Gate {
         demand: &Demand,
         refine: impl FnOnce(&Demand) -> Option<Demand>,
     ) -> Result<Admitted, NotAdmitted> {
+        // Read first: what comes into force after this may be missing in the grant.
+        let turn = self.turns.number();
         let (grant, demand) = self
             .weigh(draft.call_id, terms, (*demand, refine), draft.time)
             .map_err(|refusal| NotAdmitted::Limit(Box::new(refusal)))?;
@@ -74,7 +81,7 @@ impl Gate {
         match self.ledger.open(&draft) {
             Ok(written) => {
                 let record = Arc::new(draft);
-                let held = Some(Held { record: Arc::clone(&record), grant });
+                let held = Some(Held { record: Arc::clone(&record), grant, turn });
                 let ticket = Ticket { gate: Arc::clone(self), held };
                 Ok(Admitted { record, ticket, written: Some(written) })
             }
@@ -116,16 +123,35 @@ impl Gate {
 
     /// Settles what was dropped unsettled, as in doubt at its reservation.
     pub fn settle_stray(&self, stray: Stray, now: Timestamp) -> Result<Written, LedgerError> {
-        let Held { record, grant } = stray.0;
-        let actual = Actual::of(&record);
-        self.engine.settle(grant, &actual, now);
-        self.ledger.close(record)
+        let Held { record, grant, turn } = stray.0;
+        self.close(&record, Some((grant, turn)), now)
+    }
+
+    /// Ends a call in counters and ledger. Both, and whether limits that came into force meanwhile
+    /// have to learn of it, are one step for a turn of the limits.
+    fn close(
+        &self,
+        record: &Arc<CallRecord>,
+        held: Option<(Grant, u64)>,
+        now: Timestamp,
+    ) -> Result<Written, LedgerError> {
+        self.turns.ending(record, |number, late| {
+            if let Some((grant, turn)) = held {
+                if let Some(late) = late.filter(|_| turn != number) {
+                    late(record, &grant);
+                }
+                self.engine.settle(grant, &Actual::of(record), now);
+            }
+            self.ledger.close(Arc::clone(record))
+        })
     }
 }
 
 struct Held {
     record: Arc<CallRecord>,
     grant: Grant,
+    /// The turn of the limits under which it was decided.
+    turn: u64,
 }
 
 /// An admitted call that nobody settled.
@@ -144,8 +170,8 @@ struct Ticket {
 }
 
 impl Ticket {
-    fn redeem(mut self) -> Option<Grant> {
-        self.held.take().map(|held| held.grant)
+    fn redeem(mut self) -> Option<(Grant, u64)> {
+        self.held.take().map(|held| (held.grant, held.turn))
     }
 }
 
@@ -217,15 +243,12 @@ impl Admitted {
     ) -> Result<Settled, Unwritten> {
         let Self { mut record, ticket, .. } = self;
         let gate = Arc::clone(&ticket.gate);
-        let grant = ticket.redeem();
+        let held = ticket.redeem();
         // Redeeming the ticket has left this the only owner, so nothing is copied.
         let row = Arc::make_mut(&mut record);
         row.estimated = false;
         finish(row);
-        if let Some(grant) = grant {
-            gate.engine.settle(grant, &Actual::of(row), now);
-        }
-        match gate.ledger.close(Arc::clone(&record)) {
+        match gate.close(&record, held, now) {
             Ok(written) => Ok(Settled { record, written }),
             Err(error) => Err(Unwritten { record, error }),
         }

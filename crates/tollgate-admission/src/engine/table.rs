@@ -28,6 +28,8 @@ pub(super) struct Rule {
     pub(super) limit: Arc<Limit>,
     /// The plan that it belongs to; `None` outside plans.
     pub(super) plan: Option<Arc<str>>,
+    /// Whether it belongs to a key.
+    pub(super) of_key: bool,
     /// The number of its identity.
     pub(super) identity: u32,
     /// The group of rules with the same scope.
@@ -78,6 +80,15 @@ impl Rule {
             && among(&limit.providers, subject.provider)
     }
 
+    /// Where it stands.
+    pub(super) fn source(&self) -> Source<'_> {
+        match &self.plan {
+            Some(plan) => Source::Plan(plan),
+            None if self.of_key => Source::Key,
+            None => Source::Outside,
+        }
+    }
+
     /// The code of its refusals.
     pub(super) fn code(&self) -> Code {
         match (self.limit.metric, self.limit.window) {
@@ -103,7 +114,8 @@ impl Rule {
 #[derive(Debug)]
 pub(super) struct Tables {
     now: ArcSwap<Made>,
-    identities: Mutex<HashMap<Identity, u32>>,
+    /// Shared with engines beside this one.
+    identities: Arc<Mutex<HashMap<LimitIdentity, u32>>>,
     engine: u64,
 }
 
@@ -114,10 +126,10 @@ struct Made {
 }
 
 /// Where a limit stands.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Owner {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source<'a> {
     /// In this plan.
-    Plan(Arc<str>),
+    Plan(&'a str),
     /// With a key.
     Key,
     /// Outside both.
@@ -126,9 +138,10 @@ pub(super) enum Owner {
 
 /// What makes a counter the same counter over reloads. The zone is part of it for windows that have
 /// one: the same day in another zone is another window.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Identity {
-    owner: Owner,
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LimitIdentity {
+    plan: Option<Arc<str>>,
+    of_key: bool,
     name: Arc<str>,
     scope: Vec<Scope>,
     metric: Metric,
@@ -136,8 +149,10 @@ pub(super) struct Identity {
     zone: Option<String>,
 }
 
-impl Identity {
-    pub(super) fn of(limit: &Limit, owner: Owner) -> Self {
+impl LimitIdentity {
+    /// That of a limit, by where it stands. Those of two keys are the same where they are alike: the
+    /// keys have counters of their own.
+    pub fn of(limit: &Limit, source: Source<'_>) -> Self {
         let zone = match limit.window {
             Window::Day | Window::Week | Window::Month | Window::Rolling { .. } => {
                 let name = limit.zone.iana_name().map(str::to_owned);
@@ -146,7 +161,8 @@ impl Identity {
             _ => None,
         };
         Self {
-            owner,
+            plan: if let Source::Plan(plan) = source { Some(plan.into()) } else { None },
+            of_key: source == Source::Key,
             name: Arc::clone(&limit.name),
             scope: limit.scope.clone(),
             metric: limit.metric,
@@ -161,9 +177,14 @@ impl Tables {
         let made = Made { outside: Arc::from([]), plans: HashMap::new() };
         Self {
             now: ArcSwap::from_pointee(made),
-            identities: Mutex::default(),
+            identities: Arc::default(),
             engine: RandomState::new().build_hasher().finish(),
         }
+    }
+
+    /// Tables of another engine, in which limits have the same numbers.
+    pub(super) fn beside(&self) -> Self {
+        Self { identities: Arc::clone(&self.identities), ..Self::new() }
     }
 
     /// The mark of the engine that these belong to.
@@ -223,28 +244,30 @@ fn compile(
     (plan, key): (&Plan, &[Arc<Limit>]),
     outside: &Arc<[Arc<Limit>]>,
     engine: u64,
-    identities: &mut HashMap<Identity, u32>,
+    identities: &mut HashMap<LimitIdentity, u32>,
 ) -> Table {
     let mut groups: Vec<Group> = Vec::new();
-    let own = plan.limits.iter().map(|limit| (limit, Owner::Plan(Arc::clone(&plan.name))));
-    let of_key = key.iter().map(|limit| (limit, Owner::Key));
-    let other = outside.iter().map(|limit| (limit, Owner::Outside));
+    let own = plan.limits.iter().map(|limit| (limit, Source::Plan(&plan.name)));
+    let of_key = key.iter().map(|limit| (limit, Source::Key));
+    let other = outside.iter().map(|limit| (limit, Source::Outside));
     let mut rules: Vec<Rule> = own
         .chain(of_key)
         .chain(other)
         .enumerate()
-        .map(|(order, (limit, owner))| {
+        .map(|(order, (limit, source))| {
             let next = u32::try_from(identities.len()).unwrap_or(u32::MAX);
+            let identity = LimitIdentity::of(limit, source);
             Rule {
                 limit: Arc::clone(limit),
-                plan: if let Owner::Plan(plan) = &owner { Some(Arc::clone(plan)) } else { None },
+                plan: identity.plan.clone(),
+                of_key: identity.of_key,
                 // What is decided about a user leaves the limits of keys alone.
-                personal: match owner {
-                    Owner::Plan(_) => true,
-                    Owner::Key => false,
-                    Owner::Outside => limit.scope.contains(&Scope::User),
+                personal: match source {
+                    Source::Plan(_) => true,
+                    Source::Key => false,
+                    Source::Outside => limit.scope.contains(&Scope::User),
                 },
-                identity: *identities.entry(Identity::of(limit, owner)).or_insert(next),
+                identity: *identities.entry(identity).or_insert(next),
                 group: group_of(&mut groups, &limit.scope),
                 order,
             }

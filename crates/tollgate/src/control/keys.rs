@@ -12,10 +12,12 @@ use tollgate_admission::identity::{Role, new_key, random_bytes};
 use tollgate_admission::network::Network;
 use tollgate_domain::id::CallId;
 use tollgate_domain::limit::Limit;
+use tollgate_proxy::past::Users;
 use tollgate_store::{KeyRecord, Registry, Rotation};
 
 use super::{Controls, Deed, Live, check_known, check_name, failed};
 use crate::config::{Config, ConfigKey, read_duration, read_key_limits};
+use crate::serve::{self, RuleChange, Rules, plans_differ};
 use crate::{compose, stored};
 
 /// How long a replaced key stays good where nobody says so.
@@ -178,8 +180,17 @@ pub(super) fn put_in_force(
 ) -> anyhow::Result<()> {
     let handle = &live.handle;
     let ring = compose::keys(config, &handle.ground.hasher, stored::keys(registry, config)?);
-    let snapshot = handle.plane.snapshot.load();
-    handle.plane.snapshot.store(Arc::new(snapshot.with_keys(Arc::new(ring))));
+    let plane = &handle.plane;
+    let before = plane.snapshot.load_full();
+    let after = Arc::new(before.with_keys(Arc::new(ring)));
+    let (outside, users) = (&*config.limits, Users::Of(&plane.directory));
+    let change = RuleChange {
+        before: Rules { snapshot: &before, outside, users },
+        after: Rules { snapshot: &after, outside, users },
+        user: None,
+        moves: plans_differ(&before, &after),
+    };
+    serve::put_in_force(handle, &change, || plane.snapshot.store(Arc::clone(&after)));
     Ok(())
 }
 

@@ -24,6 +24,7 @@ use tollgate_proxy::call_log::{CallLog, Format};
 use tollgate_proxy::desk::Desk;
 use tollgate_proxy::leftover::Leftover;
 use tollgate_proxy::metrics::Metrics;
+use tollgate_proxy::past::Past;
 use tollgate_proxy::plane::{Obstacle, Plane};
 use tollgate_proxy::server::{self, ServerConfig};
 use tollgate_proxy::surface::EndpointNames;
@@ -67,6 +68,8 @@ pub(crate) struct Handle {
     pub(crate) path: Option<PathBuf>,
     /// Where the database is.
     pub(crate) database: PathBuf,
+    /// The ledger.
+    pub(crate) ledger: Arc<SqliteLedger>,
 }
 
 impl Handle {
@@ -121,7 +124,9 @@ impl Started {
             config: Arc::new(Mutex::new(config)),
             path,
             database,
+            ledger: Arc::clone(&ledger),
         };
+        tell_late(&plane);
         let controls = Arc::new(Controls::live(&handle, &ledger)?);
         restored(handle.clone(), Arc::clone(&ledger)).await?;
         Ok(Self {
@@ -233,6 +238,16 @@ fn ground(registry: &Registry) -> anyhow::Result<Ground> {
 /// Fills the counters, where blocking is allowed.
 async fn restored(handle: Handle, ledger: Arc<SqliteLedger>) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(move || restore::restore(&handle, &ledger)).await?
+}
+
+/// Has calls counted whose limits have changed while they were under way.
+fn tell_late(plane: &Arc<Plane>) {
+    let weak = Arc::downgrade(plane);
+    plane.gate.tell_late(Box::new(move |record, grant| {
+        if let Some(plane) = weak.upgrade() {
+            Past::new(&plane, &plane.snapshot.load()).late(record, grant);
+        }
+    }));
 }
 
 fn call_log(config: &Config, metrics: &Metrics) -> io::Result<Arc<CallLog>> {

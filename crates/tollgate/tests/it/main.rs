@@ -23,6 +23,7 @@ mod overshoot;
 mod own_limits;
 mod relay;
 mod sdk;
+mod turns;
 
 use std::path::PathBuf;
 use std::time::Duration;
