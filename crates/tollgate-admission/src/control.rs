@@ -27,7 +27,9 @@ use tollgate_domain::id::CallId;
 
 pub use amount::{Amount, Written, WrongAmount};
 pub use audit::{AuditQuery, AuditRow};
-pub use calls::{Call, CallQuery, Explanation, PriceFacts, PriceLine};
+pub use calls::{
+    Call, CallQuery, DecisionFacts, DowngradeRow, Explanation, PriceFacts, PriceLine, WeighedRow,
+};
 pub use keys::{
     Key, KeyPatch, KeyQuery, KeyRotation, KeySource, KeyState, MadeKey, NewKey, WrittenLimit,
     WrongLimit,

@@ -56,6 +56,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use tollgate_domain::decision as kept;
 use tollgate_domain::fault::Code;
 use tollgate_domain::id::CallId;
 use tollgate_domain::limit::{Limit, Metric, Mode, OnLimit, Scope, Window};
@@ -196,6 +197,7 @@ impl Engine {
             cost,
             warnings: taken.warnings,
             passed: taken.passed,
+            decision: taken.decision,
         })
     }
 
@@ -245,6 +247,18 @@ impl Engine {
         let Some(end) = terms.overlay.zero(now) else {
             return Ok(());
         };
+        let zero = kept::Weighed {
+            name: &self.zero.name,
+            plan: None,
+            scope: kept::Scopes::of(&self.zero.scope),
+            metric: self.zero.metric,
+            window: self.zero.window,
+            max: Some(0),
+            used: 0,
+            reserved: 0,
+            taken: asked,
+        };
+        let refused = kept::Terms { refused_by: Some(0), ..kept::Terms::default() };
         Err(Refusal {
             code: Code::QuotaExhausted,
             limit: Arc::clone(&self.zero),
@@ -252,7 +266,8 @@ impl Engine {
             balance: Balance { used: 0, reserved: 0, max: 0, asked },
             frees_at: Some(end).filter(|end| *end < Timestamp::MAX),
             decided_by_bound: false,
-            warnings: Vec::new(),
+            warnings: Box::default(),
+            decision: kept::Decision::write(&refused, [zero].into_iter()),
         })
     }
 

@@ -14,6 +14,7 @@ use std::sync::mpsc::Sender;
 
 use jiff::Timestamp;
 use tollgate_domain::call::{CallRecord, Outcome};
+use tollgate_domain::decision::Downgrade;
 use tollgate_domain::id::CallId;
 use tollgate_domain::usage::Usage;
 
@@ -61,19 +62,22 @@ impl Gate {
     ///
     /// `draft` is the row as far as it is known; its outcome, usage and cost are filled in here with
     /// what a crash would have to charge. `refine` works out a smaller demand at some cost; it is
-    /// asked only where the bound decides.
+    /// asked only where the bound decides. `downgrades` is why this model is asked for.
     pub fn admit(
         self: &Arc<Self>,
         mut draft: CallRecord,
         terms: &Terms<'_>,
-        demand: &Demand,
+        (demand, downgrades): (&Demand, &[Downgrade]),
         refine: impl FnOnce(&Demand) -> Option<Demand>,
     ) -> Result<Admitted, NotAdmitted> {
         // Read first: what comes into force after this may be missing in the grant.
         let turn = self.turns.number();
-        let (grant, demand) = self
-            .weigh(draft.call_id, terms, (*demand, refine), draft.time)
-            .map_err(|refusal| NotAdmitted::Limit(Box::new(refusal)))?;
+        let weighed = self.weigh(draft.call_id, terms, (*demand, refine), draft.time);
+        let (grant, demand) = weighed.map_err(|mut refusal| {
+            refusal.decision = refusal.decision.clone().after(downgrades);
+            NotAdmitted::Limit(Box::new(refusal))
+        })?;
+        draft.decision = Some(grant.decision().clone().after(downgrades));
         draft.outcome = Outcome::InDoubt;
         draft.usage = Usage::tokens(demand.input_tokens, grant.output_tokens());
         draft.cost = grant.cost();

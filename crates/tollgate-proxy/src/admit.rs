@@ -8,6 +8,7 @@ use tollgate_admission::gate::{Admitted, NotAdmitted};
 use tollgate_admission::identity::Principal;
 use tollgate_admission::switches::Traffic;
 use tollgate_domain::call::{CacheState, CallRecord, Dialect, Outcome};
+use tollgate_domain::decision::Downgrade;
 use tollgate_domain::fault::Code;
 use tollgate_domain::limit::{Metric, Mode, OnLimit};
 use tollgate_domain::money::NanoUsd;
@@ -55,9 +56,10 @@ pub fn admit(
 ) -> Result<Box<OpenCall>, Stop> {
     let standing = standing(plane, &snapshot, &candidate.principal)?;
     refuse_alternatives(&candidate)?;
+    let mut downgrades = Vec::new();
     for _ in 0..=MOST_DOWNGRADES {
         refuse_stopped(plane, &snapshot, &traffic(&candidate, &standing))?;
-        match decide(plane, &snapshot, &candidate, &standing) {
+        match decide(plane, &snapshot, &candidate, (&standing, &downgrades)) {
             Ok((admitted, asked_output)) => {
                 return Ok(open(plane, snapshot, candidate, &standing, (admitted, asked_output)));
             }
@@ -67,7 +69,10 @@ pub fn admit(
                 return Err(Stop::new(Code::Degraded, message));
             }
             Err(NotAdmitted::Limit(refusal)) => {
+                let limit = Arc::clone(&refusal.limit.name);
                 candidate.chosen = cheaper(plane, &snapshot, &candidate, refusal)?;
+                let to = Arc::clone(&candidate.chosen.route.name);
+                downgrades.push(Downgrade { limit, to });
             }
         }
     }
@@ -98,7 +103,7 @@ fn decide(
     plane: &Arc<Plane>,
     snapshot: &Snapshot,
     candidate: &Candidate,
-    standing: &Standing,
+    (standing, downgrades): (&Standing, &[Downgrade]),
 ) -> Result<(Admitted, u64), NotAdmitted> {
     let Candidate { arrival, principal, labels, chosen, endpoint, .. } = candidate;
     let address = counted(snapshot, arrival);
@@ -117,7 +122,7 @@ fn decide(
     let bound = demand(snapshot, candidate);
     let row = draft(candidate, standing, plane.names.of(*endpoint));
     let refine = |demand: &Demand| counted_demand(snapshot, candidate, demand);
-    let admitted = plane.gate.admit(row, &terms, &bound, refine)?;
+    let admitted = plane.gate.admit(row, &terms, (&bound, downgrades), refine)?;
     Ok((admitted, bound.output_tokens))
 }
 
@@ -223,5 +228,6 @@ fn draft(candidate: &Candidate, standing: &Standing, name: Arc<str>) -> CallReco
         estimated: true,
         latency_us: 0,
         ttft_us: None,
+        decision: None,
     }
 }

@@ -58,7 +58,7 @@ pub async fn serve(
     let mut known = Known::default();
     let served = match place(&request, &from) {
         Ok(Place::Call(endpoint)) => {
-            known.endpoint = plane.names.of(endpoint);
+            (known.endpoint, known.is_call) = (plane.names.of(endpoint), true);
             let call = Travel { plane: &plane, snapshot, arrival: &arrival, endpoint, from: &from };
             call.run(request, &mut known).await
         }
@@ -100,6 +100,7 @@ impl Travel<'_> {
         let (principal, labels) = identify(&snapshot, arrival, &head.headers, &head.uri)?;
         let principal = vouch(&snapshot, arrival, principal, &head.headers).await?;
         known.caller(&principal);
+        known.labels = labels.clone();
         let asked = read(&snapshot.settings, endpoint, &head.headers, body).await?;
         from.watch.expect_head();
         let chosen = route(&snapshot, &principal, &asked.peek.model, plane.ids.draw())?;

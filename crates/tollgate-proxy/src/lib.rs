@@ -25,6 +25,7 @@ pub mod plane;
 pub mod pump;
 pub mod read;
 pub mod record;
+pub mod refusals;
 pub mod relay;
 pub mod route;
 pub mod server;

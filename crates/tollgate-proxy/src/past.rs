@@ -80,7 +80,8 @@ impl<'a> Past<'a> {
         wanted: impl Fn(&Limit, Source<'_>, &Subject<'_>) -> bool,
     ) {
         let ip = record.ip.as_deref().map(|kept| self.counted(kept));
-        let subject = subject_of_call(record, ip.as_deref());
+        let model = record.model_counted();
+        let subject = subject_of_call(record, ip.as_deref(), &model);
         let wanted = |limit: &Limit, source: Source<'_>| wanted(limit, source, &subject);
         self.many(&subject, record.time, &Actual::of(record).amounts(), wanted);
     }
@@ -88,7 +89,8 @@ impl<'a> Past<'a> {
     /// Counts a call that has just ended in the limits that came into force since its admission.
     pub fn late(&self, record: &CallRecord, grant: &Grant) {
         let ip = record.ip.as_deref().map(|kept| self.counted(kept));
-        let subject = subject_of_call(record, ip.as_deref());
+        let model = record.model_counted();
+        let subject = subject_of_call(record, ip.as_deref(), &model);
         let amounts = Actual::of(record).amounts();
         let state = self.users.get(&record.user);
         let decided = state.as_ref().and_then(|state| state.plan.as_ref());
@@ -225,8 +227,9 @@ impl<'a> Past<'a> {
     }
 }
 
-/// Who is counted for a call of the ledger, from this address as limits count it.
-fn subject_of_call<'a>(record: &'a CallRecord, ip: Option<&'a str>) -> Subject<'a> {
+/// Who is counted for a call of the ledger, from this address and for this model as limits count
+/// them.
+fn subject_of_call<'a>(record: &'a CallRecord, ip: Option<&'a str>, model: &'a str) -> Subject<'a> {
     Subject {
         user: &record.user,
         key: record.key.as_deref(),
@@ -235,7 +238,7 @@ fn subject_of_call<'a>(record: &'a CallRecord, ip: Option<&'a str>) -> Subject<'
         session: record.session.as_deref(),
         feature: record.feature.as_deref(),
         provider: &record.provider,
-        model: &record.model_asked,
+        model,
         free: false,
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
+use tollgate_domain::decision::Scopes;
 use tollgate_domain::fault::Code;
 use tollgate_domain::limit::{Limit, Metric, Plan, Scope, Window};
 
@@ -36,6 +37,8 @@ pub(super) struct Rule {
     pub(super) group: usize,
     /// Its place in the configuration: the plan's limits first, then the key's own.
     pub(super) order: usize,
+    /// Its scope, as decisions keep it.
+    pub(super) scopes: Scopes,
     /// Whether the overlay of the user speaks about it.
     pub(super) personal: bool,
 }
@@ -269,6 +272,7 @@ fn compile(
                 },
                 identity: *identities.entry(identity).or_insert(next),
                 group: group_of(&mut groups, &limit.scope),
+                scopes: Scopes::of(&limit.scope),
                 order,
             }
         })

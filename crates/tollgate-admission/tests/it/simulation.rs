@@ -169,7 +169,7 @@ impl World {
         let overlay = Overlay::default();
         let terms = Terms { subject: &subject, plan: &self.plan, overlay: &overlay, own: None };
         let id = row.call_id;
-        match self.gate.admit(row, &terms, &demand(input, output), |_| None) {
+        match self.gate.admit(row, &terms, (&demand(input, output), &[]), |_| None) {
             Ok(admitted) => {
                 self.admitted.push(id);
                 self.flying.push(admitted);
@@ -330,6 +330,7 @@ fn row(call_id: CallId, time: Timestamp, user: &str) -> CallRecord {
         estimated: false,
         latency_us: 0,
         ttft_us: None,
+        decision: None,
     }
 }
 

@@ -173,6 +173,7 @@ fn event(asked: &Asked<'_>, stated: Stated) -> Result<UsageEvent, Stop> {
         estimated: false,
         latency_us: 0,
         ttft_us: None,
+        decision: None,
     };
     Ok(UsageEvent {
         source: stated.source,

@@ -26,6 +26,7 @@ use tollgate_proxy::leftover::Leftover;
 use tollgate_proxy::metrics::Metrics;
 use tollgate_proxy::past::Past;
 use tollgate_proxy::plane::{Obstacle, Plane};
+use tollgate_proxy::refusals::Refusals;
 use tollgate_proxy::server::{self, ServerConfig};
 use tollgate_proxy::surface::EndpointNames;
 use tollgate_store::{Recovery, Registry, SqliteLedger};
@@ -89,7 +90,6 @@ impl Started {
             (bind(config.server.listen).await?, bind(config.server.admin_listen).await?);
         let database = database(&config)?;
         let (ledger, recovery) = open_ledger(&config, &database)?;
-        let ledger = Arc::new(ledger);
         let registry = Registry::open(&database)?;
         let ground = ground(&registry)?;
         let snapshot = compose::snapshot(&config, &ground, stored::keys(&registry, &config)?)?;
@@ -102,6 +102,7 @@ impl Started {
         let looking = Arc::clone(&ledger);
         let plane = Arc::new(Plane {
             snapshot: ArcSwap::from_pointee(snapshot),
+            refusals: Refusals::start(Arc::clone(&gate), data_metrics.refusals_dropped())?,
             gate,
             directory: Arc::default(),
             switches: Arc::default(),
@@ -217,6 +218,7 @@ impl Started {
     /// Writes what waits and closes.
     pub(crate) fn close(self) -> anyhow::Result<()> {
         self.strays.end();
+        self.plane.refusals.close();
         self.plane.log.close();
         self.ledger.shutdown().context(
             "the ledger could not be closed; nothing is lost, the next start reads its journal",
@@ -279,11 +281,12 @@ pub(crate) fn database(config: &Config) -> anyhow::Result<PathBuf> {
     }
 }
 
-fn open_ledger(config: &Config, path: &Path) -> anyhow::Result<(SqliteLedger, Recovery)> {
+fn open_ledger(config: &Config, path: &Path) -> anyhow::Result<(Arc<SqliteLedger>, Recovery)> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
     }
-    SqliteLedger::open(path, &stored::options(config))
-        .with_context(|| format!("the ledger `{}` cannot be opened", path.display()))
+    let (ledger, recovery) = SqliteLedger::open(path, &stored::options(config))
+        .with_context(|| format!("the ledger `{}` cannot be opened", path.display()))?;
+    Ok((Arc::new(ledger), recovery))
 }

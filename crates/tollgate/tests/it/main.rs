@@ -21,6 +21,7 @@ mod identity;
 mod limits;
 mod overshoot;
 mod own_limits;
+mod refusals;
 mod relay;
 mod sdk;
 mod turns;

@@ -122,6 +122,7 @@ fn call() -> Call {
         estimated: false,
         latency_us: 412_000,
         ttft_us: None,
+        decision: None,
     })
 }
 
@@ -215,6 +216,7 @@ impl Control for Desk {
             why: "every limit covered it".to_owned(),
             plan: "free".to_owned(),
             hold_usd: None,
+            decided: None,
             price: None,
             limits: Vec::new(),
         })
