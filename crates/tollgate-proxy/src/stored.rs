@@ -203,13 +203,18 @@ pub(crate) async fn await_answer(
 ) {
     let Some(question) = Question::of(&call, &id) else { return };
     let record = call.admitted.record();
-    let mut told = call.plane.answers.expect(&id, &record.user, &record.provider);
+    let told = call.plane.answers.expect(&id, &record.user, &record.provider);
+    let (mut told, mut deaf) = (told, false);
     let deadline = Instant::now() + PATIENCE;
     let mut pause = FIRST_PAUSE;
     while Instant::now() < deadline {
         let arrived = tokio::select! {
             _ = finish.wait_for(|finish| *finish) => return,
-            told = &mut told => told.ok(),
+            heard = &mut told, if !deaf => {
+                // The same id was promised once more: this call hears no more and goes on asking.
+                deaf = true;
+                heard.ok()
+            }
             // A poll that fails tells nothing about the answer: the next one may.
             asked = async {
                 tokio::time::sleep(pause).await;
