@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use tollgate_domain::fault::Code;
 use tollgate_wire::openai::{Endpoint, ModelEntry, Route, model_body, models_list};
 
 use crate::accept::{Arrival, REQUEST_ID};
 use crate::api::Api;
+use crate::captcha::vouch;
 use crate::identify::identify;
 use crate::plane::Plane;
 use crate::snapshot::Snapshot;
@@ -89,13 +89,17 @@ fn wrong_method(place: &Place<'_>) -> Stop {
 }
 
 /// Answers what no provider is asked for.
-pub fn side_door(
+pub async fn side_door(
     plane: &Plane,
     snapshot: &Snapshot,
     arrival: &Arrival,
     door: Door<'_>,
-    request: &Request<Incoming>,
+    (headers, uri): (&HeaderMap, &Uri),
 ) -> Result<Response<RelayBody>, Stop> {
+    if matches!(door, Door::Models | Door::Model(_)) {
+        let (principal, _) = identify(snapshot, arrival, headers, uri)?;
+        vouch(snapshot, arrival, principal, headers).await?;
+    }
     let body = match door {
         Door::Live => Bytes::from_static(b"{\"status\":\"ok\"}"),
         Door::Health => {
@@ -104,12 +108,10 @@ pub fn side_door(
         }
         Door::Ready => return Ok(readiness(plane)),
         Door::Models => {
-            identify(snapshot, arrival, request.headers(), request.uri())?;
             let names = snapshot.public_models();
             models_list(names.iter().map(|(id, owner)| entry(plane, id, owner)))
         }
         Door::Model(id) => {
-            identify(snapshot, arrival, request.headers(), request.uri())?;
             let route = snapshot.route(id).ok_or_else(|| {
                 Stop::new(Code::UnknownModel, format!("no configured provider serves `{id}`"))
             })?;
