@@ -245,7 +245,8 @@ async fn an_answer_in_the_background_is_charged_once_however_often_it_is_fetched
         .price("openai", "gpt-4o", &RATES)
         .price("openai", &model, &RATES);
     let program = start(config.key("alice", "tg_alice_0123456789abcdef", "user")).await;
-    let (service, alice) = (program.client(), program.client().key("tg_alice_0123456789abcdef"));
+    let (service, alice) =
+        (program.client(), Http::new(&program.base(), "tg_alice_0123456789abcdef"));
     upstream.answer(post.reply(&[]));
     let body = serde_json::to_vec(post.request.as_ref().unwrap()).unwrap();
     let promised = service.with("x-request-id", "promise").post_bytes("/v1/responses", body).await;
