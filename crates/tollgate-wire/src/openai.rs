@@ -16,8 +16,8 @@ mod text;
 mod usage;
 pub mod vendor;
 
-pub(crate) use answer::member;
 pub use answer::read_answer;
+pub(crate) use answer::{member, response};
 pub(crate) use cut::{cut_events as cut, push_responses_usage, push_usage};
 pub use error::read_error;
 pub(crate) use events::Reader;

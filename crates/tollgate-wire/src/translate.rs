@@ -9,21 +9,32 @@
 //! dropped in silence. Metering does not see translated answers: it reads the provider's own bytes
 //! before they come here.
 
+mod arguments;
 mod chat;
+mod claude;
+mod converse;
 mod custom;
+mod dialogue;
 mod dispatch;
 mod effort;
 mod failure;
 mod fields;
 mod flow;
+mod gemini;
 mod hints;
+mod ids;
+mod items;
+mod messages;
 mod names;
+mod outcome;
 pub mod prompt;
 mod proof;
 pub mod reply;
 mod responses;
 mod source;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 
@@ -116,6 +127,8 @@ pub struct View {
     pub fallback_id: String,
     /// Whether the client asked for the usage of a stream (chat completions).
     pub include_usage: bool,
+    /// Whether a client of Gemini wants its stream as one JSON array: it did not say `alt=sse`.
+    pub array: bool,
     /// Tools whose arguments are one text ([`prompt::Tool::custom`]), by name.
     pub custom_tools: Vec<String>,
     /// How the provider counts.
@@ -131,6 +144,7 @@ impl View {
             created,
             fallback_id,
             include_usage: prompt.include_usage,
+            array: false,
             custom_tools: custom.map(|tool| tool.name.clone()).collect(),
             rules,
         }

@@ -86,7 +86,7 @@ fn groq(pull: &mut Pull<'_>, rules: UsageRules, generates: bool, facts: &mut Ans
 }
 
 /// Reads a response object (responses form), which is also what the last event of a stream holds.
-pub(super) fn response(pull: &mut Pull<'_>, rules: UsageRules, facts: &mut AnswerFacts) {
+pub(crate) fn response(pull: &mut Pull<'_>, rules: UsageRules, facts: &mut AnswerFacts) {
     if !pull.enter_object() {
         pull.skip();
         return;

@@ -5,7 +5,7 @@ use crate::peek::BodyError;
 use super::prompt::Prompt;
 use super::reply::Event;
 use super::{Form, Target, View, Written};
-use super::{chat, responses};
+use super::{chat, converse, gemini, messages, responses};
 
 /// Reads a client's request.
 pub(super) fn read(
@@ -16,7 +16,9 @@ pub(super) fn read(
     match form {
         Form::Chat => chat::read(model_in_path, body),
         Form::Responses => responses::read(model_in_path, body),
-        _ => Err(not_served(form)),
+        Form::Messages => messages::read(model_in_path, body),
+        Form::Gemini => gemini::read(model_in_path, body),
+        Form::Converse => Err(not_served()),
     }
 }
 
@@ -29,7 +31,9 @@ pub(super) fn write(
     match form {
         Form::Chat => chat::write(prompt, target),
         Form::Responses => responses::write(prompt, target),
-        _ => Err(not_served(form)),
+        Form::Messages => messages::write(prompt, target),
+        Form::Gemini => gemini::write(prompt, target),
+        Form::Converse => converse::write(prompt, target),
     }
 }
 
@@ -38,7 +42,9 @@ pub(super) fn read_whole(form: Form, body: &[u8], view: &View) -> Vec<Event> {
     match form {
         Form::Chat => chat::read_whole(body, view.rules),
         Form::Responses => responses::read_whole(body, view.rules),
-        _ => Vec::new(),
+        Form::Messages => messages::read_whole(body),
+        Form::Gemini => gemini::read_whole(body),
+        Form::Converse => converse::read_whole(body),
     }
 }
 
@@ -47,12 +53,15 @@ pub(super) fn write_whole(form: Form, events: &[Event], view: &View) -> Vec<u8> 
     match form {
         Form::Chat => chat::write_whole(events, view),
         Form::Responses => responses::write_whole(events, view),
-        _ => Vec::new(),
+        Form::Messages => messages::write_whole(events, view),
+        Form::Gemini => gemini::write_whole(events, view),
+        Form::Converse => Vec::new(),
     }
 }
 
-fn not_served(form: Form) -> BodyError {
-    BodyError { message: format!("requests of the form {form:?} are not served"), param: None }
+fn not_served() -> BodyError {
+    let message = "requests in the form of Bedrock are served to its own models only".to_owned();
+    BodyError { message, param: None }
 }
 
 /// The reader of a provider's stream.
@@ -60,14 +69,19 @@ fn not_served(form: Form) -> BodyError {
 pub(super) enum AnyReader {
     Chat(chat::Reader),
     Responses(responses::Reader),
+    Messages(messages::Reader),
+    Gemini(gemini::Reader),
+    Converse(converse::Reader),
 }
 
 impl AnyReader {
-    pub(super) fn new(form: Form, view: &View) -> Option<Self> {
+    pub(super) fn new(form: Form, view: &View) -> Self {
         match form {
-            Form::Chat => Some(Self::Chat(chat::Reader::new(view.rules))),
-            Form::Responses => Some(Self::Responses(responses::Reader::new(view.rules))),
-            _ => None,
+            Form::Chat => Self::Chat(chat::Reader::new(view.rules)),
+            Form::Responses => Self::Responses(responses::Reader::new(view.rules)),
+            Form::Messages => Self::Messages(messages::Reader::default()),
+            Form::Gemini => Self::Gemini(gemini::Reader::default()),
+            Form::Converse => Self::Converse(converse::Reader::default()),
         }
     }
 
@@ -75,6 +89,9 @@ impl AnyReader {
         match self {
             Self::Chat(reader) => reader.event(name, data, out),
             Self::Responses(reader) => reader.event(name, data, out),
+            Self::Messages(reader) => reader.event(name, data, out),
+            Self::Gemini(reader) => reader.event(name, data, out),
+            Self::Converse(reader) => reader.event(name, data, out),
         }
     }
 
@@ -82,6 +99,9 @@ impl AnyReader {
         match self {
             Self::Chat(reader) => reader.finish(out),
             Self::Responses(reader) => reader.finish(out),
+            Self::Messages(reader) => reader.finish(out),
+            Self::Gemini(reader) => reader.finish(out),
+            Self::Converse(reader) => reader.finish(out),
         }
     }
 }
@@ -91,6 +111,8 @@ impl AnyReader {
 pub(super) enum AnyWriter {
     Chat(chat::Writer),
     Responses(responses::Writer),
+    Messages(messages::Writer),
+    Gemini(gemini::Writer),
 }
 
 impl AnyWriter {
@@ -98,7 +120,9 @@ impl AnyWriter {
         match form {
             Form::Chat => Some(Self::Chat(chat::Writer::new(view))),
             Form::Responses => Some(Self::Responses(responses::Writer::new(view))),
-            _ => None,
+            Form::Messages => Some(Self::Messages(messages::Writer::new(view))),
+            Form::Gemini => Some(Self::Gemini(gemini::Writer::new(view))),
+            Form::Converse => None,
         }
     }
 
@@ -106,6 +130,8 @@ impl AnyWriter {
         match self {
             Self::Chat(writer) => writer.push(event, out),
             Self::Responses(writer) => writer.push(event, out),
+            Self::Messages(writer) => writer.push(event, out),
+            Self::Gemini(writer) => writer.push(event, out),
         }
     }
 }

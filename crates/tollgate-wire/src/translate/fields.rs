@@ -126,6 +126,15 @@ impl Fields {
         }
     }
 
+    /// Takes hints out, to be told of under their bare names.
+    pub(crate) fn hints(&mut self, names: &[&str], extras: &mut Map<String, Value>) {
+        for name in names {
+            if let Some(value) = self.value(name) {
+                extras.insert((*name).to_owned(), value);
+            }
+        }
+    }
+
     /// The members that were not taken, under the names by which a refusal calls them.
     pub(crate) fn rest(self) -> impl Iterator<Item = (String, Value)> {
         let path = self.path;

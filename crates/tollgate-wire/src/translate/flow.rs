@@ -56,10 +56,7 @@ impl Flow {
         if self.phase == Phase::Ended {
             return;
         }
-        let event = match self.merged(event, out) {
-            Some(event) => event,
-            None => return,
-        };
+        let Some(event) = self.merged(event, out) else { return };
         if self.phase == Phase::Silent {
             self.phase = Phase::Begun;
             if !matches!(event, Event::Begin { .. }) {

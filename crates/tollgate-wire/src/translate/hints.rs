@@ -12,7 +12,9 @@ use super::names::refusal;
 use super::prompt::Prompt;
 
 const CHAT: &[&str] = &[
+    "cache_control",
     "metadata",
+    "prompt_cache_breakpoint",
     "prompt_cache_key",
     "prompt_cache_options",
     "prompt_cache_retention",

@@ -35,7 +35,7 @@ pub(super) fn marked(proof: &str, provider: Form, client: Form) -> String {
 /// The proof as this provider made it; `None` where another did.
 fn owned(proof: &str, client: Form, provider: Form) -> Option<String> {
     let decoded = (client == Form::Gemini)
-        .then(|| BASE64_STANDARD.decode(proof).ok())
+        .then(|| BASE64_STANDARD.decode(proof.replace('-', "+").replace('_', "/")).ok())
         .flatten()
         .and_then(|bytes| String::from_utf8(bytes).ok());
     let proof = decoded.as_deref().filter(|text| text.starts_with(MARK)).unwrap_or(proof);

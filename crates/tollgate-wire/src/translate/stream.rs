@@ -33,7 +33,7 @@ impl Translator {
         let (from, to) = (Form::of(upstream)?, Form::of(client)?);
         Some(Self {
             scanner: Scanner::of(upstream),
-            reader: AnyReader::new(from, view)?,
+            reader: AnyReader::new(from, view),
             flow: Flow::new(from, to),
             writer: AnyWriter::new(to, view)?,
             read: Vec::new(),

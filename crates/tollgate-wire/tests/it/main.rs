@@ -4,6 +4,7 @@
 mod cases;
 mod clouds;
 mod events;
+mod golden;
 mod requests;
 mod simulated;
 mod streams;

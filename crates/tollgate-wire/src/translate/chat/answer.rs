@@ -135,14 +135,14 @@ impl Reader {
             }
         }
         if let Some(said) = said {
-            self.said(parts(said), out);
+            self.said(&parts(said), out);
         }
         if let Some(native) = reason.filter(|reason| !reason.is_empty()) {
             self.stop(native, out);
         }
     }
 
-    fn said(&mut self, said: Said<'_>, out: &mut Vec<Event>) {
+    fn said(&mut self, said: &Said<'_>, out: &mut Vec<Event>) {
         if let Some(raw) = said.thought {
             self.text(Block::Thought, &decoded(raw), out);
         }
@@ -187,11 +187,7 @@ impl Reader {
                 let value = pull.skip().unwrap_or_default();
                 match key {
                     b"text" => self.text(Block::Text, &decoded(value), out),
-                    b"thinking" => {
-                        for text in texts(value) {
-                            self.text(Block::Thought, &text, out);
-                        }
-                    }
+                    b"thinking" => self.text(Block::Thought, &texts(value).concat(), out),
                     _ => {}
                 }
             }

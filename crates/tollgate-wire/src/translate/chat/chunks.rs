@@ -120,7 +120,7 @@ impl Writer {
                 opened.filled.text.push_str(text);
                 return;
             }
-            Block::Call { .. } => return self.said(call, "function", "arguments", text, out),
+            Block::Call { .. } => return self.said(call, ["function", "arguments"], text, out),
         };
         self.begin(out);
         push_fmt(out, format_args!("\"{member}\":"));
@@ -135,7 +135,7 @@ impl Writer {
         let opened = self.open.swap_remove(at);
         if opened.custom {
             let text = custom::unwrapped(&opened.filled.text);
-            self.said(opened.call, "custom", "input", &text, out);
+            self.said(opened.call, ["custom", "input"], &text, out);
         } else if let Some(detail) = proven(opened.place, &opened.filled) {
             self.begin(out);
             push_fmt(out, format_args!("\"reasoning_details\":[{detail}]"));
@@ -144,7 +144,7 @@ impl Writer {
     }
 
     /// A piece of what a call says.
-    fn said(&self, call: u32, kind: &str, member: &str, text: &str, out: &mut Vec<u8>) {
+    fn said(&self, call: u32, [kind, member]: [&str; 2], text: &str, out: &mut Vec<u8>) {
         self.begin(out);
         push_fmt(
             out,
@@ -161,7 +161,7 @@ impl Writer {
         self.finish(Some(stop), out);
     }
 
-    fn end(&mut self, out: &mut Vec<u8>) {
+    fn end(&self, out: &mut Vec<u8>) {
         if self.failed {
             return;
         }

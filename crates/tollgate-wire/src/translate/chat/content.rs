@@ -1,6 +1,6 @@
 //! The content of chat messages: a text, or a list of parts.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::peek::BodyError;
 use crate::translate::fields::{Fields, must};
@@ -8,8 +8,14 @@ use crate::translate::names::refusal_as;
 use crate::translate::prompt::{Part, Prompt, Source, Turn};
 use crate::translate::source;
 
-/// Takes the content of a message out; none where it is absent or `null`.
-pub(super) fn read(message: &mut Fields) -> Result<Vec<Part>, BodyError> {
+/// What may stand beside any part and says nothing of it.
+pub(super) const HINTS: &[&str] = &["cache_control", "prompt_cache_breakpoint"];
+
+/// Takes the content of a message out; none where it is absent or `null`. Hints go to `extras`.
+pub(super) fn read(
+    message: &mut Fields,
+    extras: &mut Map<String, Value>,
+) -> Result<Vec<Part>, BodyError> {
     let path = message.at("content");
     match message.value("content") {
         None => Ok(Vec::new()),
@@ -17,13 +23,13 @@ pub(super) fn read(message: &mut Fields) -> Result<Vec<Part>, BodyError> {
         Some(Value::Array(parts)) => parts
             .into_iter()
             .enumerate()
-            .map(|(at, part)| self::part(Fields::of(part, format!("{path}[{at}]"))?))
+            .map(|(at, part)| self::part(Fields::of(part, format!("{path}[{at}]"))?, extras))
             .collect(),
         Some(_) => Err(must(&path, "a string or a list of parts")),
     }
 }
 
-fn part(mut part: Fields) -> Result<Part, BodyError> {
+fn part(mut part: Fields, extras: &mut Map<String, Value>) -> Result<Part, BodyError> {
     let kind = part.required("type")?;
     let read = match &*kind {
         "text" => Part::Text(part.required("text")?),
@@ -45,7 +51,8 @@ fn part(mut part: Fields) -> Result<Part, BodyError> {
             return Err(refusal_as(part.path(), &why));
         }
     };
-    part.end(&["cache_control"])?;
+    part.hints(HINTS, extras);
+    part.end(&[])?;
     Ok(read)
 }
 

@@ -6,8 +6,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::peek::BodyError;
-use crate::translate::prompt::{CallResult, Part, Prompt, Role, Source, Turn};
-use crate::translate::source::titled;
+use crate::translate::outcome;
+use crate::translate::prompt::{Part, Prompt, Role, Turn};
 
 use super::content;
 
@@ -46,7 +46,7 @@ fn spoken(prompt: &Prompt, turns: &[Turn], role: &str) -> Result<Option<Value>, 
         match part {
             Part::Text(text) if text.is_empty() => {}
             Part::Result(result) => {
-                for shown in result.parts.iter().filter(|part| !is_text(part)) {
+                for shown in result.parts.iter().filter(|part| !outcome::is_text(part)) {
                     said.push(content::write(prompt, turn, place, shown)?);
                 }
             }
@@ -71,13 +71,6 @@ fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> String {
     texts.join("\n\n")
 }
 
-const fn is_text(part: &Part) -> bool {
-    matches!(
-        part,
-        Part::Text(_) | Part::Refusal(_) | Part::Document { source: Source::Text(_), .. }
-    )
-}
-
 fn results(prompt: &Prompt, turns: &[Turn], out: &mut Vec<Value>) -> Result<(), BodyError> {
     for (turn, place, part) in parts(turns) {
         let Part::Result(result) = part else { continue };
@@ -85,31 +78,14 @@ fn results(prompt: &Prompt, turns: &[Turn], out: &mut Vec<Value>) -> Result<(), 
             // The pictures are written later: what cannot be written is refused before anything.
             content::write(prompt, turn, place, shown)?;
         }
-        out.push(json!({"role": "tool", "tool_call_id": result.id, "content": outcome(result)}));
+        let shown = result.parts.iter().any(|part| !outcome::is_text(part));
+        let content = match outcome::text(result) {
+            text if text.is_empty() && shown => "The result is in the next message.".to_owned(),
+            text => text,
+        };
+        out.push(json!({"role": "tool", "tool_call_id": result.id, "content": content}));
     }
     Ok(())
-}
-
-/// The text of a result. This form has no flag for a tool that failed, so the text says it.
-fn outcome(result: &CallResult) -> String {
-    let texts = result.parts.iter().filter_map(|part| match part {
-        Part::Text(text) | Part::Refusal(text) => Some(text.clone()),
-        Part::Document { source: Source::Text(text), name } => Some(titled(name.as_deref(), text)),
-        _ => None,
-    });
-    let texts: Vec<String> = texts.filter(|text| !text.is_empty()).collect();
-    let text = texts.join("\n\n");
-    let shown = result.parts.iter().any(|part| !is_text(part));
-    match (result.failed, text.is_empty(), shown) {
-        (true, ..) if !says_so(&text) => format!("Error: {text}"),
-        (_, true, true) => "The result is in the next message.".to_owned(),
-        _ => text,
-    }
-}
-
-fn says_so(text: &str) -> bool {
-    let start = text.get(..text.floor_char_boundary(32)).unwrap_or_default();
-    start.to_ascii_lowercase().contains("error")
 }
 
 /// What the model said, as one message. Its thoughts are wanted back where it called tools.

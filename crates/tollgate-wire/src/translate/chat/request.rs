@@ -1,6 +1,6 @@
 //! Reads a client's chat completion request.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::peek::BodyError;
 use crate::translate::Form;
@@ -8,7 +8,7 @@ use crate::translate::fields::{Fields, must};
 use crate::translate::names::refusal_as;
 use crate::translate::prompt::{Format, Prompt, Reasoning, Sampling, Tool, ToolChoice};
 
-use super::turns;
+use super::{content, turns};
 
 /// Reads the request; the model never stands in the path.
 pub(crate) fn read(_model: Option<&str>, body: &[u8]) -> Result<Prompt, BodyError> {
@@ -17,7 +17,7 @@ pub(crate) fn read(_model: Option<&str>, body: &[u8]) -> Result<Prompt, BodyErro
         Prompt { form: Form::Chat, model: body.required("model")?, ..Prompt::default() };
     let messages = body.list("messages")?.ok_or_else(|| must("messages", "a list"))?;
     turns::read(messages, &mut prompt)?;
-    prompt.tools = tools(&mut body)?;
+    prompt.tools = tools(&mut body, &mut prompt.extras)?;
     prompt.tool_choice = choice(&mut body)?;
     prompt.parallel_calls = body.flag("parallel_tool_calls")?;
     let (newer, older) = (body.count("max_completion_tokens")?, body.count("max_tokens")?);
@@ -66,14 +66,15 @@ fn neutral(body: &mut Fields) -> Result<(), BodyError> {
     Ok(())
 }
 
-fn tools(body: &mut Fields) -> Result<Vec<Tool>, BodyError> {
+fn tools(body: &mut Fields, extras: &mut Map<String, Value>) -> Result<Vec<Tool>, BodyError> {
     let tools = body.list("tools")?.unwrap_or_default();
-    tools.into_iter().enumerate().map(|(at, tool)| self::tool(at, tool)).collect()
+    tools.into_iter().enumerate().map(|(at, tool)| self::tool(at, tool, extras)).collect()
 }
 
-fn tool(at: usize, tool: Value) -> Result<Tool, BodyError> {
+fn tool(at: usize, tool: Value, extras: &mut Map<String, Value>) -> Result<Tool, BodyError> {
     let mut tool = Fields::of(tool, format!("tools[{at}]"))?;
-    let kind = tool.required("type")?;
+    // Some vendors let it be unsaid.
+    let kind = tool.string("type")?.unwrap_or_else(|| "function".to_owned());
     let path = tool.at(&kind);
     let mut inner = match &*kind {
         "function" | "custom" => tool.object(&kind)?.ok_or_else(|| must(&path, "an object"))?,
@@ -91,7 +92,8 @@ fn tool(at: usize, tool: Value) -> Result<Tool, BodyError> {
         Tool { name, description, schema, strict, custom: None }
     };
     inner.end(&[])?;
-    tool.end(&["cache_control"])?;
+    tool.hints(content::HINTS, extras);
+    tool.end(&[])?;
     Ok(read)
 }
 

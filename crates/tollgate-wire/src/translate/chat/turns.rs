@@ -1,6 +1,6 @@
 //! Reads the messages of a chat completion request.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::peek::BodyError;
 use crate::translate::custom;
@@ -15,14 +15,16 @@ use super::details;
 pub(super) fn read(messages: Vec<Value>, prompt: &mut Prompt) -> Result<(), BodyError> {
     for (at, message) in messages.into_iter().enumerate() {
         let mut message = Fields::of(message, format!("messages[{at}]"))?;
+        let extras = &mut prompt.extras;
         let role = message.required("role")?;
         let (role, parts) = match &*role {
-            "system" | "developer" => (Role::System, content::read(&mut message)?),
-            "user" => (Role::User, content::read(&mut message)?),
-            "assistant" => (Role::Assistant, assistant(&mut message)?),
-            "tool" => (Role::User, vec![result(&mut message)?]),
+            "system" | "developer" => (Role::System, content::read(&mut message, extras)?),
+            "user" => (Role::User, content::read(&mut message, extras)?),
+            "assistant" => (Role::Assistant, assistant(&mut message, extras)?),
+            "tool" => (Role::User, vec![result(&mut message, extras)?]),
             _ => return Err(must(&message.at("role"), "system, user, assistant or tool")),
         };
+        message.hints(content::HINTS, extras);
         message.end(&["annotations"])?;
         if role == Role::System && prompt.turns.is_empty() {
             system(parts, at, prompt)?;
@@ -44,9 +46,12 @@ fn system(parts: Vec<Part>, at: usize, prompt: &mut Prompt) -> Result<(), BodyEr
 }
 
 /// What the model said: thoughts, text, calls.
-fn assistant(message: &mut Fields) -> Result<Vec<Part>, BodyError> {
+fn assistant(
+    message: &mut Fields,
+    extras: &mut Map<String, Value>,
+) -> Result<Vec<Part>, BodyError> {
     let mut parts = details::thoughts(message)?;
-    parts.extend(content::read(message)?);
+    parts.extend(content::read(message, extras)?);
     if let Some(refusal) = message.string("refusal")? {
         parts.push(Part::Refusal(refusal));
     }
@@ -78,9 +83,9 @@ fn call(mut call: Fields) -> Result<Call, BodyError> {
     Ok(Call { id, name, arguments, signature: None })
 }
 
-fn result(message: &mut Fields) -> Result<Part, BodyError> {
+fn result(message: &mut Fields, extras: &mut Map<String, Value>) -> Result<Part, BodyError> {
     let id = message.required("tool_call_id")?;
     let name = message.string("name")?.filter(|name| !name.is_empty());
-    let parts = content::read(message)?;
+    let parts = content::read(message, extras)?;
     Ok(Part::Result(CallResult { id, name, parts, failed: false }))
 }
