@@ -38,6 +38,8 @@ pub(crate) struct Ids {
     /// Hints that were left out of a translated request; `None` where the answer is the
     /// provider's own.
     left_out: Option<String>,
+    /// Whether a translated stream is one JSON array.
+    array: bool,
 }
 
 impl Ids {
@@ -49,6 +51,7 @@ impl Ids {
             provider: Arc::clone(&call.chosen.target.provider.name),
             model: Arc::clone(&call.chosen.target.model),
             limits: call.limits.clone(),
+            array: call.chosen.translated.as_ref().is_some_and(|it| it.view.array),
             left_out: call.chosen.translated.as_ref().map(|it| it.left_out.join(", ")),
         }
     }
@@ -85,7 +88,8 @@ pub(crate) fn answer_headers(
     }
     // Where the client asked for a stream and the provider sends one, no row is known yet.
     if ids.left_out.is_some() {
-        let kind = if record.is_some() { "application/json" } else { "text/event-stream" };
+        let json = record.is_some() || ids.array;
+        let kind = if json { "application/json" } else { "text/event-stream" };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     ids.limits.put_on(&mut headers);

@@ -322,28 +322,23 @@ impl OpenCall {
     /// What was used: the provider's own figure, else a count that is marked as such.
     fn meter(&self, received: Received<'_>) -> Metered {
         let stated = |usage| Metered { usage, estimated: false };
-        let estimated =
-            |output| Metered { usage: Usage::tokens(self.count_prompt(), output), estimated: true };
-        // What a stream has stated of its input holds; only its output is counted here.
-        let half = |input: Usage, output| Metered {
-            usage: Usage { output, reasoning: 0, ..input },
+        let estimated = |facts: &AnswerFacts, visible| Metered {
+            usage: facts.estimate(visible, || self.count_prompt()),
             estimated: true,
         };
         match received {
             Received::Nothing => stated(Usage::default()),
-            Received::Unanswered => estimated(0),
+            Received::Unanswered => estimated(&AnswerFacts::default(), 0),
             Received::Whole(facts, body) => match facts.usage {
                 Some(usage) => stated(usage),
-                None => estimated(answer_text(self.operation(), body, |text| {
-                    count::count_tokens(self.model(), text)
-                })),
+                None => {
+                    let count = |text: &str| count::count_tokens(self.model(), text);
+                    estimated(facts, answer_text(self.operation(), body, count))
+                }
             },
             Received::Stream(ending) => match ending.facts.answer.usage {
                 Some(usage) => stated(usage),
-                None => match ending.facts.answer.stated_input {
-                    Some(input) => half(input, ending.counted_output),
-                    None => estimated(ending.counted_output),
-                },
+                None => estimated(&ending.facts.answer, ending.counted_output),
             },
         }
     }

@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
-use tollgate_domain::call::Dialect;
 use tollgate_domain::usage::Usage;
 use tollgate_wire::count::count_tokens;
-use tollgate_wire::dialect::cut_events;
-use tollgate_wire::error::{ErrorView, error_event};
+use tollgate_wire::dialect::{cut_events, error_events};
+use tollgate_wire::error::ErrorView;
 use tollgate_wire::facts::{InbandError, StreamFacts};
 use tollgate_wire::meter::{Flow, Meter};
 use tollgate_wire::translate::Translator;
@@ -147,10 +146,10 @@ impl Pump {
     }
 
     /// The event that tells the client why its stream ends before its end.
-    pub fn error_event(&mut self, dialect: Dialect, stop: &Stop) -> Bytes {
+    pub fn error_event(&mut self, stop: &Stop) -> Bytes {
         let Some(translator) = &mut self.translator else {
             let view = ErrorView::new(stop.code, &stop.message);
-            return error_event(dialect, &view, self.meter.next_sequence());
+            return error_events(&self.meter.cut(), &view);
         };
         let mut out = Vec::new();
         let error = InbandError {

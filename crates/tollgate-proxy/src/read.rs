@@ -29,6 +29,8 @@ pub struct Asked {
     pub body: Bytes,
     /// What it asks for.
     pub peek: Peek,
+    /// Whether a client of Gemini wants its stream as one JSON array: it did not say `alt=sse`.
+    pub array: bool,
 }
 
 /// What is called: the operation, and the model where the path names it.
@@ -51,7 +53,9 @@ pub async fn read(
     let kind = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let peek = peek(called.endpoint, called.model.as_deref(), kind, &body)
         .map_err(|error| Stop::field(error.message, error.param.map(Cow::from)))?;
-    Ok(Asked { body, peek })
+    let sse = head.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "alt=sse"));
+    let array = called.endpoint == Endpoint::StreamGenerateContent && !sse;
+    Ok(Asked { body, peek, array })
 }
 
 /// Looks into a body. Forms with a file are told by their content type, everything else is JSON.

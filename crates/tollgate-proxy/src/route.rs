@@ -143,6 +143,7 @@ fn translated(
         translate_request(wish.endpoint, operation, named, &asked.body, &wanted).map_err(refuse)?;
     let look = peek(operation, Some(&target.model), &written.body).map_err(refuse)?;
     let view = View::of(&prompt, 0, String::new(), vendor.usage);
+    let view = View { array: asked.array, ..view };
     let Written { body, left_out } = written;
     Ok(Some(Arc::new(Translated { body, peek: look, left_out, view })))
 }

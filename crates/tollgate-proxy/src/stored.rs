@@ -137,7 +137,7 @@ pub(crate) fn free(provider: &Arc<Provider>) -> Chosen {
 }
 
 fn nothing() -> Asked {
-    Asked { body: Bytes::new(), peek: look(None, b"") }
+    Asked { body: Bytes::new(), peek: look(None, b""), array: false }
 }
 
 fn keeps_answers(provider: &Provider) -> bool {

@@ -174,8 +174,8 @@ impl Streaming {
 
     /// The stream ends before its end: the client is told in its dialect, and what came is charged.
     fn stop(&mut self, stop: &Stop) {
-        if let (Some(call), Some(pump)) = (&self.call, &mut self.pump) {
-            let told = pump.error_event(call.endpoint.dialect(), stop);
+        if let (Some(_), Some(pump)) = (&self.call, &mut self.pump) {
+            let told = pump.error_event(stop);
             self.settle(Some(stop));
             self.last.push_back(told);
         }

@@ -70,7 +70,7 @@ pub fn pass(
         _ => peek(endpoint, model.as_deref(), content_type, &body),
     };
     let peek = peek.map_err(|error| Stop::field(error.message, error.param.map(Cow::from)))?;
-    let asked = Asked { body, peek };
+    let asked = Asked { body, peek, array: false };
     let chosen = chosen(snapshot, principal, provider, (endpoint, &asked))?;
     let path = path(provider, below, head.uri.query())?;
     let through = Box::new(Through { method: head.method.clone(), path });

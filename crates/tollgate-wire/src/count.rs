@@ -48,6 +48,7 @@ pub fn upper_bound_input_tokens(peek: &Peek) -> InputBound {
     let tokens = text
         .saturating_add(input.images.saturating_mul(each))
         .saturating_add(input.audio_bytes.div_ceil(AUDIO_BYTES))
+        .saturating_add(input.hidden_tokens)
         .saturating_add(OVERHEAD);
     let hidden = input.files > 0 || input.earlier_turns || input.stored_prompt || peek.tools.hosted;
     InputBound { tokens, complete: !hidden }
@@ -131,32 +132,78 @@ fn mostly_hangul(text: &str) -> bool {
 /// model); it is no bound.
 pub fn estimate_prompt(endpoint: Endpoint, peek: &Peek, body: &[u8]) -> u64 {
     let mut text = String::new();
-    let mut pull = Pull::new(body);
-    if pull.enter_object() {
-        while let Some(key) = pull.next_key() {
-            match key {
-                b"messages" | b"input" | b"prompt" | b"instructions" => {
-                    texts(&mut pull, &mut text, 0);
-                }
-                b"tools" | b"functions" | b"response_format" | b"text" => {
-                    text.push_str(&String::from_utf8_lossy(pull.skip().unwrap_or_default()));
-                }
-                _ => {
-                    pull.skip();
-                }
-            }
-        }
-    }
+    request(&mut Pull::new(body), &mut text, 2);
     let framing = match endpoint {
-        Endpoint::ChatCompletions | Endpoint::Responses => {
-            peek.input.items.saturating_mul(PER_MESSAGE).saturating_add(3)
-        }
+        Endpoint::ChatCompletions
+        | Endpoint::Responses
+        | Endpoint::ResponsesInputTokens
+        | Endpoint::Messages
+        | Endpoint::MessageTokens
+        | Endpoint::GenerateContent
+        | Endpoint::StreamGenerateContent
+        | Endpoint::CountTokens => peek.input.items.saturating_mul(PER_MESSAGE).saturating_add(3),
         _ => 0,
     };
     count_tokens(&peek.model, &text)
         .saturating_add(framing)
         .saturating_add(peek.input.images.saturating_mul(IMAGE_USUAL))
         .saturating_add(peek.input.audio_bytes.div_ceil(AUDIO_BYTES))
+}
+
+/// Counts the input tokens of a request that `model` is to answer, for a provider that cannot
+/// count itself: an estimate, as [`estimate_prompt`] makes it. 0 for a body that is no request.
+pub fn count_request(endpoint: Endpoint, model: &str, body: &[u8]) -> u64 {
+    let path_model = endpoint.names_model_in_path().then_some(model);
+    let peeked = crate::dialect::peek(endpoint, path_model, body);
+    peeked.map_or(0, |peek| estimate_prompt(endpoint, &Peek { model: model.into(), ..peek }, body))
+}
+
+/// Appends the texts of a request, of any dialect. Gemini's forms that count or embed have requests
+/// within the request.
+fn request(pull: &mut Pull<'_>, out: &mut String, depth: u8) {
+    pull.object(|pull, key| match key {
+        b"messages"
+        | b"input"
+        | b"prompt"
+        | b"instructions"
+        | b"system"
+        | b"contents"
+        | b"content"
+        | b"systemInstruction"
+        | b"system_instruction" => texts(pull, out, 0),
+        b"tools" | b"functions" | b"response_format" | b"text" => {
+            out.push_str(&String::from_utf8_lossy(pull.skip().unwrap_or_default()));
+        }
+        b"generateContentRequest" | b"generate_content_request" if depth > 0 => {
+            request(pull, out, depth - 1);
+        }
+        b"requests" if depth > 0 => pull.array(|pull| request(pull, out, depth - 1)),
+        _ => {
+            pull.skip();
+        }
+    });
+}
+
+/// Members whose texts are no text of the prompt: media, where they are, and what they are.
+fn is_medium(key: &[u8]) -> bool {
+    matches!(
+        key,
+        b"type"
+            | b"url"
+            | b"image_url"
+            | b"data"
+            | b"file_data"
+            | b"id"
+            | b"media_type"
+            | b"mimeType"
+            | b"mime_type"
+            | b"fileUri"
+            | b"file_uri"
+            | b"signature"
+            | b"thoughtSignature"
+            | b"thought_signature"
+            | b"cache_control"
+    )
 }
 
 /// Appends every string value, except media written out; token numbers become a character each.
@@ -170,12 +217,12 @@ fn texts(pull: &mut Pull<'_>, out: &mut String, depth: u8) {
         }
         Some(b'{') if depth < 16 && pull.enter_object() => {
             while let Some(key) = pull.next_key() {
-                if matches!(key, b"type" | b"url" | b"image_url" | b"data" | b"file_data" | b"id") {
-                    if pull.next_byte() == Some(b'{') {
-                        texts(pull, out, depth + 1);
-                    } else {
-                        pull.skip();
-                    }
+                let opens = pull.next_byte() == Some(b'{');
+                // What a tool takes and gives is no member of the dialect, whatever its keys.
+                if opens && matches!(key, b"input" | b"args" | b"response") {
+                    out.push_str(&String::from_utf8_lossy(pull.skip().unwrap_or_default()));
+                } else if is_medium(key) && !opens {
+                    pull.skip();
                 } else {
                     texts(pull, out, depth + 1);
                 }

@@ -6,29 +6,57 @@
 use bytes::Bytes;
 use tollgate_domain::usage::Usage;
 
-use crate::bedrock;
-use crate::cohere;
 use crate::endpoint::Endpoint;
-use crate::facts::{AnswerFacts, InbandError};
+use crate::error::{ErrorView, error_body, error_event};
+use crate::facts::AnswerFacts;
+use crate::framing::Framing;
 use crate::meter::Cut;
-use crate::native;
-use crate::ollama;
-use crate::openai::{self, UsageRules};
+use crate::openai::{self, UsageRules, media};
 use crate::peek::{BodyError, Peek};
+use crate::{anthropic, bedrock, cohere, gemini, native, ollama};
+
+pub use crate::inband::{read_error, retry_after};
 pub use crate::rewrite::Rewrite;
 
+/// The form of requests, answers and streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Openai,
+    /// Pictures and sound of the OpenAI form.
+    Media,
+    Anthropic,
+    Gemini,
+    /// Converse and the native forms of models at Bedrock.
+    Bedrock,
+    Cohere,
+    Ollama,
+}
+
+impl Form {
+    pub(crate) fn of(endpoint: Endpoint) -> Self {
+        match endpoint {
+            Endpoint::Messages | Endpoint::MessageTokens => Self::Anthropic,
+            Endpoint::Images | Endpoint::Speech | Endpoint::Transcriptions => Self::Media,
+            Endpoint::Converse
+            | Endpoint::ConverseStream
+            | Endpoint::Invoke
+            | Endpoint::InvokeStream => Self::Bedrock,
+            Endpoint::CohereChat | Endpoint::CohereEmbed => Self::Cohere,
+            Endpoint::OllamaChat => Self::Ollama,
+            _ if endpoint.gemini_method().is_some() => Self::Gemini,
+            _ => Self::Openai,
+        }
+    }
+}
+
 /// Reads what a request says about its cost. `path_model` is the model that the path names, in the
-/// forms where it does ([`Endpoint::names_model_in_path`]).
+/// forms where it does ([`Endpoint::names_model_in_path`]), with the prefix `models/` or without.
 pub fn peek(endpoint: Endpoint, path_model: Option<&str>, body: &[u8]) -> Result<Peek, BodyError> {
-    match endpoint {
-        Endpoint::Converse
-        | Endpoint::ConverseStream
-        | Endpoint::Invoke
-        | Endpoint::InvokeStream
-        | Endpoint::CohereChat
-        | Endpoint::CohereEmbed
-        | Endpoint::OllamaChat => native::peek(endpoint, path_model, body),
-        _ => openai::peek(endpoint, body),
+    match Form::of(endpoint) {
+        Form::Openai | Form::Media => openai::peek(endpoint, body),
+        Form::Anthropic => anthropic::peek(endpoint, body),
+        Form::Gemini => gemini::peek(endpoint, path_model, body),
+        Form::Bedrock | Form::Cohere | Form::Ollama => native::peek(endpoint, path_model, body),
     }
 }
 
@@ -36,32 +64,28 @@ pub fn peek(endpoint: Endpoint, path_model: Option<&str>, body: &[u8]) -> Result
 ///
 /// `peek` must come from this very body and endpoint.
 pub fn rewrite(endpoint: Endpoint, body: &Bytes, peek: &Peek, change: &Rewrite<'_>) -> Bytes {
-    match endpoint {
-        Endpoint::Converse
-        | Endpoint::ConverseStream
-        | Endpoint::Invoke
-        | Endpoint::InvokeStream
-        | Endpoint::CohereChat
-        | Endpoint::CohereEmbed
-        | Endpoint::OllamaChat => native::rewrite(endpoint, body, peek, change),
-        _ => openai::rewrite(endpoint, body, peek, change),
+    match Form::of(endpoint) {
+        Form::Openai | Form::Media => openai::rewrite(endpoint, body, peek, change),
+        Form::Anthropic => anthropic::rewrite(endpoint, body, peek, change),
+        Form::Gemini => gemini::rewrite(endpoint, body, peek, change),
+        Form::Bedrock | Form::Cohere | Form::Ollama => {
+            native::rewrite(endpoint, body, peek, change)
+        }
     }
 }
 
 /// Reads the facts of a whole answer. Never fails: what cannot be read is not stated, and a body
 /// that ends too early is marked [`AnswerFacts::cut`].
 pub fn read_answer(endpoint: Endpoint, rules: UsageRules, body: &[u8]) -> AnswerFacts {
-    match endpoint {
-        Endpoint::Converse => bedrock::converse::read_answer(body),
-        Endpoint::Invoke => bedrock::invoke::read_answer(body),
-        Endpoint::CohereChat | Endpoint::CohereEmbed => {
-            cohere::read_answer(endpoint.generates(), body)
-        }
-        Endpoint::OllamaChat => ollama::read_answer(body),
-        Endpoint::Images | Endpoint::Speech | Endpoint::Transcriptions => {
-            openai::media::read_answer(endpoint, rules, body)
-        }
-        _ => openai::read_answer(endpoint, rules, body),
+    match Form::of(endpoint) {
+        Form::Openai => openai::read_answer(endpoint, rules, body),
+        Form::Media => media::read_answer(endpoint, rules, body),
+        Form::Anthropic => anthropic::read_answer(endpoint, body),
+        Form::Gemini => gemini::read_answer(endpoint, body),
+        Form::Bedrock if endpoint == Endpoint::Converse => bedrock::converse::read_answer(body),
+        Form::Bedrock => bedrock::invoke::read_answer(body),
+        Form::Cohere => cohere::read_answer(endpoint.generates(), body),
+        Form::Ollama => ollama::read_answer(body),
     }
 }
 
@@ -75,19 +99,18 @@ pub fn read_headers<'h>(
     bedrock::invoke::read_headers(endpoint, lookup, facts);
 }
 
-/// Reads the error of a body with an error status, in the form of any provider.
-pub fn read_error(body: &[u8]) -> Option<InbandError> {
-    openai::read_error(body)
-}
-
 /// Counts the generated text of a whole answer with `count`, for an answer without usage.
 pub fn answer_text(endpoint: Endpoint, body: &[u8], count: impl FnOnce(&str) -> u64) -> u64 {
-    match endpoint {
-        Endpoint::Converse => bedrock::converse::answer_text(body, count),
-        Endpoint::Invoke => bedrock::invoke::answer_text(body, count),
-        Endpoint::CohereChat => cohere::answer_text(body, count),
-        Endpoint::OllamaChat => ollama::answer_text(body, count),
-        _ => openai::answer_text(endpoint, body, count),
+    match Form::of(endpoint) {
+        Form::Openai | Form::Media => openai::answer_text(endpoint, body, count),
+        Form::Anthropic => anthropic::answer_text(endpoint, body, count),
+        Form::Gemini => gemini::answer_text(endpoint, body, count),
+        Form::Bedrock if endpoint == Endpoint::Converse => {
+            bedrock::converse::answer_text(body, count)
+        }
+        Form::Bedrock => bedrock::invoke::answer_text(body, count),
+        Form::Cohere => cohere::answer_text(body, count),
+        Form::Ollama => ollama::answer_text(body, count),
     }
 }
 
@@ -95,13 +118,29 @@ pub fn answer_text(endpoint: Endpoint, body: &[u8], count: impl FnOnce(&str) -> 
 /// maximum had been reached. `usage` is stated to the client where it asked for it (always, in
 /// forms that always state it); `model` names the model where no event did so far.
 pub fn cut_events(cut: &Cut<'_>, model: &str, usage: Option<&Usage>) -> Bytes {
-    match cut.endpoint {
-        Endpoint::ConverseStream | Endpoint::InvokeStream => bedrock::cut(cut, model, usage),
-        Endpoint::Images | Endpoint::Speech | Endpoint::Transcriptions => {
-            openai::media::cut(cut.endpoint, usage)
-        }
-        Endpoint::CohereChat => cohere::cut(usage),
-        Endpoint::OllamaChat => ollama::cut(model, usage),
-        _ => openai::cut(cut, model, usage),
+    match Form::of(cut.endpoint) {
+        Form::Openai => openai::cut(cut, model, usage),
+        Form::Media => media::cut(cut.endpoint, usage),
+        Form::Anthropic => anthropic::cut_events(cut, model, usage),
+        Form::Gemini => gemini::cut_events(cut, model, usage),
+        Form::Bedrock => bedrock::cut(cut, model, usage),
+        Form::Cohere => cohere::cut(usage),
+        Form::Ollama => ollama::cut(model, usage),
+    }
+}
+
+/// An error inside a stream that has begun, in the dialect and the framing of the stream.
+pub fn error_events(cut: &Cut<'_>, error: &ErrorView<'_>) -> Bytes {
+    let dialect = cut.endpoint.dialect();
+    let sequence = cut.endpoint.is_responses().then_some(cut.seen.events);
+    let body = |before: &[u8], after: &[u8]| -> Bytes {
+        [before, &error_body(dialect, error), after].concat().into()
+    };
+    match (cut.framing, cut.seen.events) {
+        (Framing::Events, _) => error_event(dialect, error, sequence),
+        (Framing::Lines, _) => body(b"", b"\n"),
+        (Framing::Frames, _) => bedrock::error_frame(error),
+        (Framing::Array, 0) => body(b"[", b"]\r\n"),
+        (Framing::Array, _) => body(b",\r\n", b"\r\n]\r\n"),
     }
 }

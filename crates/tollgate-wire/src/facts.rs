@@ -11,9 +11,9 @@ pub struct AnswerFacts {
     /// The same by the model that consumed it, where one answer is the work of several (Anthropic's
     /// iterations); then `usage` is their sum, and each part is priced by its own model.
     pub parts: Vec<UsagePart>,
-    /// What is stated of the input where the output is unknown (a stream that broke off): its
-    /// output side counts for nothing. With an output that is counted here it makes an estimate.
-    pub stated_input: Option<Usage>,
+    /// What is stated of a usage that is not whole, because the stream broke off: the input side,
+    /// and as output no more than the thoughts that are stated. See [`Self::estimate`].
+    pub partial: Option<Usage>,
     /// The model that served: the price goes by this.
     pub model: Option<Box<str>>,
     /// The provider's id of the answer. A stored answer can be fetched often; it is billed once.
@@ -41,6 +41,25 @@ pub struct AnswerFacts {
     pub cut: bool,
     /// The usage came from a vendor's own member and gives way to one in the usual place.
     pub(crate) usage_is_secondary: bool,
+}
+
+impl AnswerFacts {
+    /// Takes the stated usage for one that is not whole, because the stream ends before its end.
+    pub fn break_off(&mut self) {
+        if let Some(usage) = self.usage.take() {
+            self.partial = Some(Usage { output: usage.reasoning, ..usage });
+            self.parts.clear();
+        }
+    }
+
+    /// The usage where none is stated: `visible` tokens of output that were counted, and the input
+    /// that is stated, or else what `prompt` counts.
+    pub fn estimate(&self, visible: u64, prompt: impl FnOnce() -> u64) -> Usage {
+        match self.partial {
+            Some(partial) => Usage { output: partial.output.saturating_add(visible), ..partial },
+            None => Usage::tokens(prompt(), visible),
+        }
+    }
 }
 
 /// What one model consumed of an answer that several worked on.

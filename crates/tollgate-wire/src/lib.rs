@@ -8,6 +8,7 @@
 //! What holds for all of it (WIRE-1): bytes that are relayed stay as they are, and however a stream
 //! is cut into chunks, the same events and the same facts come out.
 
+mod anthropic;
 pub mod bedrock;
 pub mod cohere;
 pub mod count;
@@ -18,6 +19,8 @@ pub mod facts;
 mod figures;
 pub mod form;
 pub mod framing;
+mod gemini;
+mod inband;
 mod json;
 pub mod meter;
 pub mod models;

@@ -185,11 +185,12 @@ impl Meter {
         };
         if !facts.is_complete() {
             facts.answer.cut = facts.answer.error.is_none();
-            // Some providers send a usage of zeros until the end.
-            let skeleton = facts.answer.usage.take_if(|usage| !plausible(usage, facts.text_bytes));
-            facts.answer.stated_input = facts.answer.stated_input.or(skeleton);
+            // Some providers send a usage without the visible output until the end.
+            if facts.answer.usage.is_some_and(|usage| !plausible(&usage, facts.text_bytes)) {
+                facts.answer.break_off();
+            }
         }
-        self.reader.complete(&mut facts.answer);
+        self.reader.complete(&mut facts);
         facts
     }
 

@@ -6,12 +6,11 @@
 mod answer;
 pub mod audio;
 mod cut;
-mod error;
-mod events;
 pub mod images;
 pub(crate) mod media;
 mod request;
 mod rewrite;
+mod stream;
 mod text;
 mod usage;
 pub mod vendor;
@@ -19,12 +18,12 @@ pub mod vendor;
 pub use answer::read_answer;
 pub(crate) use answer::{member, response};
 pub(crate) use cut::{cut_events as cut, push_responses_usage, push_usage};
-pub use error::read_error;
-pub(crate) use events::Reader;
 pub use request::peek;
 pub use rewrite::rewrite;
+pub(crate) use stream::Reader;
 
 pub use crate::dialect::cut_events;
+pub use crate::inband::read_error;
 pub use crate::meter::{Flow, Meter as OpenAiStream, StreamError};
 pub use crate::rewrite::Rewrite;
 pub use text::answer_text;

@@ -3,6 +3,8 @@
 //! A peek is taken once, before admission: it holds everything that the reservation needs and the
 //! places of the few bytes that may be changed. It keeps no prompt text (PRIVACY-1).
 
+pub(crate) mod fields;
+
 use crate::json::strict::Invalid;
 
 /// A body that is refused. `message` names no content of the body beyond key names.
@@ -61,6 +63,9 @@ pub struct Input {
     pub stored_prompt: bool,
     /// Bytes of a predicted output; what is rejected of it is billed as output.
     pub prediction_bytes: u64,
+    /// Tokens, at most, that no byte of the body shows but that are known: what a provider writes
+    /// about tools into the prompt, and sound that makes more tokens a second than elsewhere.
+    pub hidden_tokens: u64,
 }
 
 /// Which tools the model may call.
@@ -81,7 +86,8 @@ pub struct Peek {
     pub model: Box<str>,
     /// Whether a stream is asked for.
     pub stream: bool,
-    /// Whether the client itself asked for the usage chunk of a stream.
+    /// Whether the client is told the usage of a stream: it asked for it, or its form always states
+    /// it.
     pub usage_asked: bool,
     /// The most output tokens per choice that the caller allows.
     pub max_output: Option<u64>,
@@ -89,6 +95,10 @@ pub struct Peek {
     pub choices: u64,
     /// The tier asked for; the answer's own tier decides the price.
     pub service_tier: Option<Box<str>>,
+    /// The speed asked for, where a provider sells speeds apart from tiers.
+    pub speed: Option<Box<str>>,
+    /// Where the model is to run, where that has a price.
+    pub geo: Option<Box<str>>,
     /// The end user that the application names.
     pub user: Option<Box<str>>,
     /// The answer comes later, by polling.
@@ -100,6 +110,10 @@ pub struct Peek {
     pub alternatives: bool,
     /// Spoken output is asked for.
     pub audio_output: bool,
+    /// Pictures as output are asked for, in an answer that is otherwise text.
+    pub image_output: bool,
+    /// The model is asked to think before it answers; its thoughts are part of the output.
+    pub thinks: bool,
     /// What goes in.
     pub input: Input,
     /// What may be called.
@@ -122,21 +136,28 @@ impl Peek {
 }
 
 /// Where the bytes stand that a rewrite may change.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Spans {
     pub(crate) model: Option<Span>,
-    pub(crate) stream_options: StreamOptions,
+    /// Where a body that need not name its model does so (Gemini), with a prefix or without.
+    pub(crate) models: Vec<Span>,
+    pub(crate) stream_options: Nested,
+    /// The value of `stream_options.include_usage`.
+    pub(crate) include_usage: Option<Span>,
+    pub(crate) generation_config: Nested,
     /// Places of the keys that bound the output, with the value that stands there.
     pub(crate) max_tokens: Option<(Span, Option<u64>)>,
     pub(crate) max_completion_tokens: Option<(Span, Option<u64>)>,
     pub(crate) max_output_tokens: Option<(Span, Option<u64>)>,
+    /// A budget for thinking, which must stay below the maximum (Anthropic).
+    pub(crate) thinking_budget: Option<(Span, Option<u64>)>,
     /// Behind the opening brace of the body.
     pub(crate) insert_at: usize,
 }
 
-/// The `stream_options` of a body.
+/// An object within a body that another key may be put into.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum StreamOptions {
+pub(crate) enum Nested {
     #[default]
     Absent,
     Null(Span),
@@ -144,7 +165,5 @@ pub(crate) enum StreamOptions {
         /// Behind its opening brace.
         insert_at: usize,
         empty: bool,
-        /// The value of `include_usage`.
-        include_usage: Option<Span>,
     },
 }

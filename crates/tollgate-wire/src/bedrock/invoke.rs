@@ -64,7 +64,7 @@ pub fn read_headers<'h>(
     let usage = with_caches(input, output.unwrap_or(0), read, written);
     match output {
         Some(_) => facts.usage = Some(usage),
-        None => facts.stated_input = Some(usage),
+        None => facts.partial = Some(usage),
     }
 }
 

@@ -1,12 +1,11 @@
 //! What an event says, by form: a reader each, behind one step.
 
-use crate::bedrock;
-use crate::cohere;
+use crate::dialect::Form;
 use crate::endpoint::Endpoint;
-use crate::facts::AnswerFacts;
+use crate::facts::StreamFacts;
 use crate::framing::Event;
-use crate::ollama;
 use crate::openai::{self, UsageRules};
+use crate::{anthropic, bedrock, cohere, gemini, ollama};
 
 use super::{Fate, Seen};
 
@@ -14,21 +13,25 @@ use super::{Fate, Seen};
 #[derive(Debug)]
 pub(super) enum Reader {
     Openai(openai::Reader),
+    /// Pictures and sound of the OpenAI form.
+    Media(UsageRules),
+    Anthropic(anthropic::Reader),
+    Gemini(gemini::Reader),
     Bedrock(bedrock::Reader),
     Cohere,
     Ollama,
-    /// Pictures and sound of the OpenAI form.
-    Media(UsageRules),
 }
 
 impl Reader {
     pub(super) fn of(endpoint: Endpoint, rules: UsageRules, keep_usage: bool) -> Self {
-        match endpoint {
-            Endpoint::ConverseStream | Endpoint::InvokeStream => Self::Bedrock(Default::default()),
-            Endpoint::CohereChat => Self::Cohere,
-            Endpoint::OllamaChat => Self::Ollama,
-            Endpoint::Images | Endpoint::Speech | Endpoint::Transcriptions => Self::Media(rules),
-            _ => Self::Openai(openai::Reader::new(endpoint, rules, keep_usage)),
+        match Form::of(endpoint) {
+            Form::Openai => Self::Openai(openai::Reader::new(endpoint, rules, keep_usage)),
+            Form::Media => Self::Media(rules),
+            Form::Anthropic => Self::Anthropic(anthropic::Reader::default()),
+            Form::Gemini => Self::Gemini(gemini::Reader::default()),
+            Form::Bedrock => Self::Bedrock(bedrock::Reader::default()),
+            Form::Cohere => Self::Cohere,
+            Form::Ollama => Self::Ollama,
         }
     }
 
@@ -36,17 +39,21 @@ impl Reader {
     pub(super) fn read(&mut self, event: &Event<'_>, seen: &mut Seen) -> Fate {
         match self {
             Self::Openai(reader) => reader.read(event, seen),
+            Self::Media(rules) => openai::media::read_event(*rules, event, seen),
+            Self::Anthropic(reader) => reader.read(event, seen),
+            Self::Gemini(reader) => reader.read(event, seen),
             Self::Bedrock(reader) => reader.read(event, seen),
             Self::Cohere => cohere::read_event(event, seen),
             Self::Ollama => ollama::read_event(event, seen),
-            Self::Media(rules) => openai::media::read_event(*rules, event, seen),
         }
     }
 
     /// Adds to the facts of an ended stream what was counted on the way.
-    pub(super) fn complete(&self, facts: &mut AnswerFacts) {
+    pub(super) fn complete(&self, facts: &mut StreamFacts) {
         match self {
-            Self::Openai(reader) => reader.complete(facts),
+            Self::Openai(reader) => reader.complete(&mut facts.answer),
+            Self::Anthropic(reader) => reader.complete(&mut facts.answer),
+            Self::Gemini(_) => gemini::complete(facts),
             Self::Bedrock(_) | Self::Cohere | Self::Ollama | Self::Media(_) => {}
         }
     }

@@ -4,10 +4,10 @@
 //! Only members of the top level count: generated text may well contain the word "usage".
 
 use crate::facts::{AnswerFacts, ResponseStatus};
+use crate::inband::error_value;
 use crate::json::Text;
 use crate::json::lenient::Pull;
 
-use super::error::error_value;
 use super::usage;
 use super::vendor::UsageRules;
 use crate::endpoint::Endpoint;
@@ -51,10 +51,10 @@ pub(crate) fn member(
             }
         }
         b"x_groq" => groq(pull, rules, generates, facts),
-        b"model" => keep(&mut facts.model, pull),
-        b"id" => keep(&mut facts.id, pull),
-        b"service_tier" => keep(&mut facts.service_tier, pull),
-        b"created" => facts.created = seconds(pull.skip()),
+        b"model" => pull.keep(&mut facts.model),
+        b"id" => pull.keep(&mut facts.id),
+        b"service_tier" => pull.keep(&mut facts.service_tier),
+        b"created" => facts.created = pull.whole(),
         b"error" => {
             if let Some(error) = error_value(pull) {
                 facts.error = Some(error);
@@ -101,7 +101,7 @@ pub(crate) fn response(pull: &mut Pull<'_>, rules: UsageRules, facts: &mut Answe
                 facts.status = word.and_then(|word| ResponseStatus::from_word(&word));
             }
             b"incomplete_details" => reason(pull, facts),
-            b"created_at" => facts.created = seconds(pull.skip()),
+            b"created_at" => facts.created = pull.whole(),
             _ => member(key, pull, rules, true, facts),
         }
     }
@@ -167,7 +167,7 @@ fn searches_stated(pull: &mut Pull<'_>) -> Option<u64> {
     let mut stated = None;
     within(pull, b"web_search", &mut |pull| {
         within(pull, b"num_requests", &mut |pull| {
-            stated = seconds(pull.skip());
+            stated = pull.whole();
         });
     });
     stated
@@ -190,7 +190,7 @@ fn within(pull: &mut Pull<'_>, name: &[u8], each: &mut dyn FnMut(&mut Pull<'_>))
 
 fn reason(pull: &mut Pull<'_>, facts: &mut AnswerFacts) {
     let finish = &mut facts.finish_reason;
-    within(pull, b"reason", &mut |pull| keep(finish, pull));
+    within(pull, b"reason", &mut |pull| pull.keep(finish));
 }
 
 fn finish_reasons(pull: &mut Pull<'_>, facts: &mut AnswerFacts) {
@@ -200,22 +200,7 @@ fn finish_reasons(pull: &mut Pull<'_>, facts: &mut AnswerFacts) {
     }
     while pull.next_item() {
         within(pull, b"finish_reason", &mut |pull| {
-            keep(&mut facts.finish_reason, pull);
+            pull.keep(&mut facts.finish_reason);
         });
     }
-}
-
-/// Keeps a text that is not empty; the last one counts. Allocates only where it differs.
-pub(super) fn keep(slot: &mut Option<Box<str>>, pull: &mut Pull<'_>) {
-    let Some(text) = pull.string_or_skip().filter(|text| !text.raw.is_empty()) else {
-        return;
-    };
-    if slot.as_ref().is_none_or(|kept| kept.as_bytes() != text.raw) {
-        *slot = Some(text.decode_lossy().into());
-    }
-}
-
-pub(super) fn seconds(raw: Option<&[u8]>) -> Option<u64> {
-    let text = str::from_utf8(raw?).ok()?;
-    text.split('.').next()?.parse().ok()
 }

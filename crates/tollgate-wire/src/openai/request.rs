@@ -4,32 +4,51 @@
 //! another case (some servers match keys without regard to case). Fields that bear on cost must
 //! have the type that the reference gives them; everything else passes unseen.
 
-mod fields;
 mod media;
 
-use crate::json::Text;
 use crate::json::strict::{Kind, Strict};
-use crate::peek::{BodyError, Peek, Span, StreamOptions};
+use crate::peek::fields::{self, Keys, Named as _, length};
+use crate::peek::{BodyError, Peek, Span};
 
 use crate::endpoint::Endpoint;
-use fields::Field;
 use media::Media;
+
+fields::fields! { Field {
+    Model = "model",
+    Stream = "stream",
+    StreamOptions = "stream_options",
+    MaxTokens = "max_tokens",
+    MaxCompletionTokens = "max_completion_tokens",
+    MaxOutputTokens = "max_output_tokens",
+    N = "n",
+    BestOf = "best_of",
+    ServiceTier = "service_tier",
+    User = "user",
+    SafetyIdentifier = "safety_identifier",
+    Background = "background",
+    Store = "store",
+    Messages = "messages",
+    Input = "input",
+    Prompt = "prompt",
+    Tools = "tools",
+    WebSearchOptions = "web_search_options",
+    Plugins = "plugins",
+    PreviousResponseId = "previous_response_id",
+    Conversation = "conversation",
+    Modalities = "modalities",
+    Prediction = "prediction",
+    Models = "models",
+    Route = "route",
+} }
 
 /// The model that moderations use where the body names none.
 const DEFAULT_MODERATION: &str = "omni-moderation-latest";
-/// The provider's own bound on `n`.
-const MAX_CHOICES: u64 = 128;
 
 /// Reads what `body` says about its cost. See [`Peek`].
 pub fn peek(endpoint: Endpoint, body: &[u8]) -> Result<Peek, BodyError> {
-    let mut cursor = Strict::new(body)?;
-    cursor.space();
-    if cursor.next_byte().is_some_and(|b| b != b'{') {
-        let message = "the body must be a JSON object".to_owned();
-        return Err(BodyError { message, param: None });
-    }
+    let mut cursor = fields::document(body)?;
     let mut draft = Draft::new(endpoint, cursor.offset() + 1);
-    cursor.object(|cursor, key| match draft.known(key)? {
+    cursor.object(|cursor, key| match draft.keys.known(key)? {
         Some(field) => draft.read(cursor, field),
         None => Ok(cursor.value(&mut ()).map(drop)?),
     })?;
@@ -40,8 +59,7 @@ pub fn peek(endpoint: Endpoint, body: &[u8]) -> Result<Peek, BodyError> {
 /// A peek under construction.
 struct Draft {
     endpoint: Endpoint,
-    seen: u32,
-    named: bool,
+    keys: Keys,
     n: u64,
     best_of: u64,
     prompts: u64,
@@ -54,30 +72,17 @@ impl Draft {
         let mut peek = Peek::default();
         peek.spans.insert_at = insert_at;
         let media = Media::default();
-        Self { endpoint, seen: 0, named: false, n: 1, best_of: 1, prompts: 1, media, peek }
-    }
-
-    /// Which field a key is. Refuses one that came before, and one that only looks like one.
-    fn known(&mut self, key: Text<'_>) -> Result<Option<Field>, BodyError> {
-        let Some(field) = Field::of(key.raw) else {
-            return match fields::looks_like(key) {
-                Some(name) => {
-                    Err(BodyError::of(name, format!("a key is spelled unlike `{name}`, but alike")))
-                }
-                None => Ok(None),
-            };
-        };
-        if self.seen & field.bit() != 0 {
-            return Err(BodyError::of(field.name(), format!("`{}` stands twice", field.name())));
-        }
-        self.seen |= field.bit();
-        Ok(Some(field))
+        Self { endpoint, keys: Keys::default(), n: 1, best_of: 1, prompts: 1, media, peek }
     }
 
     fn read(&mut self, cursor: &mut Strict<'_>, field: Field) -> Result<(), BodyError> {
         let name = field.name();
         match field {
-            Field::Model => self.model(cursor)?,
+            Field::Model => {
+                let (span, model) = fields::model(cursor, name)?;
+                self.peek.model = model;
+                self.peek.spans.model = Some(span);
+            }
             Field::Stream => self.peek.stream = fields::flag(cursor, name)?.unwrap_or(false),
             Field::StreamOptions => self.stream_options(cursor)?,
             Field::MaxTokens => self.peek.spans.max_tokens = Some(fields::bound(cursor, name)?),
@@ -87,8 +92,8 @@ impl Draft {
             Field::MaxOutputTokens => {
                 self.peek.spans.max_output_tokens = Some(fields::bound(cursor, name)?);
             }
-            Field::N => self.n = choices(cursor, name)?,
-            Field::BestOf => self.best_of = choices(cursor, name)?,
+            Field::N => self.n = fields::choices(cursor, name)?,
+            Field::BestOf => self.best_of = fields::choices(cursor, name)?,
             Field::ServiceTier => self.peek.service_tier = fields::text(cursor, name)?,
             Field::User | Field::SafetyIdentifier => self.user(cursor)?,
             Field::Background => self.peek.background = fields::flag(cursor, name)? == Some(true),
@@ -119,35 +124,10 @@ impl Draft {
         Ok(())
     }
 
-    fn model(&mut self, cursor: &mut Strict<'_>) -> Result<(), BodyError> {
-        let item = cursor.value(&mut ())?;
-        let refuse = || BodyError::of("model", "`model` must be a string that names a model");
-        let Kind::String(text) = item.kind else {
-            return Err(refuse());
-        };
-        let name = text.decode().filter(|name| !name.trim().is_empty()).ok_or_else(refuse)?;
-        self.peek.model = Box::from(&*name);
-        self.peek.spans.model = Some(Span { start: item.start, end: item.end });
-        self.named = true;
-        Ok(())
-    }
-
     fn stream_options(&mut self, cursor: &mut Strict<'_>) -> Result<(), BodyError> {
         const NAME: &str = "stream_options.include_usage";
-        let start = cursor.offset();
-        if cursor.next_byte() != Some(b'{') {
-            return match cursor.value(&mut ())?.kind {
-                Kind::Null => {
-                    let span = Span { start, end: cursor.offset() };
-                    self.peek.spans.stream_options = StreamOptions::Null(span);
-                    Ok(())
-                }
-                _ => Err(BodyError::of("stream_options", "`stream_options` must be an object")),
-            };
-        }
-        let (mut empty, mut include_usage, mut asked) = (true, None, false);
-        cursor.object(|cursor, key| {
-            empty = false;
+        let (mut place, mut asked) = (None, false);
+        let nested = fields::nested(cursor, "stream_options", |cursor, key| {
             if key.raw != b"include_usage" {
                 if key.decode().is_some_and(|key| key.eq_ignore_ascii_case("include_usage")) {
                     return Err(BodyError::of(NAME, "a key is spelled unlike `include_usage`"));
@@ -156,14 +136,14 @@ impl Draft {
             }
             let start = cursor.offset();
             asked = fields::flag(cursor, NAME)?.unwrap_or(false);
-            match include_usage.replace(Span { start, end: cursor.offset() }) {
+            match place.replace(Span { start, end: cursor.offset() }) {
                 Some(_) => Err(BodyError::of(NAME, "`include_usage` stands twice")),
                 None => Ok(()),
             }
         })?;
         self.peek.usage_asked = asked;
-        self.peek.spans.stream_options =
-            StreamOptions::Object { insert_at: start + 1, empty, include_usage };
+        self.peek.spans.stream_options = nested;
+        self.peek.spans.include_usage = place;
         Ok(())
     }
 
@@ -240,7 +220,7 @@ impl Draft {
     }
 
     fn finish(mut self, length: usize) -> Result<Peek, BodyError> {
-        if !self.named {
+        if !self.keys.has(Field::Model) {
             if self.endpoint != Endpoint::Moderations {
                 return Err(BodyError::of("model", "`model` is missing: name the model to call"));
             }
@@ -251,7 +231,7 @@ impl Draft {
             Endpoint::Embeddings | Endpoint::Moderations => Some(Field::Input),
             _ => None,
         };
-        if let Some(field) = required.filter(|field| self.seen & field.bit() == 0) {
+        if let Some(field) = required.filter(|field| !self.keys.has(*field)) {
             return Err(BodyError::of(field.name(), format!("`{}` is missing", field.name())));
         }
         let spans = &self.peek.spans;
@@ -265,21 +245,10 @@ impl Draft {
             _ => None,
         };
         self.peek.stream &= self.endpoint.streams();
+        self.peek.usage_asked |= self.endpoint.is_responses();
         self.peek.choices = self.n.max(self.best_of).saturating_mul(self.prompts);
         self.peek.input.bytes = u64::try_from(length).unwrap_or(u64::MAX);
         self.media.settle(&mut self.peek.input);
         Ok(self.peek)
     }
-}
-
-fn choices(cursor: &mut Strict<'_>, name: &'static str) -> Result<u64, BodyError> {
-    match fields::bound(cursor, name)?.1 {
-        None => Ok(1),
-        Some(n @ 1..=MAX_CHOICES) => Ok(n),
-        Some(_) => Err(BodyError::of(name, format!("`{name}` must be from 1 to {MAX_CHOICES}"))),
-    }
-}
-
-fn length(bytes: &[u8]) -> u64 {
-    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }

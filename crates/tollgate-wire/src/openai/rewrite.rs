@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::endpoint::Endpoint;
-use crate::peek::{Peek, Span, StreamOptions};
+use crate::peek::{Nested, Peek, Span};
 use crate::rewrite::{Edits, Rewrite};
 
 /// The body as it is sent: `body` itself, not copied, where nothing changes.
@@ -22,15 +22,15 @@ pub fn rewrite(endpoint: Endpoint, body: &Bytes, peek: &Peek, change: &Rewrite<'
 }
 
 fn include_usage(edits: &mut Edits, peek: &Peek) {
+    if let Some(span) = peek.spans.include_usage {
+        return edits.replace(span, b"true".to_vec());
+    }
     match peek.spans.stream_options {
-        StreamOptions::Absent => edits.member("stream_options", b"{\"include_usage\":true}"),
-        StreamOptions::Null(span) => {
+        Nested::Absent => edits.member("stream_options", b"{\"include_usage\":true}"),
+        Nested::Null(span) => {
             edits.replace(span, b"{\"include_usage\":true}".to_vec());
         }
-        StreamOptions::Object { include_usage: Some(span), .. } => {
-            edits.replace(span, b"true".to_vec());
-        }
-        StreamOptions::Object { insert_at, empty, include_usage: None } => {
+        Nested::Object { insert_at, empty } => {
             let comma: &[u8] = if empty { b"" } else { b"," };
             let member = [b"\"include_usage\":true", comma].concat();
             edits.replace(Span { start: insert_at, end: insert_at }, member);

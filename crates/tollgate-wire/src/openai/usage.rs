@@ -7,12 +7,10 @@ use tollgate_domain::money::{NanoUsd, parse_scaled};
 use tollgate_domain::usage::Usage;
 
 use crate::facts::AnswerFacts;
+use crate::figures::{self, money, number};
 use crate::json::lenient::Pull;
 
 use super::vendor::UsageRules;
-
-/// Above this a figure is nonsense.
-const PLAUSIBLE: u64 = 1_000_000_000_000;
 
 /// Figures as they are stated.
 #[derive(Debug, Default)]
@@ -191,15 +189,7 @@ impl Stated {
     }
 
     fn count(&mut self, pull: &mut Pull<'_>) -> Option<u64> {
-        let raw = pull.skip()?;
-        if raw == b"null" {
-            return None;
-        }
-        let stated = number(raw)
-            .and_then(|text| text.parse().ok().or_else(|| whole(text)))
-            .filter(|n| *n <= PLAUSIBLE);
-        self.odd |= stated.is_none();
-        stated
+        figures::count(pull, &mut self.odd)
     }
 
     fn settle(&self, rules: UsageRules, generates: bool) -> Option<(Usage, bool)> {
@@ -239,21 +229,6 @@ impl Stated {
             (cost, _) => cost,
         }
     }
-}
-
-/// The text of a number, also where it stands in quotes.
-fn number(raw: &[u8]) -> Option<&str> {
-    let bare = raw.strip_prefix(b"\"").and_then(|r| r.strip_suffix(b"\"")).unwrap_or(raw);
-    str::from_utf8(bare).ok()
-}
-
-/// A count written as a float.
-fn whole(text: &str) -> Option<u64> {
-    parse_scaled(text, 0).and_then(|n| u64::try_from(n).ok())
-}
-
-fn money(raw: &[u8]) -> Option<NanoUsd> {
-    number(raw)?.parse().ok().filter(|amount| *amount >= NanoUsd::ZERO)
 }
 
 #[cfg(test)]

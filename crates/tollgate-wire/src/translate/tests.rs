@@ -125,11 +125,11 @@ fn streamed(form: Form, events: &[Event]) -> Option<Vec<u8>> {
 }
 
 fn read_stream(form: Form, endpoint: Endpoint, bytes: &[u8]) -> Vec<Event> {
-    let mut reader = AnyReader::new(form, &view()).unwrap();
+    let mut reader = AnyReader::new(form, &view());
     let mut scanner = crate::sse::Scanner::default();
     let (mut events, mut from) = (Vec::new(), 0);
     assert_eq!(Form::of(endpoint), Some(form));
-    while let Ok(crate::sse::Step::Event { end }) = scanner.step(bytes, from) {
+    while let Ok(crate::framing::Step::Event { end }) = scanner.step(bytes, from) {
         let event = scanner.read(&bytes[from..end]);
         reader.event(event.name, &event.data.unwrap(), &mut events);
         from = end;

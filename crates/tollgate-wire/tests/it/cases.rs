@@ -31,8 +31,21 @@ impl Case {
     }
 }
 
-/// Every recorded exchange in the form of this dialect; none, with a word, where they are absent.
-pub(crate) fn cases() -> Vec<Case> {
+/// Every recorded exchange of the OpenAI form.
+fn cases() -> Vec<Case> {
+    let cases = load(|value| match (value["api"].as_str()?, value["endpoint"].as_str()?) {
+        ("openai-chat", _) => Some(Endpoint::ChatCompletions),
+        ("openai-embeddings", _) => Some(Endpoint::Embeddings),
+        ("openai-responses", "responses.compact") => Some(Endpoint::ResponsesCompact),
+        ("openai-responses", _) => Some(Endpoint::Responses),
+        _ => None,
+    });
+    assert!(cases.is_empty() || cases.len() >= 30, "only {} exchanges", cases.len());
+    cases
+}
+
+/// The recorded exchanges that have an endpoint; none, with a word, where they are absent.
+pub(crate) fn load(endpoint: impl Fn(&Value) -> Option<Endpoint>) -> Vec<Case> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/cases");
     let Ok(files) = std::fs::read_dir(&folder) else {
         skipped(&folder);
@@ -43,19 +56,12 @@ pub(crate) fn cases() -> Vec<Case> {
         .filter(|path| path.extension().is_some_and(|end| end == "json"))
         .filter_map(|path| {
             let value: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-            let endpoint = match (value["api"].as_str()?, value["endpoint"].as_str()?) {
-                ("openai-chat", _) => Endpoint::ChatCompletions,
-                ("openai-embeddings", _) => Endpoint::Embeddings,
-                ("openai-responses", "responses.compact") => Endpoint::ResponsesCompact,
-                ("openai-responses", _) => Endpoint::Responses,
-                _ => return None,
-            };
+            let endpoint = endpoint(&value)?;
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
             Some(Case { name, value, endpoint })
         })
         .collect();
     cases.sort_by(|a, b| a.name.cmp(&b.name));
-    assert!(cases.len() >= 30, "only {} exchanges of this form", cases.len());
     cases
 }
 

@@ -1,10 +1,13 @@
 #![cfg(test)]
 //! What the dialect promises, checked against recorded exchanges and against foreign readers.
 
+mod anthropic;
 mod cases;
 mod clouds;
 mod events;
+mod gemini;
 mod golden;
+mod native;
 mod requests;
 mod simulated;
 mod streams;

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use crate::json::Text;
 use crate::json::strict::Watch;
 use crate::peek::Input;
+use crate::peek::fields::length;
 
 #[derive(Debug, Default)]
 pub(super) struct Media {
@@ -39,7 +40,7 @@ impl Media {
         let raw = url.raw;
         if raw.starts_with(b"data:image/") || raw.starts_with(b"data:image\\/") {
             self.image_urls += 1;
-            self.image_bytes += super::length(raw);
+            self.image_bytes += length(raw);
         } else if raw.starts_with(b"data:") {
             self.files += 1;
         } else {
@@ -62,7 +63,7 @@ impl Watch for Media {
         match &*plain(key) {
             b"type" => self.kind(&plain(value)),
             b"url" | b"image_url" => self.url(value),
-            b"data" => self.sound_bytes += super::length(value.raw),
+            b"data" => self.sound_bytes += length(value.raw),
             _ => {}
         }
     }

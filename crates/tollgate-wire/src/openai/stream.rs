@@ -7,11 +7,11 @@ use std::borrow::Cow;
 
 use crate::facts::{AnswerFacts, InbandError};
 use crate::framing::Event;
+use crate::inband::error_fields;
 use crate::json::Text;
 use crate::json::lenient::Pull;
 use crate::meter::{Fate, Seen};
-use crate::openai::answer::{keep, member, response};
-use crate::openai::error::error_fields;
+use crate::openai::answer::{member, response};
 use crate::openai::text::generated;
 
 use super::vendor::UsageRules;
@@ -220,7 +220,7 @@ fn choice(pull: &mut Pull<'_>, seen: &mut Seen) {
             }
             b"finish_reason" => {
                 stopped = pull.next_byte() == Some(b'"');
-                keep(&mut seen.facts.finish_reason, pull);
+                pull.keep(&mut seen.facts.finish_reason);
             }
             b"index" => index = small(pull.skip()),
             _ => {
