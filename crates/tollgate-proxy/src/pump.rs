@@ -13,6 +13,7 @@ use tollgate_wire::count::count_tokens;
 use tollgate_wire::dialect::{cut_events, error_events};
 use tollgate_wire::error::ErrorView;
 use tollgate_wire::facts::{InbandError, StreamFacts};
+use tollgate_wire::framing::Framing;
 use tollgate_wire::meter::{Flow, Meter};
 use tollgate_wire::translate::Translator;
 
@@ -100,7 +101,7 @@ impl Pump {
     /// stated so far is not the last word, so the text is counted.
     pub fn cut(&self, model: &str) -> Ending {
         let mut answer = self.meter.facts().clone();
-        answer.usage = None;
+        answer.break_off();
         answer.finish_reason = Some("length".into());
         let facts = StreamFacts {
             answer,
@@ -143,6 +144,11 @@ impl Pump {
             }
             None => cut_events(&self.meter.cut(), model, usage),
         }
+    }
+
+    /// Whether the client's stream may hold comments.
+    pub fn takes_remarks(&self) -> bool {
+        self.meter.framing() == Framing::Events && self.translator.is_none()
     }
 
     /// The event that tells the client why its stream ends before its end.

@@ -140,7 +140,9 @@ impl Streaming {
         let end = pump.cut(&call.chosen.target.model);
         let usage = call.usage_of_cut(&end);
         let stated = call.peek.usage_asked.then_some(&usage);
-        self.last.push_back(Bytes::from_static(CUT_REMARK));
+        if pump.takes_remarks() {
+            self.last.push_back(Bytes::from_static(CUT_REMARK));
+        }
         self.last.push_back(pump.cut_events(&call.chosen.target.model, stated));
         drop(pump);
         let end = End::of_cut(&end, self.status);

@@ -1,8 +1,8 @@
 //! The dialects of AI providers: bytes in, bytes out.
 //!
-//! Only this crate knows a provider's field names. It reads what a request will cost at most
-//! ([`openai::peek`]), changes the few bytes that must change ([`openai::rewrite`]), reads what an
-//! answer consumed ([`openai::read_answer`], [`openai::OpenAiStream`]), and writes errors in the
+//! Only this crate knows a provider's field names. By endpoint, it reads what a request will cost
+//! at most ([`dialect::peek`]), changes the few bytes that must change ([`dialect::rewrite`]), reads
+//! what an answer consumed ([`dialect::read_answer`], [`meter::Meter`]), and writes errors in the
 //! shape of the dialect called ([`error`]). It opens no socket, knows no clock and decides nothing.
 //!
 //! What holds for all of it (WIRE-1): bytes that are relayed stay as they are, and however a stream

@@ -3,7 +3,7 @@
 //! Bytes pass as they came, in runs of whole events; the one event that may be left out is the
 //! usage chunk that only we asked for. The last event is held apart, so that the call can be
 //! settled before it leaves (LEDGER-1). What differs between forms is how a stream is divided into
-//! events ([`crate::framing`]) and what an event says (a reader per form, [`reader::Reader`]).
+//! events ([`crate::framing`]) and what an event says (a reader per form).
 
 mod reader;
 

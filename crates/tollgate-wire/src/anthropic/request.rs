@@ -107,9 +107,14 @@ impl Draft {
             Field::InferenceGeo => peek.geo = fields::text(cursor, name)?,
             Field::Metadata => self.metadata(cursor)?,
             // A list of servers, skills in a container, a compaction: work that no byte shows.
-            Field::McpServers | Field::ContextManagement => {
+            Field::McpServers => {
                 let raw = cursor.value(&mut ())?.raw;
-                peek.tools.hosted |= !matches!(raw, b"null" | b"[]" | b"{}");
+                peek.tools.hosted |= !matches!(raw, b"null" | b"[]");
+            }
+            // Other edits of the context only leave something out.
+            Field::ContextManagement => {
+                let raw = cursor.value(&mut ())?.raw;
+                peek.tools.hosted |= memchr::memmem::find(raw, b"compact").is_some();
             }
             Field::Container => {
                 peek.tools.hosted |= cursor.value(&mut ())?.kind == Kind::Object;
@@ -223,6 +228,4 @@ fn tool(kind: &str, peek: &mut Peek) {
     }
     peek.tools.hosted = true;
     peek.tools.web_search |= kind.starts_with("web_search");
-    // An advisor is another model, at its own price.
-    peek.alternatives |= kind.starts_with("advisor");
 }

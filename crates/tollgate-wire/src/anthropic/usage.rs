@@ -190,7 +190,7 @@ impl Stated {
     }
 
     fn settle_iterations(&self, facts: &mut AnswerFacts) {
-        let mut odd = self.contradicts_iterations();
+        let mut odd = self.figures.odd || self.contradicts_iterations();
         let mut parts = Vec::with_capacity(self.iterations.len());
         // The thinking that the top level states is that of the answer's own iterations.
         let mut thinking = self.thinking.unwrap_or(0);

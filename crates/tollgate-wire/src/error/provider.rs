@@ -97,9 +97,13 @@ fn push_error(out: &mut Vec<u8>, client: Dialect, error: &InbandError, request_i
 }
 
 /// The provider's word for what is wrong; a code that is a status says less than the class.
-fn code(error: &InbandError) -> Option<&str> {
+pub(crate) fn provider_word(error: &InbandError) -> Option<&str> {
     let word = |code: &&str| !code.bytes().all(|b| b.is_ascii_digit());
-    error.code.as_deref().filter(word).or(error.kind.as_deref()).or(error.code.as_deref())
+    error.code.as_deref().filter(word).or(error.kind.as_deref())
+}
+
+fn code(error: &InbandError) -> Option<&str> {
+    provider_word(error).or(error.code.as_deref())
 }
 
 /// The status that an error means, where it states none.

@@ -120,12 +120,13 @@ pub(crate) fn push_responses_usage(out: &mut Vec<u8>, usage: &Usage) {
     push_fmt(
         out,
         format_args!(
-            "{{\"input_tokens\":{},\"input_tokens_details\":{{\"cached_tokens\":{}{}}},\
+            "{{\"input_tokens\":{},\"input_tokens_details\":{{\"cached_tokens\":{},\
+             \"cache_write_tokens\":{}}},\
              \"output_tokens\":{},\"output_tokens_details\":{{\"reasoning_tokens\":{}}},\
              \"total_tokens\":{}}}",
             usage.input,
             usage.cache_read,
-            Written(usage),
+            usage.cache_write,
             usage.output,
             usage.reasoning,
             usage.total()

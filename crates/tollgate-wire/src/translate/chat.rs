@@ -13,6 +13,8 @@ mod request;
 mod scan;
 mod show;
 mod target;
+#[cfg(test)]
+mod tests;
 mod turns;
 
 pub(crate) use answer::{Reader, read_whole};

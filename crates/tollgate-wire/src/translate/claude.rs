@@ -4,6 +4,8 @@
 //! fields; so a request that is translated has to be written for the generation of the model.
 //! A name that tells nothing is taken for a current model. Source: Anthropic's model documentation.
 
+use serde_json::{Value, json};
+
 use super::prompt::{Prompt, Reasoning};
 
 /// A Claude model's generation.
@@ -26,6 +28,22 @@ pub(crate) enum Thinking {
     Adaptive,
 }
 
+impl Thinking {
+    /// The object that says so. Current models show their thoughts where they are told to.
+    pub(crate) fn object(self, show: Option<bool>) -> Option<Value> {
+        let mut object = match self {
+            Self::Unsaid => return None,
+            Self::Off => json!({"type": "disabled"}),
+            Self::Budget(tokens) => json!({"type": "enabled", "budget_tokens": tokens}),
+            Self::Adaptive => json!({"type": "adaptive"}),
+        };
+        if let (Self::Adaptive, Some(show)) = (self, show) {
+            object["display"] = json!(if show { "summarized" } else { "omitted" });
+        }
+        Some(object)
+    }
+}
+
 /// The least budget for thinking.
 const LEAST_BUDGET: u64 = 1024;
 
@@ -44,6 +62,11 @@ impl Claude {
     /// Whether a message in the middle of the conversation may have the role `system`.
     pub(crate) fn takes_system_turns(self) -> bool {
         self.version >= (4, 8)
+    }
+
+    /// Whether a tool's arguments can be held to their schema.
+    pub(crate) fn takes_strict_tools(self) -> bool {
+        self.version >= (4, 5)
     }
 
     /// The most output tokens, where nobody says better.

@@ -9,7 +9,7 @@ use crate::peek::BodyError;
 
 use super::Form;
 use super::names::refusal;
-use super::prompt::Prompt;
+use super::prompt::{Part, Prompt};
 
 const CHAT: &[&str] = &[
     "cache_control",
@@ -45,15 +45,18 @@ const RESPONSES: &[&str] = &[
 ];
 
 const MESSAGES: &[&str] = &[
+    "anthropic_beta",
+    "anthropic_version",
     "cache_control",
     "context_management",
     "diagnostics",
     "metadata",
     "metadata.user_id",
     "service_tier",
+    "speed",
 ];
 
-const GEMINI: &[&str] = &["labels", "serviceTier"];
+const GEMINI: &[&str] = &["generationConfig.mediaResolution", "labels", "serviceTier", "store"];
 
 impl Form {
     const fn hints(self) -> &'static [&'static str] {
@@ -82,6 +85,15 @@ pub(crate) fn left_out(
         }
     }
     Ok(left)
+}
+
+/// The name of the detail in which a picture is wanted, for forms that have no word for it.
+pub(crate) fn detail(prompt: &Prompt) -> Option<&'static str> {
+    let wanted = |part: &Part| match part {
+        Part::Image { detail, .. } => detail.as_deref().is_some_and(|detail| detail != "auto"),
+        _ => false,
+    };
+    prompt.turns.iter().flat_map(|turn| &turn.parts).any(wanted).then_some("detail")
 }
 
 /// Whether a value is what the field has where it is not given.

@@ -6,14 +6,16 @@ mod blocks;
 mod convert;
 mod read;
 mod reader;
+mod schema;
 mod usage;
 mod write;
 mod writer;
 
 pub(crate) use read::read;
 pub(crate) use reader::{Reader, read_whole};
+pub(super) use schema::{closed, object_schema};
+pub(super) use write::refuse_unknown_sampling;
 pub(crate) use write::write;
-pub(super) use write::{closed, object_schema, refuse_unknown_sampling};
 pub(crate) use writer::{Writer, write_whole};
 
 use super::reply::Reason;

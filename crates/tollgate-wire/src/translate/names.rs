@@ -12,7 +12,6 @@ pub(crate) struct Names {
     pub(crate) turns: &'static str,
     /// The list of parts in a turn.
     pub(crate) parts: &'static str,
-    pub(crate) max_output: &'static str,
     pub(crate) temperature: &'static str,
     pub(crate) top_p: &'static str,
     pub(crate) top_k: &'static str,
@@ -23,7 +22,6 @@ pub(crate) struct Names {
     pub(crate) stop: &'static str,
     pub(crate) format: &'static str,
     pub(crate) reasoning: &'static str,
-    pub(crate) tools: &'static str,
     pub(crate) tool_choice: &'static str,
     pub(crate) parallel_calls: &'static str,
     pub(crate) user: &'static str,
@@ -35,7 +33,6 @@ pub(crate) struct Names {
 const CHAT: Names = Names {
     turns: "messages",
     parts: "content",
-    max_output: "max_completion_tokens",
     temperature: "temperature",
     top_p: "top_p",
     top_k: "top_k",
@@ -46,7 +43,6 @@ const CHAT: Names = Names {
     stop: "stop",
     format: "response_format",
     reasoning: "reasoning_effort",
-    tools: "tools",
     tool_choice: "tool_choice",
     parallel_calls: "parallel_tool_calls",
     user: "user",
@@ -56,7 +52,6 @@ const CHAT: Names = Names {
 
 const RESPONSES: Names = Names {
     turns: "input",
-    max_output: "max_output_tokens",
     format: "text.format",
     reasoning: "reasoning",
     thought: "reasoning",
@@ -65,7 +60,6 @@ const RESPONSES: Names = Names {
 
 const MESSAGES: Names = Names {
     turns: "messages",
-    max_output: "max_tokens",
     stop: "stop_sequences",
     format: "output_config.format",
     reasoning: "thinking",
@@ -78,7 +72,6 @@ const MESSAGES: Names = Names {
 const GEMINI: Names = Names {
     turns: "contents",
     parts: "parts",
-    max_output: "generationConfig.maxOutputTokens",
     temperature: "generationConfig.temperature",
     top_p: "generationConfig.topP",
     top_k: "generationConfig.topK",
@@ -89,7 +82,6 @@ const GEMINI: Names = Names {
     stop: "generationConfig.stopSequences",
     format: "generationConfig.responseMimeType",
     reasoning: "generationConfig.thinkingConfig",
-    tools: "tools",
     tool_choice: "toolConfig.functionCallingConfig",
     parallel_calls: "toolConfig",
     user: "labels",

@@ -227,7 +227,8 @@ impl Tool {
     pub fn described(&self) -> Option<Cow<'_, str>> {
         let description = self.description.as_deref();
         let grammar = self.custom.as_ref().and_then(|format| {
-            let text = |key: &str| format.get(key).or(format.get("grammar")?.get(key))?.as_str();
+            let text =
+                |key: &str| format.get(key).or_else(|| format.get("grammar")?.get(key))?.as_str();
             Some((text("syntax")?, text("definition")?))
         });
         let Some((syntax, definition)) = grammar else { return description.map(Cow::Borrowed) };

@@ -12,6 +12,8 @@ mod items;
 mod object;
 mod request;
 mod target;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use answer::{Reader, read_whole};
 pub(crate) use events::Writer;

@@ -37,6 +37,7 @@ impl Exchange {
             created: 1_700_000_000,
             fallback_id: "0123456789".to_owned(),
             include_usage: true,
+            array: false,
             custom_tools: Vec::new(),
             rules: vendor(self.value["provider"].as_str().unwrap(), host).usage,
         }
@@ -97,6 +98,16 @@ pub(crate) fn others(endpoint: Endpoint, streams: bool) -> Vec<Endpoint> {
         .collect()
 }
 
+/// A model of the form's provider: some forms are written for the generation of the model.
+const fn served(to: Endpoint) -> &'static str {
+    match to {
+        Endpoint::Messages => "claude-sonnet-4-5",
+        Endpoint::GenerateContent | Endpoint::StreamGenerateContent => "gemini-3-flash",
+        Endpoint::Converse | Endpoint::ConverseStream => "us.anthropic.claude-opus-5-v1:0",
+        _ => "served-model",
+    }
+}
+
 #[test]
 fn requests_are_translated_as_the_files_show() {
     let mut seen = Vec::new();
@@ -112,8 +123,7 @@ fn requests_are_translated_as_the_files_show() {
             if Translator::new(to, exchange.endpoint, &exchange.view()).is_none() {
                 continue;
             }
-            let target =
-                Target { model: "served-model", max_output: Some(8192), ..Target::default() };
+            let target = Target { model: served(to), max_output: Some(8192), ..Target::default() };
             let target = Target { include_usage: streams, ..target };
             let model = exchange.model_in_path();
             writeln!(shown, "=== {to:?}").unwrap();

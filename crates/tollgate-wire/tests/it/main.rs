@@ -4,6 +4,7 @@
 mod anthropic;
 mod cases;
 mod clouds;
+mod conversations;
 mod events;
 mod gemini;
 mod golden;

@@ -8,7 +8,8 @@ use tollgate_domain::usage::Usage;
 use tollgate_wire::dialect::{Rewrite, answer_text, peek, read_answer, read_error, rewrite};
 use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::facts::AnswerFacts;
-use tollgate_wire::meter::Meter;
+use tollgate_wire::framing::Framing;
+use tollgate_wire::meter::{Meter, StreamError};
 use tollgate_wire::openai::UsageRules;
 use tollgate_wire::passthrough;
 
@@ -196,5 +197,40 @@ fn recorded_native_requests_are_peeked_and_change_only_where_asked() {
             request["model"] = "models/other".into();
         }
         assert_eq!(serde_json::from_slice::<Value>(&changed).unwrap(), expected, "{name}");
+    }
+}
+
+#[test]
+fn where_a_client_can_choose_the_framing_what_comes_decides() {
+    let chunk = "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"] } \\n\"}}]}";
+    for (endpoint, body, framing) in [
+        (Endpoint::Other, format!("{chunk}\n{chunk}\r\n\n{chunk}"), Framing::Lines),
+        (Endpoint::OllamaChat, format!("{chunk}\n{chunk}\n"), Framing::Lines),
+        (Endpoint::Other, format!(" \n[{chunk},\n{chunk}\n]\n\n"), Framing::Array),
+        (Endpoint::Other, format!("\n\n: hi\n\ndata: {chunk}\n\n"), Framing::Events),
+        (Endpoint::Other, " \r\n ".to_owned(), Framing::Events),
+        (Endpoint::StreamGenerateContent, format!("\r\ndata: {chunk}\r\n\r\n"), Framing::Events),
+    ] {
+        let new = || Meter::new(endpoint, UsageRules::default(), true);
+        let mut meter = new();
+        let seen = collect(&mut meter, [Bytes::from(body.clone())]);
+        assert_eq!((seen.all(), meter.framing()), (body.clone().into_bytes(), framing));
+        splits(new, body.as_bytes(), 5_000, &body);
+    }
+}
+
+#[test]
+fn an_element_or_a_line_that_never_ends_is_refused_at_the_bound() {
+    for (endpoint, start) in [
+        (Endpoint::StreamGenerateContent, "[{\"a\":\""),
+        (Endpoint::StreamGenerateContent, " "),
+        (Endpoint::OllamaChat, "{"),
+    ] {
+        let mut meter = Meter::new(endpoint, UsageRules::default(), true);
+        let (mut out, blank) = (Vec::new(), Bytes::from(vec![b' '; 1 << 20]));
+        meter.push(&Bytes::from(start), &mut out).unwrap();
+        let refused = (0..17).find_map(|_| meter.push(&blank, &mut out).err());
+        assert!(matches!(refused, Some(StreamError::TooLarge(_))), "{start}");
+        assert!(out.is_empty());
     }
 }

@@ -38,6 +38,7 @@ pub(crate) fn write(prompt: &Prompt, target: &Target<'_>) -> Result<Written, Bod
         }
     }
     let mut left_out = hints::left_out(prompt, &extras)?;
+    left_out.extend(hints::detail(prompt));
     let mut body = Map::new();
     if !system.is_empty() {
         body.insert("system".to_owned(), Value::Array(system));
@@ -46,7 +47,7 @@ pub(crate) fn write(prompt: &Prompt, target: &Target<'_>) -> Result<Written, Bod
     let mut own = Map::new();
     let inference = inference(prompt, target, &mut own)?;
     body.insert("inferenceConfig".to_owned(), Value::Object(inference));
-    tools(prompt, &dialogue, &mut body, &mut left_out)?;
+    tools(prompt, (target.model, &dialogue), &mut body, &mut left_out)?;
     thinking(prompt, target, &mut own, &mut left_out)?;
     format(prompt, &mut body)?;
     if !own.is_empty() {
@@ -133,12 +134,12 @@ fn inference(
 
 fn tools(
     prompt: &Prompt,
-    dialogue: &Dialogue<'_>,
+    (model, dialogue): (&str, &Dialogue<'_>),
     body: &mut Map<String, Value>,
     left_out: &mut Vec<&'static str>,
 ) -> Result<(), BodyError> {
     let names = prompt.names();
-    let mut list: Vec<Value> = prompt.tools.iter().map(tool).collect();
+    let mut list: Vec<Value> = prompt.tools.iter().map(|each| tool(each, model)).collect();
     let choice = match &prompt.tool_choice {
         Some(ToolChoice::Any | ToolChoice::Tool(_)) if list.is_empty() => {
             return Err(refusal_as(names.tool_choice, "names tools, and there are none"));
@@ -185,9 +186,14 @@ fn called<'d>(dialogue: &'d Dialogue<'_>) -> Vec<&'d str> {
     names
 }
 
-fn tool(tool: &Tool) -> Value {
-    let mut written = spec(&tool.name, tool.described().as_deref(), tool.schema.as_ref());
-    if tool.strict == Some(true) {
+fn tool(tool: &Tool, model: &str) -> Value {
+    let strict = tool.strict == Some(true)
+        && Family::named(model) == Family::Claude
+        && Claude::named(model).takes_strict_tools();
+    let schema = strict.then(|| closed(&object_schema(tool.schema.as_ref())));
+    let schema = schema.as_ref().or(tool.schema.as_ref());
+    let mut written = spec(&tool.name, tool.described().as_deref(), schema);
+    if strict {
         written["toolSpec"]["strict"] = json!(true);
     }
     written
@@ -233,19 +239,11 @@ fn thinking(
     let model = Claude::named(target.model);
     let most = target.output(prompt.max_output.or(target.max_output));
     let (thinking, effort) = model.thinking(reasoning, most.unwrap_or_else(|| model.max_output()));
-    match thinking {
-        Thinking::Unsaid => None,
-        Thinking::Off => own.insert("thinking".to_owned(), json!({"type": "disabled"})),
-        Thinking::Budget(_) if lost_its_thought(prompt) => {
-            left_out.push(name);
-            None
-        }
-        Thinking::Budget(tokens) => {
-            let object = json!({"type": "enabled", "budget_tokens": tokens});
-            own.insert("thinking".to_owned(), object)
-        }
-        Thinking::Adaptive => own.insert("thinking".to_owned(), json!({"type": "adaptive"})),
-    };
+    if matches!(thinking, Thinking::Budget(_)) && lost_its_thought(prompt) {
+        left_out.push(name);
+    } else if let Some(object) = thinking.object(reasoning.show) {
+        own.insert("thinking".to_owned(), object);
+    }
     if let Some(effort) = effort {
         own.insert("output_config".to_owned(), json!({"effort": effort}));
     }

@@ -27,6 +27,7 @@ pub(crate) fn write(prompt: &Prompt, target: &Target<'_>) -> Result<Written, Bod
         return Err(refusal_as(prompt.names().turns, why));
     }
     let mut left_out = hints::left_out(prompt, &prompt.extras)?;
+    left_out.extend(hints::detail(prompt));
     let mut body = Map::new();
     if !dialogue.system.is_empty() {
         let parts: Vec<Value> = dialogue.system.iter().map(|text| json!({"text": text})).collect();

@@ -28,7 +28,7 @@ pub(crate) fn write_whole(events: &[Event], view: &View) -> Vec<u8> {
     if let Some(usage) = &answer.usage {
         body.insert("usageMetadata".to_owned(), usage::object(usage));
     }
-    body.insert("modelVersion".to_owned(), json!(answer.model.as_ref().unwrap_or(&view.model)));
+    body.insert("modelVersion".to_owned(), json!(view.model));
     body.insert("responseId".to_owned(), json!(answer.id.as_ref().unwrap_or(&view.fallback_id)));
     Value::Object(body).to_string().into_bytes()
 }
@@ -106,10 +106,8 @@ impl Writer {
     /// Appends what the client gets for an event.
     pub(crate) fn push(&mut self, event: &Event, out: &mut Vec<u8>) {
         match event {
-            Event::Begin { id, model, .. } => {
-                self.id = id.clone().unwrap_or_else(|| std::mem::take(&mut self.id));
-                self.model = model.clone().unwrap_or_else(|| std::mem::take(&mut self.model));
-            }
+            Event::Begin { id: Some(id), .. } => self.id.clone_from(id),
+            Event::Begin { id: None, .. } => {}
             Event::Open(number, kind) => {
                 self.refused |= *kind == Block::Refusal;
                 let (number, kind) = (*number, kind.clone());

@@ -11,6 +11,7 @@ use crate::translate::prompt::{Format, Prompt, Role, Tool, ToolChoice};
 use crate::translate::{Target, Written};
 
 use super::convert;
+use super::schema::{closed, object_schema};
 
 /// By this, clients of OpenAI ask that a prompt be found in the cache; Anthropic keeps what it is
 /// told to.
@@ -39,6 +40,7 @@ pub(crate) fn write(prompt: &Prompt, target: &Target<'_>) -> Result<Written, Bod
         keep_in_cache(&mut system, &mut messages);
     }
     let mut left_out = hints::left_out(prompt, &extras)?;
+    left_out.extend(hints::detail(prompt));
     let mut body = Map::new();
     body.insert("model".to_owned(), json!(target.model));
     if !system.is_empty() {
@@ -51,7 +53,7 @@ pub(crate) fn write(prompt: &Prompt, target: &Target<'_>) -> Result<Written, Bod
         .min(target.max_output.unwrap_or(u64::MAX));
     body.insert("max_tokens".to_owned(), json!(max_tokens));
     sampling(prompt, &mut body)?;
-    tools(prompt, &mut body)?;
+    tools(prompt, model, &mut body)?;
     let wish = Wish { model, max_tokens, thinks: target.thinks != Some(false) };
     thinking(prompt, &wish, &mut body, &mut left_out)?;
     format(prompt, &mut body)?;
@@ -123,7 +125,7 @@ pub(in crate::translate) fn refuse_unknown_sampling(prompt: &Prompt) -> Result<(
     Ok(())
 }
 
-fn tools(prompt: &Prompt, body: &mut Map<String, Value>) -> Result<(), BodyError> {
+fn tools(prompt: &Prompt, model: Claude, body: &mut Map<String, Value>) -> Result<(), BodyError> {
     let choice = match &prompt.tool_choice {
         Some(ToolChoice::Any | ToolChoice::Tool(_)) if prompt.tools.is_empty() => {
             return Err(refusal_as(prompt.names().tool_choice, "names tools, and there are none"));
@@ -135,7 +137,7 @@ fn tools(prompt: &Prompt, body: &mut Map<String, Value>) -> Result<(), BodyError
         Some(ToolChoice::Any) => Some(json!({"type": "any"})),
         Some(ToolChoice::Tool(name)) => Some(json!({"type": "tool", "name": name})),
     };
-    let list = prompt.tools.iter().map(tool).collect();
+    let list = prompt.tools.iter().map(|each| tool(each, model)).collect();
     body.insert("tools".to_owned(), Value::Array(list));
     let single =
         prompt.parallel_calls == Some(false) && prompt.tool_choice != Some(ToolChoice::None);
@@ -149,31 +151,19 @@ fn tools(prompt: &Prompt, body: &mut Map<String, Value>) -> Result<(), BodyError
     Ok(())
 }
 
-fn tool(tool: &Tool) -> Value {
+fn tool(tool: &Tool, model: Claude) -> Value {
     let mut object = json!({"name": tool.name});
     if let Some(description) = tool.described() {
         object["description"] = json!(description);
     }
-    object["input_schema"] = object_schema(tool.schema.as_ref());
-    if tool.strict == Some(true) {
+    let schema = object_schema(tool.schema.as_ref());
+    if tool.strict == Some(true) && model.takes_strict_tools() {
+        object["input_schema"] = closed(&schema);
         object["strict"] = json!(true);
+    } else {
+        object["input_schema"] = schema;
     }
     object
-}
-
-/// The schema of a tool's arguments, which must say that they are an object.
-pub(in crate::translate) fn object_schema(schema: Option<&Value>) -> Value {
-    let mut schema = match schema {
-        Some(Value::Object(members)) => members.clone(),
-        _ => Map::new(),
-    };
-    if !schema.contains_key("type") {
-        schema.insert("type".to_owned(), json!("object"));
-    }
-    if schema.get("type") == Some(&json!("object")) && !schema.contains_key("properties") {
-        schema.insert("properties".to_owned(), json!({}));
-    }
-    Value::Object(schema)
 }
 
 /// What bears on how the model is told to think.
@@ -198,18 +188,9 @@ fn thinking(
         left_out.push(names.reasoning);
         return Ok(());
     }
-    let mut object = match thinking {
-        Thinking::Unsaid => None,
-        Thinking::Off => Some(json!({"type": "disabled"})),
-        Thinking::Budget(tokens) => Some(json!({"type": "enabled", "budget_tokens": tokens})),
-        Thinking::Adaptive => Some(json!({"type": "adaptive"})),
-    };
+    let object = thinking.object(reasoning.show);
     if matches!(thinking, Thinking::Budget(_) | Thinking::Adaptive) {
         thoughts_allow(prompt, body)?;
-    }
-    if let (Thinking::Adaptive, Some(show), Some(object)) = (thinking, reasoning.show, &mut object)
-    {
-        object["display"] = json!(if show { "summarized" } else { "omitted" });
     }
     if let Some(object) = object {
         body.insert("thinking".to_owned(), object);
@@ -253,40 +234,6 @@ fn format(prompt: &Prompt, body: &mut Map<String, Value>) -> Result<(), BodyErro
     let config = body.entry("output_config").or_insert_with(|| json!({}));
     config["format"] = json!({"type": "json_schema", "schema": schema});
     Ok(())
-}
-
-/// The schema with every object closed: Anthropic takes no others.
-pub(in crate::translate) fn closed(schema: &Value) -> Value {
-    match schema {
-        Value::Object(members) => {
-            let each = members.iter().map(|(name, value)| {
-                // Under these names stand schemas by names of the caller's own.
-                let named = matches!(name.as_str(), "properties" | "$defs" | "definitions");
-                let value = match value.as_object().filter(|_| named) {
-                    Some(schemas) => schemas
-                        .iter()
-                        .map(|(name, schema)| (name.clone(), closed(schema)))
-                        .collect(),
-                    None if matches!(name.as_str(), "enum" | "const" | "default" | "examples") => {
-                        value.clone()
-                    }
-                    None => closed(value),
-                };
-                (name.clone(), value)
-            });
-            let mut members: Map<String, Value> = each.collect();
-            let is_object = members.get("type").is_some_and(|kind| {
-                kind == "object"
-                    || kind.as_array().is_some_and(|kinds| kinds.contains(&json!("object")))
-            });
-            if is_object && !members.contains_key("additionalProperties") {
-                members.insert("additionalProperties".to_owned(), json!(false));
-            }
-            Value::Object(members)
-        }
-        Value::Array(items) => items.iter().map(closed).collect(),
-        other => other.clone(),
-    }
 }
 
 #[cfg(test)]

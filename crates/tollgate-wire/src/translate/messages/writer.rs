@@ -25,7 +25,7 @@ pub(crate) fn write_whole(events: &[Event], view: &View) -> Vec<u8> {
         "id": answer.id.unwrap_or_else(|| made_id(view)),
         "type": "message",
         "role": "assistant",
-        "model": answer.model.unwrap_or_else(|| view.model.clone()),
+        "model": view.model,
         "content": answer.blocks.into_iter().filter_map(block).collect::<Value>(),
         "stop_reason": reason,
         "stop_sequence": sequence,
@@ -110,7 +110,7 @@ impl Writer {
     /// Appends what the client gets for an event.
     pub(crate) fn push(&mut self, event: &Event, out: &mut Vec<u8>) {
         match event {
-            Event::Begin { id, model, .. } => self.begin(id.as_deref(), model.as_deref(), out),
+            Event::Begin { id, .. } => self.begin(id.as_deref(), out),
             Event::Open(number, kind) => self.opened(*number, kind, out),
             Event::Delta(number, text) => self.delta(*number, text, out),
             Event::Proof(number, proof) => self.proof(*number, proof, out),
@@ -125,13 +125,13 @@ impl Writer {
         }
     }
 
-    fn begin(&self, id: Option<&str>, model: Option<&str>, out: &mut Vec<u8>) {
+    fn begin(&self, id: Option<&str>, out: &mut Vec<u8>) {
         let made = made_id(&self.view);
         head(out, "message_start");
         out.extend_from_slice(b",\"message\":{\"id\":");
         push_string(out, id.unwrap_or(&made));
         out.extend_from_slice(b",\"type\":\"message\",\"role\":\"assistant\",\"model\":");
-        push_string(out, model.unwrap_or(&self.view.model));
+        push_string(out, &self.view.model);
         let usage = usage::object(self.usage.as_ref());
         push_fmt(
             out,

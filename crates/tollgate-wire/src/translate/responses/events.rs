@@ -21,6 +21,18 @@ pub(crate) struct Writer {
     answer: Answer,
     /// The number of the next event.
     sequence: u64,
+    lead: Lead,
+}
+
+/// What the deltas of one block have in common: almost all events are deltas.
+#[derive(Debug, Default)]
+struct Lead {
+    /// The block; none before the first.
+    number: Option<u32>,
+    /// What stands in front of the text; empty where nothing is told before the end.
+    bytes: Vec<u8>,
+    /// What stands behind it.
+    tail: &'static [u8],
 }
 
 /// What the events of a block are called.
@@ -55,7 +67,7 @@ const SUMMARY: Part = Part {
 
 impl Writer {
     pub(crate) fn new(view: &View) -> Self {
-        Self { view: view.clone(), answer: Answer::default(), sequence: 0 }
+        Self { view: view.clone(), answer: Answer::default(), sequence: 0, lead: Lead::default() }
     }
 
     /// Appends what the client gets for an event.
@@ -108,6 +120,20 @@ impl Writer {
     }
 
     fn delta(&mut self, number: u32, text: &str, out: &mut Vec<u8>) {
+        if self.lead.number != Some(number) {
+            self.begin_deltas(number, text, out);
+        }
+        if self.lead.bytes.is_empty() {
+            return;
+        }
+        out.extend_from_slice(&self.lead.bytes);
+        push_string(out, text);
+        out.extend_from_slice(self.lead.tail);
+        self.end(out);
+    }
+
+    /// Prepares what the deltas of a block have in common; `text` is the first of them.
+    fn begin_deltas(&mut self, number: u32, text: &str, out: &mut Vec<u8>) {
         let Some((_, filled)) = self.block(number) else { return };
         // Providers show thoughts or not: only one that is shown has a summary.
         if filled.block == Block::Thought && filled.text.len() == text.len() {
@@ -115,15 +141,14 @@ impl Writer {
         }
         let Some((place, filled)) = self.block(number) else { return };
         let names = names(filled, &self.view);
-        if names.delta.is_empty() {
-            return;
+        let mut lead = Lead { number: Some(number), ..Lead::default() };
+        if !names.delta.is_empty() {
+            begin(&mut lead.bytes, names.delta);
+            push_place(&mut lead.bytes, &item_id(filled, &self.view), place, names.part);
+            lead.bytes.extend_from_slice(b",\"delta\":");
+            lead.tail = logprobs(&filled.block);
         }
-        begin(out, names.delta);
-        push_place(out, &item_id(filled, &self.view), place, names.part);
-        out.extend_from_slice(b",\"delta\":");
-        push_string(out, text);
-        push_logprobs(out, &filled.block);
-        self.end(out);
+        self.lead = lead;
     }
 
     fn close(&mut self, number: u32, out: &mut Vec<u8>) {
@@ -165,7 +190,7 @@ impl Writer {
         }
         push_fmt(out, format_args!(",\"{member}\":"));
         push_string(out, text);
-        push_logprobs(out, &filled.block);
+        out.extend_from_slice(logprobs(&filled.block));
         self.end(out);
     }
 
@@ -203,10 +228,8 @@ fn push_place(out: &mut Vec<u8>, id: &str, place: usize, part: Option<Part>) {
     }
 }
 
-fn push_logprobs(out: &mut Vec<u8>, block: &Block) {
-    if matches!(block, Block::Text) {
-        out.extend_from_slice(b",\"logprobs\":[]");
-    }
+const fn logprobs(block: &Block) -> &'static [u8] {
+    if matches!(block, Block::Text) { b",\"logprobs\":[]" } else { b"" }
 }
 
 fn names(filled: &Filled, view: &View) -> Names {

@@ -2,6 +2,7 @@
 
 use tollgate_domain::call::Dialect;
 
+use crate::error::provider_word;
 use crate::json::{push_fmt, push_string};
 use crate::openai::push_responses_usage;
 use crate::translate::View;
@@ -100,7 +101,7 @@ fn push_failure(out: &mut Vec<u8>, answer: &Answer, state: State) {
         out.extend_from_slice(b"null");
         return;
     };
-    let code = error.code.as_deref().or(error.kind.as_deref()).unwrap_or("server_error");
+    let code = provider_word(error).unwrap_or("server_error");
     out.extend_from_slice(b"{\"code\":");
     push_string(out, code);
     out.extend_from_slice(b",\"message\":");

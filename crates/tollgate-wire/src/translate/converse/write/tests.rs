@@ -83,9 +83,12 @@ fn tools_and_choices_are_written_and_none_means_no_tools() {
     let with = |choice| Prompt { tools: vec![tool.clone()], tool_choice: choice, ..asked() };
     let body = on(CLAUDE, &with(Some(ToolChoice::Tool("f".to_owned()))));
     let spec = json!({"name": "f", "description": "d", "strict": true,
-        "inputSchema": {"json": {"type": "object", "properties": {}}}});
+        "inputSchema": {"json": {"type": "object", "properties": {},
+            "additionalProperties": false}}});
     assert_eq!(body["toolConfig"]["tools"][0]["toolSpec"], spec);
     assert_eq!(body["toolConfig"]["toolChoice"], json!({"tool": {"name": "f"}}));
+    let nova = &on(NOVA, &with(None))["toolConfig"]["tools"][0]["toolSpec"];
+    assert!(nova.get("strict").is_none(), "only Claude knows it");
     assert!(on(CLAUDE, &with(Some(ToolChoice::None))).get("toolConfig").is_none());
     let later = Prompt { turns: called(), ..with(Some(ToolChoice::None)) };
     assert_eq!(refused(CLAUDE, &later), "tool_choice");

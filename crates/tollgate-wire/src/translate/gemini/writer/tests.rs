@@ -101,7 +101,7 @@ fn a_stream_gathers_to_the_parts_of_the_whole_answer() {
     let usage = json!({"promptTokenCount": 10, "cachedContentTokenCount": 4,
         "candidatesTokenCount": 4, "thoughtsTokenCount": 3, "totalTokenCount": 17});
     assert_eq!(whole["usageMetadata"], usage);
-    assert_eq!((&whole["modelVersion"], &whole["responseId"]), (&json!("m"), &json!("id1")));
+    assert_eq!((&whole["modelVersion"], &whole["responseId"]), (&json!("asked"), &json!("id1")));
     assert!(chunks[..chunks.len() - 1].iter().all(|chunk| chunk.get("usageMetadata").is_none()));
 }
 
