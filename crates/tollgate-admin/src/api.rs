@@ -109,7 +109,7 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(overrides::remove))
         .routes(routes!(overrides::top_up))
         .routes(routes!(keys::list, keys::create))
-        .routes(routes!(keys::revoke))
+        .routes(routes!(keys::change, keys::revoke))
         .routes(routes!(keys::rotate))
         .routes(routes!(plans::plans))
         .routes(routes!(plans::limits))

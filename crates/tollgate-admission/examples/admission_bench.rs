@@ -113,7 +113,7 @@ fn run(engine: &Engine, plan: &Plan, names: &Names, order: impl Iterator<Item = 
                 model: "gpt-4o-mini",
                 ..Subject::default()
             };
-            let terms = Terms { subject: &subject, plan, overlay: &overlay };
+            let terms = Terms { subject: &subject, plan, overlay: &overlay, own: None };
             match engine.admit(call, black_box(&terms), &demand, now) {
                 Ok(grant) => grants.push(grant),
                 Err(_) => round.refused += 1,

@@ -27,8 +27,13 @@ use tollgate_domain::id::CallId;
 
 pub use amount::{Amount, Written, WrongAmount};
 pub use audit::{AuditQuery, AuditRow};
-pub use calls::{Call, CallQuery, Explanation, PriceFacts, PriceLine};
-pub use keys::{Key, KeyQuery, KeyRotation, KeySource, KeyState, MadeKey, NewKey};
+pub use calls::{
+    Call, CallQuery, DecisionFacts, DowngradeRow, Explanation, PriceFacts, PriceLine, WeighedRow,
+};
+pub use keys::{
+    Key, KeyPatch, KeyQuery, KeyRotation, KeySource, KeyState, MadeKey, NewKey, WrittenLimit,
+    WrongLimit,
+};
 pub use limits::{LimitFacts, LimitRow, PlanRow, scope_text};
 pub use status::{CounterFacts, LedgerFacts, Status};
 pub use switches::{KillSwitch, SwitchChange, SwitchRow};
@@ -120,6 +125,10 @@ pub trait Control: Send + Sync + fmt::Debug {
     fn keys(&self, query: &KeyQuery) -> Result<Page<Key>, ControlError>;
     /// Makes a key.
     fn create_key(&self, by: &Actor, key: NewKey) -> Result<MadeKey, ControlError>;
+
+    /// Changes a key; one of the configuration is changed there.
+    fn change_key(&self, by: &Actor, name: &str, patch: KeyPatch) -> Result<Key, ControlError>;
+
     /// Puts a new key in the place of one.
     fn rotate_key(
         &self,

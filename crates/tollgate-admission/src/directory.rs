@@ -33,8 +33,8 @@ impl Directory {
     }
 
     /// Takes a decision about a user, in force from the next call on.
-    pub fn put(&self, user: &str, state: UserState) {
-        self.0.write().insert(user.into(), Arc::new(state));
+    pub fn put(&self, user: &str, state: Arc<UserState>) {
+        self.0.write().insert(user.into(), state);
     }
 
     /// Forgets a user.
@@ -46,6 +46,21 @@ impl Directory {
     pub fn replace(&self, users: impl IntoIterator<Item = (Box<str>, UserState)>) {
         let users = users.into_iter().map(|(name, state)| (name, Arc::new(state))).collect();
         *self.0.write() = users;
+    }
+
+    /// Puts the users of another directory in the place of all.
+    pub fn replace_shared(&self, other: &Self) {
+        let users = other.0.read().clone();
+        *self.0.write() = users;
+    }
+
+    /// Whether somebody has another plan in another directory than in this one.
+    pub fn moves(&self, other: &Self) -> bool {
+        let (here, there) = (self.0.read(), other.0.read());
+        let plan = |users: &HashMap<Box<str>, Arc<UserState>>, name: &str| {
+            users.get(name).and_then(|state| state.plan.clone())
+        };
+        here.keys().chain(there.keys()).any(|name| plan(&here, name) != plan(&there, name))
     }
 
     /// How many users there are.

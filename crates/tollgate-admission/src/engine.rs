@@ -7,8 +7,8 @@
 //!
 //! # How a decision is made
 //!
-//! The limits of the plan and those outside plans are one `table`, made once and found by the
-//! plan's name. Limits with the same scope count in one *account* per combination of scope values;
+//! The limits of the plan, those of the key and those outside both are one `table`, made once and
+//! found by the plan's name. Limits with the same scope count in one *account* per combination of scope values;
 //! accounts live in 64 `stripe`s, each behind one lock. A decision
 //!
 //! 1. hashes each scope that applies once, which gives the stripe and the place in it;
@@ -43,6 +43,8 @@ mod counter;
 mod decide;
 mod entry;
 mod floor;
+mod history;
+mod own;
 mod rolling;
 mod sliding;
 mod stripe;
@@ -54,6 +56,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use tollgate_domain::decision as kept;
 use tollgate_domain::fault::Code;
 use tollgate_domain::id::CallId;
 use tollgate_domain::limit::{Limit, Metric, Mode, OnLimit, Scope, Window};
@@ -63,6 +66,8 @@ pub use self::answer::{
     Balance, Census, Grant, Headroom, LimitState, Passed, Refusal, Reserved, Settled, Warning,
 };
 pub use self::ask::{Actual, Amounts, Demand, Overlay, Override, Subject, Terms};
+pub use self::own::OwnLimits;
+pub use self::table::{LimitIdentity, Source};
 
 use self::action::Actions;
 use self::counter::{Standing, counts_admissions};
@@ -133,52 +138,12 @@ impl Engine {
         self.settle_as(&grant, Shape::Call(actual.amounts()), now)
     }
 
-    /// Adds settled history: of a call that was admitted at `at`, or of many in one window. The
-    /// order does not matter.
-    pub fn absorb(&self, terms: &Terms<'_>, at: Timestamp, amounts: &Amounts) {
-        self.absorb_where(terms, at, amounts, |_, _| true);
-    }
-
-    /// The same for some limits only: those that `wanted` names by the limit and its plan.
-    pub fn absorb_where(
-        &self,
-        terms: &Terms<'_>,
-        at: Timestamp,
-        amounts: &Amounts,
-        wanted: impl Fn(&Limit, Option<&str>) -> bool,
-    ) {
-        let table = self.tables.of(terms.plan);
-        let subject = terms.subject;
-        let counted = |rule: &Rule| amounts.of(rule.limit.metric, counts_admissions(&rule.limit));
-        let concerned = |rule: &&Rule| {
-            counted(rule) != 0
-                && rule.concerns(subject)
-                && wanted(&rule.limit, rule.plan.as_deref())
-        };
-        for rule in table.rules.iter().filter(concerned) {
-            let Some((place, name)) = self.place_of(&table, rule, subject) else {
-                continue;
-            };
-            let mut floor = self.stripes.enter_past([place.stripe].into_iter(), at);
-            if let Some(locked) = floor.at(place.stripe) {
-                let moment = locked.at;
-                let slot = locked.stripe.find_or_make(place.hash, &name, &moment);
-                let index = locked.stripe.counter_index(slot, rule.identity, &rule.limit);
-                let (max, _) = max_of(rule, terms.overlay, at);
-                if let Some(counter) = locked.stripe.counter(slot, index) {
-                    counter.absorb(&rule.limit, max, &moment, counted(rule));
-                }
-            }
-            floor.tidy();
-        }
-    }
-
     /// How every limit stands that counts for this subject, in the order of the configuration, the
     /// plan's first. Filters by feature, model and provider do not hide a limit here; scopes for
     /// which the subject has no value do.
     pub fn usage(&self, terms: &Terms<'_>, now: Timestamp) -> Vec<LimitState> {
         self.expire_some(now);
-        let table = self.tables.of(terms.plan);
+        let table = self.tables.of(terms.plan, terms.own);
         let all = vec![true; table.groups.len()];
         let places = self.stripes.places(&table, terms.subject, &all);
         let mut floor = self.stripes.enter(places.iter().flatten().map(|place| place.stripe), now);
@@ -218,7 +183,7 @@ impl Engine {
         ask: Ask<'_>,
         now: Timestamp,
     ) -> Result<Grant, Refusal> {
-        let table = self.tables.of(terms.plan);
+        let table = self.tables.of(terms.plan, terms.own);
         let taken = Decision { table: &table, terms, ask, now }.run(&self.stripes)?;
         let cost = match ask {
             Ask::Call(demand) => demand.cost(taken.output_tokens),
@@ -232,6 +197,7 @@ impl Engine {
             cost,
             warnings: taken.warnings,
             passed: taken.passed,
+            decision: taken.decision,
         })
     }
 
@@ -281,6 +247,18 @@ impl Engine {
         let Some(end) = terms.overlay.zero(now) else {
             return Ok(());
         };
+        let zero = kept::Weighed {
+            name: &self.zero.name,
+            plan: None,
+            scope: kept::Scopes::of(&self.zero.scope),
+            metric: self.zero.metric,
+            window: self.zero.window,
+            max: Some(0),
+            used: 0,
+            reserved: 0,
+            taken: asked,
+        };
+        let refused = kept::Terms { refused_by: Some(0), ..kept::Terms::default() };
         Err(Refusal {
             code: Code::QuotaExhausted,
             limit: Arc::clone(&self.zero),
@@ -288,7 +266,8 @@ impl Engine {
             balance: Balance { used: 0, reserved: 0, max: 0, asked },
             frees_at: Some(end).filter(|end| *end < Timestamp::MAX),
             decided_by_bound: false,
-            warnings: Vec::new(),
+            warnings: Box::default(),
+            decision: kept::Decision::write(&refused, [zero].into_iter()),
         })
     }
 

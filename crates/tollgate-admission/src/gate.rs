@@ -6,23 +6,29 @@
 //! A value that is dropped unsettled (a panic, a task that was cut off) is handed to whoever
 //! watches the strays, who settles it as in doubt at its reservation.
 
+mod turn;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use jiff::Timestamp;
 use tollgate_domain::call::{CallRecord, Outcome};
+use tollgate_domain::decision::Downgrade;
 use tollgate_domain::id::CallId;
 use tollgate_domain::usage::Usage;
 
 use crate::engine::{Actual, Demand, Engine, Grant, Refusal, Terms};
 use crate::ledger::{Ledger, LedgerError, Written};
+use turn::Turns;
+pub use turn::{Late, Turn};
 
 /// Decides on calls and settles them, over an engine of limits and a durable ledger.
 pub struct Gate {
     engine: Engine,
     ledger: Arc<dyn Ledger>,
     strays: Sender<Stray>,
+    turns: Turns,
 }
 
 impl fmt::Debug for Gate {
@@ -43,7 +49,7 @@ pub enum NotAdmitted {
 impl Gate {
     /// A gate over these limits and this ledger; strays go to `strays`.
     pub fn new(engine: Engine, ledger: Arc<dyn Ledger>, strays: Sender<Stray>) -> Self {
-        Self { engine, ledger, strays }
+        Self { engine, ledger, strays, turns: Turns::default() }
     }
 
     /// The limits and their counters.
@@ -56,22 +62,27 @@ impl Gate {
     ///
     /// `draft` is the row as far as it is known; its outcome, usage and cost are filled in here with
     /// what a crash would have to charge. `refine` works out a smaller demand at some cost; it is
-    /// asked only where the bound decides.
+    /// asked only where the bound decides. `downgrades` is why this model is asked for.
     pub fn admit(
         self: &Arc<Self>,
         mut draft: CallRecord,
         terms: &Terms<'_>,
-        demand: &Demand,
+        (demand, downgrades): (&Demand, &[Downgrade]),
         refine: impl FnOnce(&Demand) -> Option<Demand>,
     ) -> Result<Admitted, NotAdmitted> {
-        let (grant, demand) = self
-            .weigh(draft.call_id, terms, (*demand, refine), draft.time)
-            .map_err(|refusal| NotAdmitted::Limit(Box::new(refusal)))?;
+        // Read first: what comes into force after this may be missing in the grant.
+        let turn = self.turns.number();
+        let weighed = self.weigh(draft.call_id, terms, (*demand, refine), draft.time);
+        let (grant, demand) = weighed.map_err(|mut refusal| {
+            refusal.decision = refusal.decision.clone().after(downgrades);
+            NotAdmitted::Limit(Box::new(refusal))
+        })?;
+        draft.decision = Some(grant.decision().clone().after(downgrades));
         draft.outcome = Outcome::InDoubt;
         draft.usage = Usage::tokens(demand.input_tokens, grant.output_tokens());
         draft.cost = grant.cost();
         draft.estimated = true;
-        self.open(draft, Some(grant))
+        self.open(draft, Some((grant, turn)))
     }
 
     /// Admits what calls no model (lists, counts of tokens): no limit counts it and it holds
@@ -88,17 +99,17 @@ impl Gate {
     fn open(
         self: &Arc<Self>,
         draft: CallRecord,
-        grant: Option<Grant>,
+        granted: Option<(Grant, u64)>,
     ) -> Result<Admitted, NotAdmitted> {
         match self.ledger.open(&draft) {
             Ok(written) => {
                 let record = Arc::new(draft);
-                let held = Some(Held { record: Arc::clone(&record), grant });
+                let held = Some(Held { record: Arc::clone(&record), granted });
                 let ticket = Ticket { gate: Arc::clone(self), held };
                 Ok(Admitted { record, ticket, written: Some(written) })
             }
             Err(error) => {
-                if let Some(grant) = grant {
+                if let Some((grant, _)) = granted {
                     self.engine.settle(grant, &Actual::nothing(), draft.time);
                 }
                 Err(NotAdmitted::Ledger(error))
@@ -137,18 +148,35 @@ impl Gate {
 
     /// Settles what was dropped unsettled, as in doubt at its reservation.
     pub fn settle_stray(&self, stray: Stray, now: Timestamp) -> Result<Written, LedgerError> {
-        let Held { record, grant } = stray.0;
-        if let Some(grant) = grant {
-            self.engine.settle(grant, &Actual::of(&record), now);
-        }
-        self.ledger.close(record)
+        let Held { record, granted } = stray.0;
+        self.close(&record, granted, now)
+    }
+
+    /// Ends a call in counters and ledger. Both, and whether limits that came into force meanwhile
+    /// have to learn of it, are one step for a turn of the limits.
+    fn close(
+        &self,
+        record: &Arc<CallRecord>,
+        held: Option<(Grant, u64)>,
+        now: Timestamp,
+    ) -> Result<Written, LedgerError> {
+        self.turns.ending(record, |number, late| {
+            if let Some((grant, turn)) = held {
+                if let Some(late) = late.filter(|_| turn != number) {
+                    late(record, &grant);
+                }
+                self.engine.settle(grant, &Actual::of(record), now);
+            }
+            self.ledger.close(Arc::clone(record))
+        })
     }
 }
 
 struct Held {
     record: Arc<CallRecord>,
-    /// What limits hold for it; `None` where none counts it.
-    grant: Option<Grant>,
+    /// What limits hold for it, and the turn of the limits under which it was decided; `None` where
+    /// none counts it.
+    granted: Option<(Grant, u64)>,
 }
 
 /// An admitted call that nobody settled.
@@ -167,8 +195,8 @@ struct Ticket {
 }
 
 impl Ticket {
-    fn redeem(mut self) -> Option<Grant> {
-        self.held.take().and_then(|held| held.grant)
+    fn redeem(mut self) -> Option<(Grant, u64)> {
+        self.held.take().and_then(|held| held.granted)
     }
 }
 
@@ -223,7 +251,7 @@ impl Admitted {
 
     /// What was granted; `None` where no limit counts the call.
     pub fn grant(&self) -> Option<&Grant> {
-        self.ticket.held.as_ref().and_then(|held| held.grant.as_ref())
+        self.ticket.held.as_ref()?.granted.as_ref().map(|(grant, _)| grant)
     }
 
     /// Whether the intent is down; no byte of an answer leaves before it is. Taken once.
@@ -240,15 +268,12 @@ impl Admitted {
     ) -> Result<Settled, Unwritten> {
         let Self { mut record, ticket, .. } = self;
         let gate = Arc::clone(&ticket.gate);
-        let grant = ticket.redeem();
+        let held = ticket.redeem();
         // Redeeming the ticket has left this the only owner, so nothing is copied.
         let row = Arc::make_mut(&mut record);
         row.estimated = false;
         finish(row);
-        if let Some(grant) = grant {
-            gate.engine.settle(grant, &Actual::of(row), now);
-        }
-        match gate.ledger.close(Arc::clone(&record)) {
+        match gate.close(&record, held, now) {
             Ok(written) => Ok(Settled { record, written }),
             Err(error) => Err(Unwritten { record, error }),
         }

@@ -13,6 +13,7 @@ use aws_lc_rs::{hmac, rand};
 use jiff::Timestamp;
 use tollgate_domain::fault::Code;
 
+use crate::engine::OwnLimits;
 use crate::network::Network;
 
 /// What every key starts with.
@@ -162,6 +163,8 @@ pub struct KeyEntry {
     pub networks: Vec<Network>,
     /// What becomes of a call whose client goes away, where the key says so.
     pub on_disconnect: Option<OnDisconnect>,
+    /// Its own limits, beside those of its user's plan.
+    pub own: Option<Arc<OwnLimits>>,
 }
 
 impl KeyEntry {
@@ -179,6 +182,7 @@ impl KeyEntry {
             providers: Vec::new(),
             networks: Vec::new(),
             on_disconnect: None,
+            own: None,
         }
     }
 }
@@ -320,6 +324,7 @@ mod tests {
             providers: Vec::new(),
             networks: Vec::new(),
             on_disconnect: None,
+            own: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::decision::Decision;
 use crate::id::CallId;
 use crate::money::NanoUsd;
 use crate::usage::Usage;
@@ -160,6 +161,18 @@ pub struct CallRecord {
     pub latency_us: u64,
     /// From arrival to the first byte of the answer, in microseconds.
     pub ttft_us: Option<u64>,
+    /// How its limits stood when it was decided, and what was set aside.
+    pub decision: Option<Decision>,
+}
+
+impl CallRecord {
+    /// The public name of the model under which limits count the call: the one that was asked for,
+    /// or the one that a limit had it served from instead.
+    pub fn model_counted(&self) -> Arc<str> {
+        let decided = self.decision.as_ref().and_then(Decision::read);
+        let downgrade = decided.and_then(|decided| decided.downgrades.into_iter().last());
+        downgrade.map_or_else(|| Arc::clone(&self.model_asked), |downgrade| downgrade.to)
+    }
 }
 
 /// The serialised form: flat, money as text, milliseconds, tags as a map.
@@ -208,6 +221,9 @@ struct Document {
     latency_us: u64,
     #[serde(default)]
     ttft_us: Option<u64>,
+    /// The limit that refused it.
+    #[serde(default)]
+    limit: Option<Arc<str>>,
 }
 
 impl CallRecord {
@@ -219,6 +235,8 @@ impl CallRecord {
 
 impl From<CallRecord> for Document {
     fn from(call: CallRecord) -> Self {
+        let decided = call.decision.as_ref().and_then(Decision::read);
+        let limit = decided.as_ref().and_then(|it| it.refused_by()).map(|it| Arc::from(it.name));
         let tags = call
             .tags
             .iter()
@@ -261,6 +279,7 @@ impl From<CallRecord> for Document {
             ttft_ms: call.ttft_us.map(|us| us / 1_000),
             latency_us: call.latency_us,
             ttft_us: call.ttft_us,
+            limit,
         }
     }
 }
@@ -301,6 +320,7 @@ impl From<Document> for CallRecord {
             estimated: document.estimated,
             latency_us: document.latency_us.max(document.latency_ms * 1_000),
             ttft_us: document.ttft_us.or_else(|| document.ttft_ms.map(|ms| ms * 1_000)),
+            decision: None,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod call;
 pub mod clock;
+pub mod decision;
 pub mod fault;
 pub mod id;
 pub mod invariant;

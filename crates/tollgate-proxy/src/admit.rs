@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use tollgate_admission::engine::{Demand, Grant, Refusal, Subject, Terms};
+use tollgate_admission::engine::{Demand, Grant, Refusal, Subject};
 use tollgate_admission::gate::{Admitted, NotAdmitted};
 use tollgate_admission::identity::Principal;
 use tollgate_admission::switches::Traffic;
 use tollgate_domain::call::{CacheState, CallRecord, Outcome};
+use tollgate_domain::decision::Downgrade;
 use tollgate_domain::fault::Code;
 use tollgate_domain::limit::{Metric, Mode, OnLimit};
 use tollgate_domain::money::NanoUsd;
@@ -58,9 +59,10 @@ pub fn admit(
 ) -> Result<Box<OpenCall>, Stop> {
     let standing = standing(plane, &snapshot, &candidate.principal)?;
     refuse_alternatives(&candidate)?;
+    let mut downgrades = Vec::new();
     for _ in 0..=MOST_DOWNGRADES {
         refuse_stopped(plane, &snapshot, &traffic(&candidate, &standing))?;
-        match decide(plane, &snapshot, &candidate, &standing) {
+        match decide(plane, &snapshot, &candidate, (&standing, &downgrades)) {
             Ok((admitted, asked_output)) => {
                 return Ok(open(plane, snapshot, candidate, &standing, (admitted, asked_output)));
             }
@@ -70,7 +72,10 @@ pub fn admit(
                 return Err(Stop::new(Code::Degraded, message));
             }
             Err(NotAdmitted::Limit(refusal)) => {
+                let limit = Arc::clone(&refusal.limit.name);
                 candidate.chosen = cheaper(plane, &snapshot, &candidate, refusal)?;
+                let to = Arc::clone(&candidate.chosen.route.name);
+                downgrades.push(Downgrade { limit, to });
             }
         }
     }
@@ -102,7 +107,7 @@ fn decide(
     plane: &Arc<Plane>,
     snapshot: &Snapshot,
     candidate: &Candidate,
-    standing: &Standing,
+    (standing, downgrades): (&Standing, &[Downgrade]),
 ) -> Result<(Admitted, u64), NotAdmitted> {
     let Candidate { arrival, principal, labels, chosen, endpoint, .. } = candidate;
     let address = counted(snapshot, arrival);
@@ -117,14 +122,14 @@ fn decide(
         model: &chosen.route.name,
         free: chosen.price.is_free(&Served::at(arrival.time)),
     };
-    let terms = Terms { subject: &subject, plan: &standing.plan, overlay: standing.overlay() };
+    let terms = standing.terms(&subject);
     let bound = demand(snapshot, candidate);
     let row = draft(candidate, standing, plane.names.of(*endpoint));
     if endpoint.is_uncounted() {
         return plane.gate.admit_uncounted(row).map(|admitted| (admitted, 0));
     }
     let refine = |demand: &Demand| counted_demand(snapshot, candidate, demand);
-    let admitted = plane.gate.admit(row, &terms, &bound, refine)?;
+    let admitted = plane.gate.admit(row, &terms, (&bound, downgrades), refine)?;
     Ok((admitted, bound.output_tokens))
 }
 
@@ -231,5 +236,6 @@ fn draft(candidate: &Candidate, standing: &Standing, name: Arc<str>) -> CallReco
         estimated: true,
         latency_us: 0,
         ttft_us: None,
+        decision: None,
     }
 }

@@ -60,7 +60,7 @@ pub async fn serve(
     let mut known = Known { dialect: dialect_of(request.uri().path()), ..Known::default() };
     let served = match place(&request, &from) {
         Ok(Place::Call(endpoint, model)) => {
-            known.endpoint = plane.names.of(endpoint);
+            (known.endpoint, known.is_call) = (plane.names.of(endpoint), true);
             let model = model.map(|model| Box::from(&*model));
             let (plane, arrival, from) = (&plane, &arrival, &from);
             let call = Travel { plane, snapshot, arrival, endpoint, model, from };
@@ -116,6 +116,7 @@ impl Travel<'_> {
         let (principal, labels) = identify(&snapshot, arrival, &head.headers, &head.uri)?;
         let principal = vouch(&snapshot, arrival, principal, &head.headers).await?;
         known.caller(&principal);
+        known.labels = labels.clone();
         let called = Called { endpoint, model };
         let asked = read(&snapshot.settings, &called, &head, body).await?;
         from.watch.expect_head();
@@ -148,6 +149,7 @@ impl Travel<'_> {
         let (principal, labels) = identify(&snapshot, arrival, &head.headers, &head.uri)?;
         let principal = vouch(&snapshot, arrival, principal, &head.headers).await?;
         known.caller(&principal);
+        known.labels = labels.clone();
         let body = collect(&snapshot.settings, &head.headers, body).await?;
         from.watch.expect_head();
         let passed = match kept {
@@ -155,7 +157,7 @@ impl Travel<'_> {
             None => pass(&snapshot, &principal, &head, body)?,
         };
         let Passed { endpoint, asked, chosen, through } = passed;
-        known.endpoint = plane.names.of(endpoint);
+        (known.endpoint, known.is_call) = (plane.names.of(endpoint), endpoint.is_billed());
         known.model = Arc::clone(&chosen.route.name);
         let (arrival, through) = (arrival.clone(), Some(through));
         let candidate = Candidate { arrival, endpoint, principal, labels, asked, chosen, through };

@@ -27,6 +27,7 @@ pub mod provider;
 pub mod pump;
 pub mod read;
 pub mod record;
+pub mod refusals;
 pub mod relay;
 pub mod route;
 pub mod server;

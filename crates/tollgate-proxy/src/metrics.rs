@@ -108,6 +108,7 @@ pub struct Metrics {
     overhead: Histogram,
     inflight: Gauge,
     log_dropped: Counter,
+    refusals_dropped: Counter,
 }
 
 fn call_histogram() -> Histogram {
@@ -128,6 +129,7 @@ impl Metrics {
             overhead: Histogram::new(OWN_SECONDS),
             inflight: Gauge::default(),
             log_dropped: Counter::default(),
+            refusals_dropped: Counter::default(),
         };
         let m = &metrics;
         // The encoder appends `_total` to counters.
@@ -164,6 +166,11 @@ impl Metrics {
             "tollgate_log_lines_dropped",
             "Log lines dropped because their writer was behind",
             m.log_dropped.clone(),
+        );
+        registry.register(
+            "tollgate_refusals_unrecorded",
+            "Refused calls without a row of the ledger because there were too many",
+            m.refusals_dropped.clone(),
         );
         Arc::new(metrics)
     }
@@ -278,6 +285,11 @@ impl Metrics {
     /// Calls in flight.
     pub fn inflight(&self) -> &Gauge {
         &self.inflight
+    }
+
+    /// Refused calls that have no row.
+    pub fn refusals_dropped(&self) -> &Counter {
+        &self.refusals_dropped
     }
 
     /// Log lines that were dropped.

@@ -13,7 +13,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tollgate_admission::books::Action;
-use tollgate_admission::engine::{ActionDemand, Actual, Amounts, Engine, Subject, Terms};
+use tollgate_admission::directory::{Directory, UserState};
+use tollgate_admission::engine::{
+    ActionDemand, Actual, Amounts, Engine, Grant, OwnLimits, Source, Subject, Terms,
+};
 use tollgate_admission::identity::{GUEST_USER, KeyEntry};
 use tollgate_admission::network::counted_address;
 use tollgate_domain::call::CallRecord;
@@ -25,36 +28,82 @@ use crate::plane::Plane;
 use crate::snapshot::Snapshot;
 use crate::standing::overlay;
 
+/// About whom what is decided: as it is in force, or as it is about to be.
+#[derive(Clone, Copy, Debug)]
+pub enum Users<'a> {
+    /// All as they are here.
+    Of(&'a Directory),
+    /// The same, but for one user, about whom this is decided or nothing.
+    But(&'a Directory, &'a str, Option<&'a Arc<UserState>>),
+}
+
+impl Users<'_> {
+    /// What is decided about a user.
+    pub fn get(&self, user: &str) -> Option<Arc<UserState>> {
+        match self {
+            Self::But(_, name, state) if *name == user => state.map(Arc::clone),
+            Self::Of(all) | Self::But(all, ..) => all.get(user),
+        }
+    }
+}
+
 /// Takes history into the counters.
 #[derive(Debug)]
 pub struct Past<'a> {
-    plane: &'a Plane,
+    engine: &'a Engine,
     snapshot: &'a Snapshot,
+    users: Users<'a>,
     keys: HashMap<&'a str, &'a KeyEntry>,
 }
 
 impl<'a> Past<'a> {
     /// Counts into the engine of this data plane.
     pub fn new(plane: &'a Plane, snapshot: &'a Snapshot) -> Self {
+        Self::with(plane.gate.engine(), snapshot, Users::Of(&plane.directory))
+    }
+
+    /// Counts into this engine, for these users.
+    pub fn with(engine: &'a Engine, snapshot: &'a Snapshot, users: Users<'a>) -> Self {
         let keys = snapshot.keys.entries().map(|key| (&*key.name, &**key)).collect();
-        Self { plane, snapshot, keys }
+        Self { engine, snapshot, users, keys }
     }
 
     /// Counts a call of the ledger.
     pub fn call(&self, record: &CallRecord) {
+        self.call_where(record, |_, _, _| true);
+    }
+
+    /// Counts a call of the ledger in the limits that `wanted` names for its caller.
+    pub fn call_where(
+        &self,
+        record: &CallRecord,
+        wanted: impl Fn(&Limit, Source<'_>, &Subject<'_>) -> bool,
+    ) {
         let ip = record.ip.as_deref().map(|kept| self.counted(kept));
-        let subject = Subject {
-            user: &record.user,
-            key: record.key.as_deref(),
-            team: record.team.as_deref(),
-            ip: ip.as_deref(),
-            session: record.session.as_deref(),
-            feature: record.feature.as_deref(),
-            provider: &record.provider,
-            model: &record.model_asked,
-            free: false,
+        let model = record.model_counted();
+        let subject = subject_of_call(record, ip.as_deref(), &model);
+        let wanted = |limit: &Limit, source: Source<'_>| wanted(limit, source, &subject);
+        self.many(&subject, record.time, &Actual::of(record).amounts(), wanted);
+    }
+
+    /// Counts a call that has just ended in the limits that came into force since its admission.
+    pub fn late(&self, record: &CallRecord, grant: &Grant) {
+        let ip = record.ip.as_deref().map(|kept| self.counted(kept));
+        let model = record.model_counted();
+        let subject = subject_of_call(record, ip.as_deref(), &model);
+        let amounts = Actual::of(record).amounts();
+        let state = self.users.get(&record.user);
+        let decided = state.as_ref().and_then(|state| state.plan.as_ref());
+        let known = self.plan(&record.user, record.key.as_deref(), decided);
+        // The plan that a token named is still the one of the grant.
+        let nothing = Plan { name: Arc::default(), limits: Vec::new() };
+        let terms = Terms {
+            subject: &subject,
+            plan: known.as_deref().unwrap_or(&nothing),
+            overlay: overlay(state.as_deref()),
+            own: self.own(record.key.as_deref()),
         };
-        self.many(&subject, record.time, &Actual::of(record).amounts(), |_| true);
+        self.engine.absorb_uncovered(grant, &terms, record.time, &amounts);
     }
 
     /// Counts many calls together, of one window, in the limits that `wanted` names.
@@ -63,15 +112,18 @@ impl<'a> Past<'a> {
         subject: &Subject<'_>,
         at: Timestamp,
         amounts: &Amounts,
-        wanted: impl Fn(&Limit) -> bool,
+        wanted: impl Fn(&Limit, Source<'_>) -> bool,
     ) {
-        let state = self.plane.directory.get(subject.user);
+        let state = self.users.get(subject.user);
         let overlay = overlay(state.as_deref());
         let decided = state.as_ref().and_then(|state| state.plan.as_ref());
+        let own = self.own(subject.key);
         let count = |plan: &Plan, first: bool| {
-            let terms = Terms { subject, plan, overlay };
-            let counts = |limit: &Limit, of: Option<&str>| (first || of.is_some()) && wanted(limit);
-            self.engine().absorb_where(&terms, at, amounts, counts);
+            let terms = Terms { subject, plan, overlay, own };
+            let counts = |limit: &Limit, source: Source<'_>| {
+                (first || matches!(source, Source::Plan(_))) && wanted(limit, source)
+            };
+            self.engine.absorb_where(&terms, at, amounts, counts);
         };
         match self.plan(subject.user, subject.key, decided) {
             Some(plan) => count(&plan, true),
@@ -84,30 +136,65 @@ impl<'a> Past<'a> {
         }
     }
 
+    /// The name of the plan that counts for a user of this key; `None` where a token names it.
+    pub fn plan_of(&self, user: &str, key: Option<&str>) -> Option<Arc<str>> {
+        let state = self.users.get(user);
+        let decided = state.as_ref().and_then(|state| state.plan.as_ref());
+        self.plan(user, key, decided).map(|plan| Arc::clone(&plan.name))
+    }
+
     /// Counts what an action used in the end.
     pub fn action(&self, action: &Action) {
-        let amounts = amounts_of(action);
-        let wanted = |limit: &Limit| limit.metric == action.metric;
-        self.many(&subject_of(action), action.created_at, &amounts, wanted);
+        self.action_where(action, |_, _, _| true);
+    }
+
+    /// Counts what an action used in the end in the limits that `wanted` names for its caller.
+    pub fn action_where(
+        &self,
+        action: &Action,
+        wanted: impl Fn(&Limit, Source<'_>, &Subject<'_>) -> bool,
+    ) {
+        let (amounts, subject) = (amounts_of(action), subject_of(action));
+        let counts = |limit: &Limit, source: Source<'_>| {
+            limit.metric == action.metric && wanted(limit, source, &subject)
+        };
+        self.many(&subject, action.created_at, &amounts, counts);
     }
 
     /// Sets aside again, at a start, what an action holds.
     pub fn restore(&self, action: &Action) {
-        let state = self.plane.directory.get(&action.user);
+        self.hold(action, |terms, demand| {
+            // No limit is asked, so none refuses.
+            drop(self.engine.restore_action(action.id, terms, demand, action.created_at));
+        });
+    }
+
+    /// Holds what an action holds in the limits that count for it now.
+    pub fn hold_anew(&self, action: &Action) {
+        self.hold(action, |terms, demand| {
+            self.engine.move_action(action.id, terms, demand, action.created_at);
+        });
+    }
+
+    fn hold(&self, action: &Action, hold: impl FnOnce(&Terms<'_>, &ActionDemand)) {
+        let state = self.users.get(&action.user);
         let decided = state.as_ref().and_then(|state| state.plan.as_ref());
         let plan = self
             .plan(&action.user, Some(&action.key), decided)
             .unwrap_or_else(|| Arc::clone(self.snapshot.plan(Some(&action.plan))));
-        let terms =
-            Terms { subject: &subject_of(action), plan: &plan, overlay: overlay(state.as_deref()) };
-        let Action { id, metric, amount, created_at, expires_at, .. } = *action;
-        let demand = ActionDemand { metric, amount, expires_at };
-        // No limit is asked, so none refuses.
-        drop(self.engine().restore_action(id, &terms, &demand, created_at));
+        let terms = Terms {
+            subject: &subject_of(action),
+            plan: &plan,
+            overlay: overlay(state.as_deref()),
+            own: self.own(Some(&action.key)),
+        };
+        let Action { metric, amount, expires_at, .. } = *action;
+        hold(&terms, &ActionDemand { metric, amount, expires_at });
     }
 
-    fn engine(&self) -> &Engine {
-        self.plane.gate.engine()
+    /// The limits that a key brings along.
+    fn own(&self, key: Option<&str>) -> Option<&'a OwnLimits> {
+        key.and_then(|key| self.keys.get(key))?.own.as_deref()
     }
 
     /// The plan of a user: as decided, else that of the key; `None` where a token named it.
@@ -137,6 +224,22 @@ impl<'a> Past<'a> {
             Ok(ip) => Cow::Owned(counted_address(ip).to_string()),
             Err(_) => Cow::Borrowed(ip),
         }
+    }
+}
+
+/// Who is counted for a call of the ledger, from this address and for this model as limits count
+/// them.
+fn subject_of_call<'a>(record: &'a CallRecord, ip: Option<&'a str>, model: &'a str) -> Subject<'a> {
+    Subject {
+        user: &record.user,
+        key: record.key.as_deref(),
+        team: record.team.as_deref(),
+        ip,
+        session: record.session.as_deref(),
+        feature: record.feature.as_deref(),
+        provider: &record.provider,
+        model,
+        free: false,
     }
 }
 

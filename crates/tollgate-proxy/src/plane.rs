@@ -19,6 +19,7 @@ use crate::call_log::CallLog;
 use crate::desk::Desk;
 use crate::leftover::Leftover;
 use crate::metrics::Metrics;
+use crate::refusals::Refusals;
 use crate::snapshot::Snapshot;
 use crate::stored::Answers;
 use crate::surface::EndpointNames;
@@ -44,6 +45,8 @@ pub struct Plane {
     pub metrics: Arc<Metrics>,
     /// Writes a line per call.
     pub log: Arc<CallLog>,
+    /// Keeps rows of refused calls.
+    pub refusals: Refusals,
     /// Takes calls whose client has gone. Its length is bounded by the open connections.
     pub leftovers: UnboundedSender<Leftover>,
     /// Counts admitted calls.

@@ -1,15 +1,18 @@
-//! Step 9 for calls that were refused: they hold nothing and cost nothing, so they are counted and
-//! logged, and are no row of the ledger. Calls that were admitted are recorded where they end
-//! ([`crate::open_call`]).
+//! Step 9 for calls that were refused: they hold nothing and cost nothing. They are counted and
+//! logged, and become rows of the ledger as far as there is room for them ([`crate::refusals`]); a
+//! caller who is not known, or may not be served at all, leaves none. Calls that were admitted are
+//! recorded where they end ([`crate::open_call`]).
 
 use std::sync::Arc;
 
 use tollgate_admission::identity::Principal;
 use tollgate_domain::call::{CacheState, CallRecord, Dialect, Outcome};
+use tollgate_domain::fault::Code;
 use tollgate_domain::money::NanoUsd;
 use tollgate_domain::usage::Usage;
 
 use crate::accept::Arrival;
+use crate::identify::Labels;
 use crate::plane::Plane;
 use crate::stop::Stop;
 
@@ -20,10 +23,14 @@ pub struct Known {
     pub dialect: Dialect,
     /// The path, where it is one of ours.
     pub endpoint: Arc<str>,
+    /// Whether it is a call to a model.
+    pub is_call: bool,
     /// Who called.
     pub user: Arc<str>,
     /// With which key.
     pub key: Option<Arc<str>>,
+    /// What the application says about it.
+    pub labels: Labels,
     /// The model that was asked for, where a provider serves it.
     pub model: Arc<str>,
 }
@@ -34,13 +41,22 @@ impl Known {
         self.user = Arc::clone(&principal.user);
         self.key = Some(Arc::clone(&principal.key.name));
     }
+
+    /// Whether a refusal with this code is worth a row.
+    fn has_row(&self, code: Code) -> bool {
+        self.is_call
+            && !self.user.is_empty()
+            && !matches!(code, Code::Unauthenticated | Code::Forbidden | Code::GuestForbidden)
+    }
 }
 
-/// Counts a refused call and hands its line to the log.
+/// Counts a refused call, and hands its line to the log and its row to the ledger.
 pub fn refused(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) {
     let status = stop.code.status();
     plane.metrics.refused(&known.endpoint, status);
-    plane.log.push(Arc::new(CallRecord {
+    let has_row = known.has_row(stop.code);
+    let Labels { session, feature, tags } = known.labels;
+    let row = Arc::new(CallRecord {
         call_id: arrival.call_id,
         request_id: Arc::clone(&arrival.request_id),
         time: arrival.time,
@@ -48,9 +64,9 @@ pub fn refused(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) {
         key: known.key,
         team: None,
         ip: Some(Arc::clone(&arrival.ip_kept)),
-        session: None,
-        feature: None,
-        tags: Vec::new(),
+        session,
+        feature,
+        tags,
         dialect: known.dialect,
         endpoint: known.endpoint,
         provider: Arc::default(),
@@ -69,5 +85,12 @@ pub fn refused(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) {
         estimated: false,
         latency_us: plane.micros_since(arrival.started),
         ttft_us: None,
-    }));
+        decision: stop.limit.as_ref().map(|(refusal, _)| refusal.decision.clone()),
+    });
+    if has_row {
+        // A refusal is no answer that took its time: sums of it leave it out.
+        let row = CallRecord { latency_us: 0, ..CallRecord::clone(&row) };
+        plane.refusals.push(Arc::new(row), arrival.time);
+    }
+    plane.log.push(row);
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tollgate_admission::directory::UserState;
-use tollgate_admission::engine::Overlay;
+use tollgate_admission::engine::{Overlay, OwnLimits, Subject, Terms};
 use tollgate_admission::identity::Principal;
 use tollgate_admission::switches::Traffic;
 use tollgate_domain::fault::Code;
@@ -22,9 +22,15 @@ pub struct Standing {
     /// The team, as decided or as the key says.
     pub team: Option<Arc<str>>,
     state: Option<Arc<UserState>>,
+    own: Option<Arc<OwnLimits>>,
 }
 
 impl Standing {
+    /// The same as the engine asks it, for what a subject wants.
+    pub fn terms<'a>(&'a self, subject: &'a Subject<'a>) -> Terms<'a> {
+        Terms { subject, plan: &self.plan, overlay: self.overlay(), own: self.own.as_deref() }
+    }
+
     /// What is different for this user.
     pub fn overlay(&self) -> &Overlay {
         overlay(self.state.as_deref())
@@ -67,7 +73,7 @@ pub fn terms_of(plane: &Plane, snapshot: &Snapshot, principal: &Principal) -> St
     let plan = Arc::clone(snapshot.plan(decided.or(principal.key.plan.as_ref())));
     let team =
         state.as_ref().and_then(|state| state.team.clone()).or_else(|| principal.key.team.clone());
-    Standing { plan, team, state }
+    Standing { plan, team, state, own: principal.key.own.clone() }
 }
 
 /// Refuses what an operator has stopped.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tollgate_domain::call::CallRecord;
+use tollgate_domain::decision::Decision;
 use tollgate_domain::id::CallId;
 use tollgate_domain::money::NanoUsd;
 use tollgate_domain::usage::Usage;
@@ -37,6 +38,7 @@ const STREAM: u64 = 1 << 8;
 const ESTIMATED: u64 = 1 << 9;
 const TAGS: u64 = 1 << 10;
 const OWN_REQUEST_ID: u64 = 1 << 11;
+const DECISION: u64 = 1 << 12;
 
 /// Appends `record` to `out`.
 pub(crate) fn encode(record: &CallRecord, out: &mut Vec<u8>) {
@@ -80,6 +82,9 @@ pub(crate) fn encode(record: &CallRecord, out: &mut Vec<u8>) {
             put_text(out, value);
         }
     }
+    if let Some(decision) = &record.decision {
+        put_bytes(out, decision.as_bytes());
+    }
 }
 
 fn optional(record: &CallRecord) -> [Option<&Arc<str>>; 6] {
@@ -107,6 +112,7 @@ fn presence(record: &CallRecord) -> u64 {
         (record.estimated, ESTIMATED),
         (!record.tags.is_empty(), TAGS),
         (is_own_request_id(record), OWN_REQUEST_ID),
+        (record.decision.is_some(), DECISION),
     ];
     bits.into_iter().filter(|(set, _)| *set).fold(0, |mask, (_, bit)| mask | bit)
 }
@@ -155,6 +161,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<CallRecord> {
         error_type: input.when(has(ERROR_TYPE), Input::text)?,
         usage: take_usage(&mut input)?,
         tags: if has(TAGS) { take_tags(&mut input)? } else { Vec::new() },
+        decision: input.when(has(DECISION), |input| input.bytes().map(Decision::from_bytes))?,
         dialect,
         outcome,
         cache,
@@ -328,8 +335,12 @@ fn put_signed(out: &mut Vec<u8>, value: i64) {
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str) {
-    put_varint(out, wide(text.len()));
-    out.extend_from_slice(text.as_bytes());
+    put_bytes(out, text.as_bytes());
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_varint(out, wide(bytes.len()));
+    out.extend_from_slice(bytes);
 }
 
 fn wide(length: usize) -> u64 {

@@ -13,7 +13,7 @@ use crate::framing::Framing;
 use crate::meter::Cut;
 use crate::openai::{self, UsageRules, media};
 use crate::peek::{BodyError, Peek};
-use crate::{anthropic, bedrock, cohere, gemini, native, ollama};
+use crate::{anthropic, bedrock, cohere, gemini, native, ollama, other};
 
 pub use crate::inband::{read_error, retry_after};
 pub use crate::rewrite::Rewrite;
@@ -22,14 +22,18 @@ pub use crate::rewrite::Rewrite;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Openai,
-    /// Pictures and sound of the OpenAI form.
+    /// Pictures and sound of the OpenAI dialect.
     Media,
     Anthropic,
     Gemini,
-    /// Converse and the native forms of models at Bedrock.
-    Bedrock,
+    /// Bedrock's own form.
+    Converse,
+    /// A model's own form behind Bedrock.
+    Invoke,
     Cohere,
     Ollama,
+    /// Not known: told by what it looks like.
+    Other,
 }
 
 impl Form {
@@ -37,12 +41,11 @@ impl Form {
         match endpoint {
             Endpoint::Messages | Endpoint::MessageTokens => Self::Anthropic,
             Endpoint::Images | Endpoint::Speech | Endpoint::Transcriptions => Self::Media,
-            Endpoint::Converse
-            | Endpoint::ConverseStream
-            | Endpoint::Invoke
-            | Endpoint::InvokeStream => Self::Bedrock,
+            Endpoint::Converse | Endpoint::ConverseStream => Self::Converse,
+            Endpoint::Invoke | Endpoint::InvokeStream => Self::Invoke,
             Endpoint::CohereChat | Endpoint::CohereEmbed => Self::Cohere,
             Endpoint::OllamaChat => Self::Ollama,
+            Endpoint::Other => Self::Other,
             _ if endpoint.gemini_method().is_some() => Self::Gemini,
             _ => Self::Openai,
         }
@@ -51,12 +54,17 @@ impl Form {
 
 /// Reads what a request says about its cost. `path_model` is the model that the path names, in the
 /// forms where it does ([`Endpoint::names_model_in_path`]), with the prefix `models/` or without.
+///
+/// Forms with a file (transcriptions) are read by [`crate::form::peek_form`].
 pub fn peek(endpoint: Endpoint, path_model: Option<&str>, body: &[u8]) -> Result<Peek, BodyError> {
     match Form::of(endpoint) {
-        Form::Openai | Form::Media => openai::peek(endpoint, body),
+        Form::Openai => openai::peek(endpoint, body),
+        Form::Media => media::peek(endpoint, body),
         Form::Anthropic => anthropic::peek(endpoint, body),
         Form::Gemini => gemini::peek(endpoint, path_model, body),
-        Form::Bedrock | Form::Cohere | Form::Ollama => native::peek(endpoint, path_model, body),
+        Form::Converse | Form::Invoke | Form::Cohere | Form::Ollama | Form::Other => {
+            native::peek(endpoint, path_model, body)
+        }
     }
 }
 
@@ -65,10 +73,14 @@ pub fn peek(endpoint: Endpoint, path_model: Option<&str>, body: &[u8]) -> Result
 /// `peek` must come from this very body and endpoint.
 pub fn rewrite(endpoint: Endpoint, body: &Bytes, peek: &Peek, change: &Rewrite<'_>) -> Bytes {
     match Form::of(endpoint) {
-        Form::Openai | Form::Media => openai::rewrite(endpoint, body, peek, change),
+        Form::Openai => openai::rewrite(endpoint, body, peek, change),
+        // Their outputs have no bound that could be lowered.
+        Form::Media => {
+            openai::rewrite(endpoint, body, peek, &Rewrite { max_output: None, ..*change })
+        }
         Form::Anthropic => anthropic::rewrite(endpoint, body, peek, change),
         Form::Gemini => gemini::rewrite(endpoint, body, peek, change),
-        Form::Bedrock | Form::Cohere | Form::Ollama => {
+        Form::Converse | Form::Invoke | Form::Cohere | Form::Ollama | Form::Other => {
             native::rewrite(endpoint, body, peek, change)
         }
     }
@@ -82,10 +94,11 @@ pub fn read_answer(endpoint: Endpoint, rules: UsageRules, body: &[u8]) -> Answer
         Form::Media => media::read_answer(endpoint, rules, body),
         Form::Anthropic => anthropic::read_answer(endpoint, body),
         Form::Gemini => gemini::read_answer(endpoint, body),
-        Form::Bedrock if endpoint == Endpoint::Converse => bedrock::converse::read_answer(body),
-        Form::Bedrock => bedrock::invoke::read_answer(body),
+        Form::Converse => bedrock::converse::read_answer(body),
+        Form::Invoke => bedrock::invoke::read_answer(body),
         Form::Cohere => cohere::read_answer(endpoint.generates(), body),
         Form::Ollama => ollama::read_answer(body),
+        Form::Other => other::read_answer(rules, body),
     }
 }
 
@@ -102,15 +115,15 @@ pub fn read_headers<'h>(
 /// Counts the generated text of a whole answer with `count`, for an answer without usage.
 pub fn answer_text(endpoint: Endpoint, body: &[u8], count: impl FnOnce(&str) -> u64) -> u64 {
     match Form::of(endpoint) {
-        Form::Openai | Form::Media => openai::answer_text(endpoint, body, count),
+        Form::Openai => openai::answer_text(endpoint, body, count),
+        Form::Media => media::answer_text(endpoint, body, count),
         Form::Anthropic => anthropic::answer_text(endpoint, body, count),
         Form::Gemini => gemini::answer_text(endpoint, body, count),
-        Form::Bedrock if endpoint == Endpoint::Converse => {
-            bedrock::converse::answer_text(body, count)
-        }
-        Form::Bedrock => bedrock::invoke::answer_text(body, count),
+        Form::Converse => bedrock::converse::answer_text(body, count),
+        Form::Invoke => bedrock::invoke::answer_text(body, count),
         Form::Cohere => cohere::answer_text(body, count),
         Form::Ollama => ollama::answer_text(body, count),
+        Form::Other => other::answer_text(body, count),
     }
 }
 
@@ -119,17 +132,18 @@ pub fn answer_text(endpoint: Endpoint, body: &[u8], count: impl FnOnce(&str) -> 
 /// forms that always state it); `model` names the model where no event did so far.
 pub fn cut_events(cut: &Cut<'_>, model: &str, usage: Option<&Usage>) -> Bytes {
     match Form::of(cut.endpoint) {
-        Form::Openai => openai::cut(cut, model, usage),
-        Form::Media => media::cut(cut.endpoint, usage),
+        Form::Openai | Form::Other => openai::cut(cut, model, usage),
+        Form::Media => media::cut(cut, usage),
         Form::Anthropic => anthropic::cut_events(cut, model, usage),
         Form::Gemini => gemini::cut_events(cut, model, usage),
-        Form::Bedrock => bedrock::cut(cut, model, usage),
+        Form::Converse | Form::Invoke => bedrock::cut(cut, model, usage),
         Form::Cohere => cohere::cut(usage),
         Form::Ollama => ollama::cut(model, usage),
     }
 }
 
-/// An error inside a stream that has begun, in the dialect and the framing of the stream.
+/// An error inside a stream that has begun, in the dialect and the framing of the stream. Sound
+/// that has begun can only break off.
 pub fn error_events(cut: &Cut<'_>, error: &ErrorView<'_>) -> Bytes {
     let dialect = cut.endpoint.dialect();
     let sequence = cut.endpoint.is_responses().then_some(cut.seen.events);
@@ -139,8 +153,9 @@ pub fn error_events(cut: &Cut<'_>, error: &ErrorView<'_>) -> Bytes {
     match (cut.framing, cut.seen.events) {
         (Framing::Events, _) => error_event(dialect, error, sequence),
         (Framing::Lines, _) => body(b"", b"\n"),
-        (Framing::Frames, _) => bedrock::error_frame(error),
         (Framing::Array, 0) => body(b"[", b"]\r\n"),
         (Framing::Array, _) => body(b",\r\n", b"\r\n]\r\n"),
+        (Framing::Frames, _) => bedrock::error_frame(error),
+        (Framing::Opaque, _) => Bytes::new(),
     }
 }

@@ -73,6 +73,8 @@ pub enum Framing {
     Lines,
     /// Binary frames (Bedrock).
     Frames,
+    /// Bytes without events (sound).
+    Opaque,
 }
 
 /// The scanner of one stream.
@@ -87,6 +89,8 @@ pub(crate) enum Scanner {
     Array(values::Scanner),
     Lines(lines::Scanner),
     Frames(Frames),
+    /// Every chunk is an event that says nothing.
+    Opaque,
 }
 
 impl Scanner {
@@ -120,6 +124,7 @@ impl Scanner {
             Self::Array(scanner) => Ok(scanner.step(chunk, from)?),
             Self::Lines(scanner) => Ok(scanner.step(chunk, from)?),
             Self::Frames(scanner) => Ok(scanner.step(chunk, from)?),
+            Self::Opaque => Ok(Step::Event { end: chunk.len() }),
             Self::Undecided { .. } => Ok(Step::More),
         }
     }
@@ -140,6 +145,7 @@ impl Scanner {
             Self::Array(scanner) => scanner.has_kept(),
             Self::Lines(scanner) => scanner.has_kept(),
             Self::Frames(scanner) => scanner.has_kept(),
+            Self::Opaque => false,
         }
     }
 
@@ -151,13 +157,14 @@ impl Scanner {
             Self::Array(scanner) => scanner.take_kept(),
             Self::Lines(scanner) => scanner.take_kept(),
             Self::Frames(scanner) => scanner.take_kept(),
+            Self::Opaque => Vec::new(),
         }
     }
 
     /// Reads an event.
     pub(crate) fn read<'e>(&mut self, event: &'e [u8]) -> Event<'e> {
         match self {
-            Self::Undecided { .. } => Event::default(),
+            Self::Undecided { .. } | Self::Opaque => Event::default(),
             Self::Events(scanner) => scanner.read(event),
             Self::Array(_) => values::read(event),
             Self::Lines(_) => lines::read(event),
@@ -172,6 +179,7 @@ impl Scanner {
             Self::Array(_) => Framing::Array,
             Self::Lines(_) => Framing::Lines,
             Self::Frames(_) => Framing::Frames,
+            Self::Opaque => Framing::Opaque,
         }
     }
 }

@@ -27,6 +27,7 @@ pub mod models;
 mod native;
 pub mod ollama;
 pub mod openai;
+mod other;
 pub mod passthrough;
 pub mod peek;
 pub mod rewrite;

@@ -5,7 +5,7 @@
 //! settled before it leaves (LEDGER-1). What differs between forms is how a stream is divided into
 //! events ([`crate::framing`]) and what an event says (a reader per form).
 
-mod reader;
+pub(crate) mod reader;
 
 use std::ops::Range;
 
@@ -105,6 +105,14 @@ impl Meter {
         }
     }
 
+    /// An answer that is no events but sound: every byte passes at once, nothing is learned, and it
+    /// is whole when it ends. What it consumed is estimated from the request.
+    pub fn opaque(endpoint: Endpoint) -> Self {
+        let mut meter = Self::new(endpoint, UsageRules::default(), true);
+        meter.scanner = Scanner::Opaque;
+        meter
+    }
+
     /// Takes bytes from the provider and appends to `out` what may leave now: every event that is
     /// whole. Bytes of an event that is not whole wait for the rest of it.
     ///
@@ -179,7 +187,7 @@ impl Meter {
         }
         let mut facts = StreamFacts {
             answer: self.seen.facts.clone(),
-            done: self.seen.done || self.seen.stopped,
+            done: self.seen.done || self.seen.stopped || self.framing() == Framing::Opaque,
             text_bytes: self.seen.tally.bytes(),
             first_token_seen: self.first_token_seen(),
         };

@@ -5,71 +5,149 @@
 
 use tollgate_domain::usage::Usage;
 
+use crate::dialect;
 use crate::endpoint::Endpoint;
-use crate::facts::AnswerFacts;
+use crate::facts::{AnswerFacts, InbandError};
 use crate::figures;
+use crate::framing::Event;
+use crate::json::Text;
 use crate::json::lenient::Pull;
+use crate::meter::{Fate, Seen};
+use crate::openai::UsageRules;
 
 /// What an answer looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Looks {
-    /// Like the answers of this endpoint.
+enum Looks {
+    /// Like the answers of this endpoint, by its very form.
     Like(Endpoint),
+    /// It has a usage like theirs, in a form of its own.
+    States(Endpoint),
     /// `usage_metadata` with snake-case members: Gemini's figures behind somebody's own form.
     SnakeGemini,
     /// `predictions` of Vertex, each with statistics of its own (embeddings).
     Predictions,
 }
 
+/// The facts of a whole answer. Never fails: what cannot be read is not stated.
+pub(crate) fn read_answer(rules: UsageRules, body: &[u8]) -> AnswerFacts {
+    match looks(body) {
+        Some(Looks::Like(endpoint) | Looks::States(endpoint)) => {
+            dialect::read_answer(endpoint, rules, body)
+        }
+        Some(Looks::SnakeGemini) => own_form(body, b"usage_metadata", snake),
+        Some(Looks::Predictions) => own_form(body, b"predictions", predictions),
+        None => {
+            let mut pull = Pull::new(body);
+            pull.skip();
+            let cut = !pull.ended_well() || body.is_empty();
+            AnswerFacts { error: error_of(body), cut, ..AnswerFacts::default() }
+        }
+    }
+}
+
+/// Counts the generated text of a whole answer without usage. Where its form is not known, all of
+/// it counts: that errs towards more, and unknown is not zero.
+pub(crate) fn answer_text(body: &[u8], count: impl FnOnce(&str) -> u64) -> u64 {
+    match looks(body) {
+        Some(Looks::Like(endpoint)) => dialect::answer_text(endpoint, body, count),
+        _ => count(&String::from_utf8_lossy(body)),
+    }
+}
+
+/// The endpoint like whose streams this one is, where an event tells.
+pub(crate) fn stream_like(event: &[u8]) -> Option<Endpoint> {
+    match looks(event) {
+        Some(Looks::Like(endpoint)) => Some(match endpoint {
+            Endpoint::GenerateContent => Endpoint::StreamGenerateContent,
+            endpoint => endpoint,
+        }),
+        _ => None,
+    }
+}
+
+/// Takes an event of a form that is not known. Any usage would do as an end; without one, all that
+/// comes counts as generated.
+pub(crate) fn read_event(rules: UsageRules, event: &Event<'_>, seen: &mut Seen) -> Fate {
+    let Some(data) = event.data.as_deref() else { return seen.fate() };
+    if data.trim_ascii() == b"[DONE]" {
+        seen.done = true;
+        return Fate::Held;
+    }
+    seen.events += 1;
+    let facts = read_answer(rules, data);
+    if let Some(usage) = facts.usage {
+        seen.facts.usage = Some(usage);
+        seen.facts.anomaly = facts.anomaly;
+        seen.stopped = true;
+    } else {
+        seen.tally.push(Text { raw: data });
+    }
+    let slots = [
+        (&mut seen.facts.model, facts.model),
+        (&mut seen.facts.id, facts.id),
+        (&mut seen.facts.service_tier, facts.service_tier),
+        (&mut seen.facts.finish_reason, facts.finish_reason),
+    ];
+    for (slot, found) in slots {
+        *slot = found.or_else(|| slot.take());
+    }
+    seen.facts.error = facts.error.or_else(|| seen.facts.error.take());
+    seen.fate()
+}
+
+/// The error of an answer of status 200 that has nothing else to say.
+fn error_of(body: &[u8]) -> Option<InbandError> {
+    let mut has_error = false;
+    Pull::new(body).object(|pull, key| {
+        let value = pull.skip();
+        has_error |= key == b"error" && value.is_some_and(|value| value.starts_with(b"{"));
+    });
+    has_error.then(|| dialect::read_error(body)).flatten()
+}
+
 /// What a document looks like, be it a whole answer or an event of a stream.
-pub(crate) fn looks(document: &[u8]) -> Option<Looks> {
+fn looks(document: &[u8]) -> Option<Looks> {
     let mut looks = None;
     let mut stated = None;
     Pull::new(document).object(|pull, key| match key {
-        b"choices" => found(&mut looks, Endpoint::ChatCompletions, pull),
-        b"candidates" | b"usageMetadata" | b"promptFeedback" => {
-            found(&mut looks, Endpoint::GenerateContent, pull);
-        }
-        b"prompt_eval_count" | b"eval_count" => found(&mut looks, Endpoint::OllamaChat, pull),
-        b"billed_units" => found(&mut looks, Endpoint::CohereEmbed, pull),
-        b"type" | b"object" => {
-            let kind = pull.string_or_skip().map(|kind| kind.raw).unwrap_or_default();
-            if let Some(endpoint) = by_kind(kind) {
-                looks = Some(Looks::Like(endpoint));
-            }
-        }
-        b"usage_metadata" => {
-            looks = looks.or(Some(Looks::SnakeGemini));
-            pull.skip();
-        }
-        b"predictions" => {
-            looks = looks.or(Some(Looks::Predictions));
-            pull.skip();
-        }
         b"usage" => stated = by_usage(pull).or(stated),
         b"meta" => {
-            let billed = pull.skip().is_some_and(|raw| holds(raw, b"\"billed_units\""));
-            if billed {
-                stated = Some(Endpoint::CohereEmbed);
-            }
+            let raw = pull.skip().unwrap_or_default();
+            let billed = memchr::memmem::find(raw, b"\"billed_units\"").is_some();
+            stated = stated.or_else(|| billed.then_some(Endpoint::CohereEmbed));
         }
-        _ => {
+        b"type" | b"object" => {
+            let kind = pull.string_or_skip().map(|kind| kind.raw).unwrap_or_default();
+            looks = by_kind(kind).map(Looks::Like).or(looks);
+        }
+        key => {
+            looks = looks.or_else(|| by_member(key));
             pull.skip();
         }
     });
-    looks.or(stated.map(Looks::Like))
+    looks.or(stated.map(Looks::States))
 }
 
-fn found(looks: &mut Option<Looks>, endpoint: Endpoint, pull: &mut Pull<'_>) {
-    *looks = looks.or(Some(Looks::Like(endpoint)));
-    pull.skip();
+/// By a member that only one form has.
+fn by_member(key: &[u8]) -> Option<Looks> {
+    Some(match key {
+        b"choices" => Looks::Like(Endpoint::ChatCompletions),
+        b"candidates" | b"usageMetadata" | b"promptFeedback" => {
+            Looks::Like(Endpoint::GenerateContent)
+        }
+        b"prompt_eval_count" | b"eval_count" => Looks::Like(Endpoint::OllamaChat),
+        b"usage_metadata" => Looks::SnakeGemini,
+        b"predictions" => Looks::Predictions,
+        _ => return None,
+    })
 }
 
 /// By the word that a document names itself with.
 fn by_kind(kind: &[u8]) -> Option<Endpoint> {
     let responses = kind == b"response" || kind.starts_with(b"response.");
     let messages = kind == b"message" || kind.starts_with(b"message_") || kind == b"ping";
-    let media = kind.starts_with(b"transcript.") || kind.starts_with(b"speech.")
+    let media = kind.starts_with(b"transcript.")
+        || kind.starts_with(b"speech.")
         || kind.starts_with(b"image_");
     if responses {
         Some(Endpoint::Responses)
@@ -111,18 +189,14 @@ fn by_usage(pull: &mut Pull<'_>) -> Option<Endpoint> {
     like
 }
 
-fn holds(raw: &[u8], part: &[u8]) -> bool {
-    memchr::memmem::find(raw, part).is_some()
-}
-
-/// The facts of an answer in one of the two forms that no endpoint has.
-pub(crate) fn read_answer(looks: Looks, body: &[u8]) -> AnswerFacts {
+/// The facts of an answer in a form that no endpoint has.
+fn own_form(body: &[u8], member: &[u8], read: fn(&mut Pull<'_>) -> Option<Usage>) -> AnswerFacts {
     let mut facts = AnswerFacts::default();
     let mut pull = Pull::new(body);
-    pull.object(|pull, key| match (looks, key) {
-        (Looks::SnakeGemini, b"usage_metadata") => facts.usage = snake(pull),
-        (Looks::Predictions, b"predictions") => facts.usage = predictions(pull),
-        _ => {
+    pull.object(|pull, key| {
+        if key == member {
+            facts.usage = read(pull);
+        } else {
             pull.skip();
         }
     });
@@ -160,7 +234,8 @@ fn predictions(pull: &mut Pull<'_>) -> Option<Usage> {
                 b"statistics" => pull.object(|pull, key| {
                     let value = pull.skip();
                     if key == b"token_count" {
-                        tokens = value.and_then(|value| figures::count(&mut Pull::new(value), &mut false));
+                        tokens = value
+                            .and_then(|value| figures::count(&mut Pull::new(value), &mut false));
                     }
                 }),
                 _ => {

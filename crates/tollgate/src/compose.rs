@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tollgate_admission::engine::OwnLimits;
 use tollgate_admission::identity::{KeyDigest, KeyEntry, KeyHasher, KeyRing};
 use tollgate_domain::clock::Clock;
 use tollgate_domain::limit::Plan;
@@ -155,6 +156,7 @@ pub(crate) fn keys(
             providers: key.providers.clone(),
             networks: key.networks.clone(),
             on_disconnect: key.on_disconnect,
+            own: OwnLimits::of(key.limits.clone()),
         };
         (hasher.digest(key.key.expose_secret().as_bytes()), entry)
     });

@@ -41,6 +41,7 @@ pub use caution::Caution;
 pub use environment::{Environment, KnownProvider, PROVIDERS, ProcessEnvironment};
 pub use guard::{Cache, CacheScope, Duplicates, StormAction};
 pub use limit::PlanDisconnects;
+pub(crate) use limit::read_key_limits;
 pub use model::{Model, PriceOverride, Route, Target};
 pub use outgoing::{
     Alerts, Bodies, Channel, ChannelKind, Deed, Job, Jobs, Language, LogFormat, Logs, Purge, Rule,
@@ -162,7 +163,8 @@ impl Config {
         let names = Declared::by(root, &preset);
         let auth = Auth::read(
             &root.section("auth", &schema::AUTH),
-            (&names.plans, &names.providers),
+            &names.plans,
+            (names.mentions(), &server.timezone),
             preset.default_plan.as_ref(),
         );
         let (prices, default_rate) = model::prices(root, &names.providers);
@@ -232,6 +234,11 @@ impl Declared {
             channels: Names::declared(&alerts, channels, []),
         }
     }
+
+    /// What limits may mention.
+    const fn mentions(&self) -> Mentions<'_> {
+        Mentions { models: &self.models, providers: &self.providers }
+    }
 }
 
 type Plans = (BTreeMap<Arc<str>, Plan>, PlanDisconnects);
@@ -243,7 +250,7 @@ fn plans_and_limits(
     preset: &Preset,
     (zone, auth): (&TimeZone, &Auth),
 ) -> (Plans, Vec<Arc<Limit>>) {
-    let mentions = Mentions { models: &names.models, providers: &names.providers };
+    let mentions = names.mentions();
     let (own, disconnects) = limit::plans(root, mentions, zone);
     let mut plans = preset.plans.clone();
     plans.extend(own);

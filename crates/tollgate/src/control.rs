@@ -27,19 +27,21 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tollgate_admission::control::{
     Actor, AuditQuery, AuditRow, Call, CallQuery, Control, ControlError, Explanation, Key,
-    KeyQuery, KeyRotation, KillSwitch, LimitFacts, MadeKey, NewKey, NewOverride, NewUser, Page,
-    PlanRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch, UserQuery,
+    KeyPatch, KeyQuery, KeyRotation, KillSwitch, LimitFacts, MadeKey, NewKey, NewOverride, NewUser,
+    Page, PlanRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch, UserQuery,
     page_size,
 };
+use tollgate_admission::directory::Directory;
 use tollgate_admission::identity::KeyHasher;
 use tollgate_domain::clock::Clock;
 use tollgate_domain::id::CallId;
+use tollgate_proxy::past::Users;
 use tollgate_store::{
     AuditEntry, AuditFilter, AuditRecord, Change, Reader, Registry, SqliteLedger,
 };
 
 use crate::config::Config;
-use crate::serve::{self, Handle};
+use crate::serve::{self, Handle, RuleChange, Rules};
 use crate::stored;
 
 pub(crate) use limits::limits as limits_of;
@@ -93,7 +95,8 @@ impl Controls {
         })
     }
 
-    /// The control plane of a running server, with what is stored put in force.
+    /// The control plane of a server that starts, with what is stored put in force. The keys are in
+    /// the snapshot already, and nothing has been counted.
     pub(crate) fn live(handle: &Handle, ledger: &Arc<SqliteLedger>) -> anyhow::Result<Self> {
         let controls = Self {
             registry: Mutex::new(Registry::open(&handle.database)?),
@@ -103,7 +106,12 @@ impl Controls {
             clock: handle.ground.clock.clone(),
             live: Some(Live { handle: handle.clone(), ledger: Arc::clone(ledger) }),
         };
-        controls.refresh()?;
+        {
+            let registry = controls.registry.lock();
+            let plane = &handle.plane;
+            plane.directory.replace(facts::all_states(&registry)?);
+            plane.switches.replace(switches::stored(&registry)?);
+        }
         Ok(controls)
     }
 
@@ -118,7 +126,20 @@ impl Controls {
         let registry = self.registry.lock();
         keys::put_in_force(live, &registry, &self.config.lock())?;
         let plane = &live.handle.plane;
-        plane.directory.replace(facts::all_states(&registry)?);
+        let users = Directory::default();
+        users.replace(facts::all_states(&registry)?);
+        let (snapshot, config) = (plane.snapshot.load_full(), self.config.lock());
+        let rules =
+            |users| Rules { snapshot: &snapshot, outside: &config.limits, users: Users::Of(users) };
+        let change = RuleChange {
+            before: rules(&plane.directory),
+            after: rules(&users),
+            user: None,
+            moves: plane.directory.moves(&users),
+        };
+        serve::put_in_force(&live.handle, &change, || {
+            plane.directory.replace_shared(&users);
+        });
         plane.switches.replace(switches::stored(&registry)?);
         Ok(())
     }
@@ -229,6 +250,10 @@ impl Control for Controls {
 
     fn create_key(&self, by: &Actor, key: NewKey) -> Result<MadeKey, ControlError> {
         self.make_key(by, key)
+    }
+
+    fn change_key(&self, by: &Actor, name: &str, patch: KeyPatch) -> Result<Key, ControlError> {
+        self.patch_key(by, name, &patch)
     }
 
     fn rotate_key(

@@ -3,6 +3,7 @@
 mod access_tokens;
 mod admins;
 mod follow;
+mod history;
 mod jwks;
 mod lifecycle;
 mod metrics;
@@ -11,6 +12,7 @@ mod restore;
 mod start;
 mod strays;
 mod sweep;
+mod turn;
 
 use std::path::Path;
 
@@ -20,6 +22,7 @@ use crate::config::Severity;
 use crate::{cli, out};
 pub(crate) use lifecycle::run_with;
 pub(crate) use start::{Handle, Started, database};
+pub(crate) use turn::{RuleChange, Rules, plans_differ, put_in_force};
 
 /// Serves until it is told to stop.
 pub(crate) fn run(path: Option<&Path>) -> anyhow::Result<()> {

@@ -1,8 +1,14 @@
 //! Between the configuration and the store: how the ledger is opened, and stored keys as the data
 //! plane knows them.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
+use jiff::tz::TimeZone;
+use tollgate_admission::control::WrittenLimit;
+use tollgate_admission::engine::OwnLimits;
 use tollgate_admission::identity::{KeyDigest, KeyEntry, OnDisconnect, random_bytes};
+use tollgate_domain::limit::Limit;
 use tollgate_store::{Durability, InDoubt, KeyRecord, Options, Registry};
 
 use crate::config::{self, Config};
@@ -33,21 +39,26 @@ pub(crate) fn pepper(registry: &Registry) -> anyhow::Result<Vec<u8>> {
 }
 
 /// The stored keys that are not revoked.
-pub(crate) fn keys(registry: &Registry) -> anyhow::Result<Vec<(KeyDigest, KeyEntry)>> {
+pub(crate) fn keys(
+    registry: &Registry,
+    config: &Config,
+) -> anyhow::Result<Vec<(KeyDigest, KeyEntry)>> {
     let keys = registry.keys()?.into_iter().filter(|key| key.revoked_at.is_none());
     keys.map(|key| {
         let name = key.name.clone();
-        entry(key).with_context(|| format!("the stored key `{name}` cannot be read"))
+        entry(key, &config.server.timezone)
+            .with_context(|| format!("the stored key `{name}` cannot be read"))
     })
     .collect()
 }
 
-fn entry(key: KeyRecord) -> anyhow::Result<(KeyDigest, KeyEntry)> {
+fn entry(key: KeyRecord, zone: &TimeZone) -> anyhow::Result<(KeyDigest, KeyEntry)> {
     let digest =
         KeyDigest::try_from(key.hash.as_slice()).context("its digest has a wrong length")?;
     let names = |list: Option<Vec<String>>| {
         list.unwrap_or_default().into_iter().map(Into::into).collect::<Vec<_>>()
     };
+    let limits = own_limits(&key, zone)?;
     let networks = key.allowed_ips.unwrap_or_default();
     let entry = KeyEntry {
         user: key.user.as_deref().unwrap_or(&key.name).into(),
@@ -64,6 +75,14 @@ fn entry(key: KeyRecord) -> anyhow::Result<(KeyDigest, KeyEntry)> {
             Some("drain") => Some(OnDisconnect::Drain),
             _ => None,
         },
+        own: OwnLimits::of(limits),
     };
     Ok((digest, entry))
+}
+
+/// The limits that are stored with a key.
+pub(crate) fn own_limits(key: &KeyRecord, zone: &TimeZone) -> anyhow::Result<Vec<Arc<Limit>>> {
+    let Some(json) = &key.limits else { return Ok(Vec::new()) };
+    let written = WrittenLimit::read_list(json).context("its limits are no list of objects")?;
+    config::read_key_limits(&written, None, zone).map_err(|told| anyhow::anyhow!("limits: {told}"))
 }

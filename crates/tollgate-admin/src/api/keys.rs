@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use tollgate_admission::control::{Key, KeyQuery, KeyRotation, MadeKey, NewKey, Page};
+use tollgate_admission::control::{Key, KeyPatch, KeyQuery, KeyRotation, MadeKey, NewKey, Page};
 
 use super::access::Admin;
 use super::body::{Asked, Body, MaybeBody, Named};
@@ -37,6 +37,22 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<MadeKey>), Problem> {
     let made = api.answer(move |control| control.create_key(&by, key)).await?;
     Ok((StatusCode::CREATED, made))
+}
+
+/// Change a key's own limits
+#[utoipa::path(
+    patch, path = "/keys/{name}", tag = "keys", operation_id = "change_key",
+    params(("name" = String, Path, description = "The key")),
+    request_body = KeyPatch,
+    responses((status = 200, description = "The key as it is since", body = Key), Refusals)
+)]
+pub(super) async fn change(
+    Admin(by): Admin,
+    State(api): State<Api>,
+    Named(name): Named<String>,
+    Body(patch): Body<KeyPatch>,
+) -> Answer<Key> {
+    api.answer(move |control| control.change_key(&by, &name, patch)).await
 }
 
 /// Make a key useless at once

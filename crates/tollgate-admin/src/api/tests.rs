@@ -79,6 +79,7 @@ const MATRIX: &[(&str, &str, &str, Option<&str>, u16)] = &[
     ),
     ("get", "/keys", "/keys", None, 200),
     ("post", "/keys", "/keys", Some("{\"name\":\"backend\",\"role\":\"service\"}"), 201),
+    ("patch", "/keys/{name}", "/keys/backend", Some("{\"limits\":[]}"), 200),
     ("delete", "/keys/{name}", "/keys/backend", None, 204),
     ("post", "/keys/{name}/rotate", "/keys/backend/rotate", None, 201),
     ("get", "/plans", "/plans", None, 200),

@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tollgate_domain::call::CallRecord;
+use tollgate_domain::decision::{Decided, Weighed};
 use tollgate_domain::money::NanoUsd;
 
+use super::amount::Amount;
 use super::limits::LimitRow;
 
 /// A call: the ledger row in the form of SPEC §18.
@@ -62,10 +64,96 @@ pub struct Explanation {
     /// What was set aside for it, where that is known: of a call in doubt it is what it cost.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub hold_usd: Option<NanoUsd>,
+    /// How it was decided; null where the row does not keep that.
+    pub decided: Option<DecisionFacts>,
     /// How its price comes about; null where the model has none now.
     pub price: Option<PriceFacts>,
     /// The limits that apply to such a call, as they stand now.
     pub limits: Vec<LimitRow>,
+}
+
+/// How a call was decided, as it stood then.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DecisionFacts {
+    /// The limit that refused it; null where it was admitted.
+    pub refused_by: Option<String>,
+    /// The most tokens out that it asked for.
+    pub output_asked: u64,
+    /// The most that it was granted; fewer where a limit clamps.
+    pub output_granted: u64,
+    /// Cheaper models that limits had it served from, the last one in the end.
+    pub downgrades: Vec<DowngradeRow>,
+    /// The limits that were asked, in the order in which they may refuse.
+    pub limits: Vec<WeighedRow>,
+}
+
+/// A limit that had a call served from another model.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DowngradeRow {
+    /// The limit.
+    pub limit: String,
+    /// The model.
+    pub to: String,
+}
+
+/// How a limit stood when a call was decided.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WeighedRow {
+    /// Its name.
+    pub name: String,
+    /// Its plan; null outside plans.
+    pub plan: Option<String>,
+    /// Whose counter it is; several with commas.
+    pub scope: String,
+    /// What it counts.
+    pub metric: String,
+    /// Over which time.
+    pub window: String,
+    /// The maximum that held.
+    pub max: Amount,
+    /// What was used before the call.
+    pub used: Amount,
+    /// What was set aside for other calls.
+    pub reserved: Amount,
+    /// What the call asked for and, where it was admitted, took.
+    pub taken: Amount,
+}
+
+impl DecisionFacts {
+    /// What a decision says.
+    pub fn of(decided: &Decided<'_>) -> Self {
+        Self {
+            refused_by: decided.refused_by().map(|limit| limit.name.to_owned()),
+            output_asked: decided.terms.output_asked,
+            output_granted: decided.terms.output_granted,
+            downgrades: decided
+                .downgrades
+                .iter()
+                .map(|each| DowngradeRow { limit: each.limit.to_string(), to: each.to.to_string() })
+                .collect(),
+            limits: decided.limits.iter().map(WeighedRow::of).collect(),
+        }
+    }
+}
+
+impl WeighedRow {
+    fn of(limit: &Weighed<'_>) -> Self {
+        let amount = |value| Amount::of(limit.metric, value);
+        Self {
+            name: limit.name.to_owned(),
+            plan: limit.plan.map(str::to_owned),
+            scope: limit.scope.to_string(),
+            metric: limit.metric.as_str().to_owned(),
+            window: limit.window.to_string(),
+            max: Amount::maximum(limit.metric, limit.max),
+            used: amount(limit.used),
+            reserved: amount(limit.reserved),
+            taken: amount(limit.taken),
+        }
+    }
 }
 
 /// How the price of a call comes about.
@@ -150,6 +238,7 @@ mod schema {
         ("ttft_ms", Integer, true),
         ("latency_us", Integer, false),
         ("ttft_us", Integer, true),
+        ("limit", String, true),
     ];
 
     impl PartialSchema for Call {

@@ -1,8 +1,13 @@
 //! Keys as operators see and make them. The key itself is in one document only: the answer to
 //! whoever made it.
 
+mod limits;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use super::limits::LimitFacts;
+pub use limits::{WrittenLimit, WrongLimit};
 
 /// Where a key is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -62,6 +67,8 @@ pub struct Key {
     pub networks: Vec<String>,
     /// What becomes of its calls when the client leaves: `drain`, `abort`, or null for the usual.
     pub on_disconnect: Option<String>,
+    /// Its own limits, beside those of its user's plan.
+    pub limits: Vec<LimitFacts>,
     /// Where it is kept.
     pub source: KeySource,
 }
@@ -107,6 +114,22 @@ pub struct NewKey {
     pub networks: Vec<String>,
     /// What becomes of its calls when the client leaves: `drain` or `abort`.
     pub on_disconnect: Option<String>,
+    /// Its own limits, in the words of the configuration: `name`, `metric`, `window`, `max` and the
+    /// rest. The scope is `key` where nothing is said, and holds `key` in any case.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
+    pub limits: Vec<WrittenLimit>,
+}
+
+/// What is to be different about a key.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct KeyPatch {
+    /// Its own limits, all of them, as when a key is made; an empty list takes them away. What the
+    /// key has used counts in them.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Object>))]
+    pub limits: Vec<WrittenLimit>,
 }
 
 /// How a key is replaced.

@@ -52,8 +52,8 @@ struct List {
 }
 
 #[derive(Debug)]
-struct Held {
-    grant: Grant,
+pub(super) struct Held {
+    pub(super) grant: Grant,
     expires_at: Option<Timestamp>,
 }
 
@@ -76,7 +76,7 @@ impl Actions {
         None
     }
 
-    fn take(&self, id: CallId) -> Option<Held> {
+    pub(super) fn take(&self, id: CallId) -> Option<Held> {
         let mut list = self.list.lock();
         let held = list.held.remove(&id)?;
         if let Some(end) = held.expires_at {

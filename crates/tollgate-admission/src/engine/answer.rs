@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tollgate_domain::decision::Decision;
 use tollgate_domain::fault::Code;
 use tollgate_domain::id::CallId;
 use tollgate_domain::limit::{Limit, Metric, OnLimit, Window};
@@ -43,9 +44,15 @@ pub struct Grant {
     pub(super) cost: NanoUsd,
     pub(super) warnings: Vec<Warning>,
     pub(super) passed: Vec<Passed>,
+    pub(super) decision: Decision,
 }
 
 impl Grant {
+    /// How each limit stood, and what was set aside.
+    pub const fn decision(&self) -> &Decision {
+        &self.decision
+    }
+
     /// The call.
     pub const fn call(&self) -> CallId {
         self.call
@@ -158,7 +165,9 @@ pub struct Refusal {
     /// Whether the upper bound for the input decided: with a smaller figure it may pass.
     pub decided_by_bound: bool,
     /// Steps of use that fire because the limit refused.
-    pub warnings: Vec<Warning>,
+    pub warnings: Box<[Warning]>,
+    /// How each limit stood.
+    pub decision: Decision,
 }
 
 impl Refusal {

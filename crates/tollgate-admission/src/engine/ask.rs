@@ -7,6 +7,8 @@ use tollgate_domain::call::{CallRecord, Outcome};
 use tollgate_domain::limit::{Metric, Plan, Scope};
 use tollgate_domain::money::{Exact, NanoUsd, Rate};
 
+use super::own::OwnLimits;
+
 /// Who is counted: the values that scopes and filters look at.
 ///
 /// A limit whose scope names something that is absent here (a team, where the user has none) does
@@ -102,6 +104,8 @@ pub struct Terms<'a> {
     pub plan: &'a Plan,
     /// What is different for this user.
     pub overlay: &'a Overlay,
+    /// The limits of the key that is used, where it has any.
+    pub own: Option<&'a OwnLimits>,
 }
 
 /// The most that a call can use.

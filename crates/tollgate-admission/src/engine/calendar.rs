@@ -102,6 +102,20 @@ impl Calendar {
         self.settle(key, 0, amount);
     }
 
+    /// Takes the windows of a gathered history; what is set aside in the same windows stays, and so
+    /// does a window that is newer than all of the history.
+    pub(super) fn adopt(&mut self, gathered: Self) {
+        let before = std::mem::replace(self, gathered);
+        if before.new.start > self.new.start {
+            (self.old, self.new, self.end) = (self.new, before.new, before.end);
+        }
+        for Bucket { start, held, .. } in [before.new, before.old] {
+            if let Some(bucket) = self.bucket(start).filter(|bucket| bucket.start != NONE) {
+                bucket.held = held;
+            }
+        }
+    }
+
     /// What the newest window has used, if that is the window with this key.
     pub(super) fn used_in(&self, key: i64) -> Option<i64> {
         (self.new.start == key).then_some(self.new.used)

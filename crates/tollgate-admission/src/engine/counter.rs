@@ -139,6 +139,18 @@ impl Counter {
         }
     }
 
+    /// Takes a history that was gathered elsewhere in the place of what was used; what is set aside
+    /// stays.
+    pub(super) fn adopt(&mut self, gathered: Self) {
+        match (&mut self.shape, gathered.shape) {
+            (Shape::Calendar(to), Shape::Calendar(from)) => to.adopt(from),
+            (Shape::Sliding(to), Shape::Sliding(from)) => to.adopt(from),
+            (Shape::Rolling(to), Shape::Rolling(from)) => to.adopt(from),
+            // One identity has one form of window.
+            _ => {}
+        }
+    }
+
     /// When so much more will fit by time alone, on the wall. `need` is what is asked in all,
     /// `excess` by how much it is too much now.
     pub(super) fn frees_at(

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use smallvec::SmallVec;
+use tollgate_domain::decision as kept;
 use tollgate_domain::limit::{Limit, Metric, Mode, OnLimit, Window};
+use tollgate_domain::money::NanoUsd;
 
 use super::answer::{Balance, Entry, Passed, Refusal, Warning};
 use super::ask::{Demand, Terms};
@@ -46,6 +48,7 @@ pub(super) struct Taken {
     pub(super) output_tokens: u64,
     pub(super) warnings: Vec<Warning>,
     pub(super) passed: Vec<Passed>,
+    pub(super) decision: kept::Decision,
 }
 
 /// A limit that applies, and its counter.
@@ -85,7 +88,7 @@ impl<'a> Decision<'a> {
     fn decide(&self, floor: &mut Floor<'_>, spots: &Spots<'a>) -> Result<Taken, Refusal> {
         let output = self.affordable_output(spots).max(self.least_output());
         let mut passed = Vec::new();
-        for spot in spots {
+        for (place, spot) in spots.iter().enumerate() {
             let limit = &spot.rule.limit;
             let shadow = limit.mode == Mode::Shadow || limit.on_limit == OnLimit::Alert;
             let tried = if shadow && limit.on_limit == OnLimit::Clamp {
@@ -98,7 +101,8 @@ impl<'a> Decision<'a> {
             }
             let asked = self.need(limit.metric, tried);
             if !shadow {
-                return Err(self.refusal(floor, spot, asked));
+                let decision = self.kept(spots, tried, Some(place));
+                return Err(self.refusal(floor, spot, (asked, decision)));
             }
             passed.push(Passed {
                 limit: Arc::clone(limit),
@@ -109,7 +113,29 @@ impl<'a> Decision<'a> {
         let mut warnings = Vec::new();
         let take = |spot| self.take(floor, spot, output, &mut warnings);
         let entries = spots.iter().map(take).collect();
-        Ok(Taken { entries, output_tokens: output, warnings, passed })
+        let decision = self.kept(spots, output, None);
+        Ok(Taken { entries, output_tokens: output, warnings, passed, decision })
+    }
+
+    /// The decision as the row of the call keeps it.
+    fn kept(&self, spots: &Spots<'_>, output: u64, refused_by: Option<usize>) -> kept::Decision {
+        let (hold, asked) = match self.ask {
+            Ask::Call(demand) => (demand.cost(output), demand.output_tokens),
+            Ask::Action { .. } => (NanoUsd::ZERO, 0),
+        };
+        let terms = kept::Terms { hold, output_asked: asked, output_granted: output, refused_by };
+        let weighed = spots.iter().map(|Spot { rule, standing, .. }| kept::Weighed {
+            name: &rule.limit.name,
+            plan: rule.plan.as_deref(),
+            scope: rule.scopes,
+            metric: rule.limit.metric,
+            window: rule.limit.window,
+            max: standing.ceiling,
+            used: standing.used,
+            reserved: standing.held,
+            taken: self.need(rule.limit.metric, output),
+        });
+        kept::Decision::write(&terms, weighed)
     }
 
     /// The rules that apply, by number.
@@ -163,7 +189,12 @@ impl<'a> Decision<'a> {
         spots
     }
 
-    fn refusal(&self, floor: &mut Floor<'_>, spot: &Spot<'_>, asked: i64) -> Refusal {
+    fn refusal(
+        &self,
+        floor: &mut Floor<'_>,
+        spot: &Spot<'_>,
+        (asked, decision): (i64, kept::Decision),
+    ) -> Refusal {
         let Spot { rule, standing, .. } = spot;
         let limit = &rule.limit;
         let excess = standing.room().map_or(0, |room| asked.saturating_sub(room));
@@ -189,7 +220,8 @@ impl<'a> Decision<'a> {
             balance: balance(standing, asked),
             frees_at: frees_at.into_iter().chain(returns).min(),
             decided_by_bound: self.hangs_on_input(spot),
-            warnings,
+            warnings: warnings.into(),
+            decision,
         }
     }
 

@@ -64,6 +64,20 @@ impl Stripes {
         }
     }
 
+    /// Empty stripes in which each account has the place that it has here.
+    pub(super) fn beside(&self) -> Self {
+        let beside = |stripe: &Padded| Padded(Mutex::new(stripe.0.lock().beside()));
+        Self { stripes: self.stripes.iter().map(beside).collect(), hasher: self.hasher.clone() }
+    }
+
+    /// Takes over the counters of stripes that were made beside these.
+    pub(super) fn adopt(&self, gathered: &Self) {
+        for (to, from) in self.stripes.iter().zip(&gathered.stripes) {
+            let from = std::mem::replace(&mut *from.0.lock(), Stripe::new());
+            to.0.lock().adopt(from);
+        }
+    }
+
     /// The places of the groups that are wanted and for which the subject has values.
     pub(super) fn places(&self, table: &Table, subject: &Subject<'_>, wanted: &[bool]) -> Places {
         let groups = table.groups.iter().zip(wanted);

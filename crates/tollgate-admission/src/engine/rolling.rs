@@ -61,6 +61,18 @@ impl Rolling {
         self.add(self.number, amount);
     }
 
+    /// Takes the days of a gathered history; what is set aside stays, in the newest day.
+    pub(super) fn adopt(&mut self, gathered: Self) {
+        let before = std::mem::replace(self, gathered);
+        if before.today.end > self.today.end {
+            (self.today, self.number) = (before.today, before.number);
+        }
+        if before.held > 0 {
+            self.held = before.held;
+            self.add(before.number, before.held);
+        }
+    }
+
     /// The midnight at which so much has left the window, if ever.
     pub(super) fn frees_at(&self, zone: &TimeZone, amount: i64) -> Option<i64> {
         let mut left = amount;

@@ -78,6 +78,20 @@ impl Sliding {
         }
     }
 
+    /// Takes the log of a gathered history where that knows of more; what is set aside stays, at the
+    /// newest instant of both.
+    pub(super) fn adopt(&mut self, gathered: Self) {
+        if gathered.sum <= self.sum.saturating_sub(self.held) {
+            return;
+        }
+        let newest = |log: &Self| log.entries.last().map(|entry| log.time_of(*entry));
+        let at = newest(self).max(newest(&gathered));
+        let held = std::mem::replace(self, gathered).held;
+        if let Some(at) = at.filter(|_| held > 0) {
+            self.push(at, held, true);
+        }
+    }
+
     /// When so much has left the window, if ever.
     pub(super) fn frees_at(&self, amount: i64) -> Option<i64> {
         let mut left = amount;

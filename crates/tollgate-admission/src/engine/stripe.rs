@@ -143,6 +143,35 @@ impl Stripe {
         }
     }
 
+    /// An empty stripe with the same clock.
+    pub(super) fn beside(&self) -> Self {
+        Self { latest: self.latest, offset: self.offset, ..Self::new() }
+    }
+
+    /// Takes over the counters of a stripe that was made beside this one.
+    pub(super) fn adopt(&mut self, gathered: Self) {
+        for slot in gathered.slots {
+            let Slot::Taken(from) = slot else { continue };
+            let same = |slot: &u32| self.account(*slot).is_some_and(|to| to.name == from.name);
+            let Some(known) = self.index.find(from.hash, same).copied() else {
+                let hash = from.hash;
+                let slot = self.put(from);
+                let slots = &self.slots;
+                self.index.insert_unique(hash, slot, |other| hash_of(slots, *other));
+                continue;
+            };
+            let Some(to) = self.account_mut(known) else { continue };
+            to.carries |= from.carries;
+            for counter in from.counters {
+                let identity = counter.identity;
+                match to.counters.iter_mut().find(|known| known.identity == identity) {
+                    Some(known) => known.adopt(counter),
+                    None => to.counters.push(counter),
+                }
+            }
+        }
+    }
+
     /// The instant as this stripe sees it. Its own clock stands still when the machine's steps back
     /// and goes on from there, so a sliding window can only grow longer by it, not stay shut until
     /// the old time is reached again.

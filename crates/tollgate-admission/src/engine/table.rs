@@ -12,10 +12,12 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
+use tollgate_domain::decision::Scopes;
 use tollgate_domain::fault::Code;
 use tollgate_domain::limit::{Limit, Metric, Plan, Scope, Window};
 
 use super::ask::Subject;
+use super::own::OwnLimits;
 use crate::identity::matches_name;
 
 /// Plans remembered at once; more than these start the memory afresh.
@@ -27,12 +29,16 @@ pub(super) struct Rule {
     pub(super) limit: Arc<Limit>,
     /// The plan that it belongs to; `None` outside plans.
     pub(super) plan: Option<Arc<str>>,
+    /// Whether it belongs to a key.
+    pub(super) of_key: bool,
     /// The number of its identity.
     pub(super) identity: u32,
     /// The group of rules with the same scope.
     pub(super) group: usize,
-    /// Its place in the configuration: the plan's limits first.
+    /// Its place in the configuration: the plan's limits first, then the key's own.
     pub(super) order: usize,
+    /// Its scope, as decisions keep it.
+    pub(super) scopes: Scopes,
     /// Whether the overlay of the user speaks about it.
     pub(super) personal: bool,
 }
@@ -53,6 +59,7 @@ pub(super) struct Table {
     /// The engine it belongs to: slots in a grant mean nothing to another.
     pub(super) engine: u64,
     limits: Box<[Arc<Limit>]>,
+    outside: Arc<[Arc<Limit>]>,
 }
 
 impl Table {
@@ -74,6 +81,15 @@ impl Rule {
         limit.feature.as_deref().is_none_or(|feature| subject.feature == Some(feature))
             && among(&limit.models, subject.model)
             && among(&limit.providers, subject.provider)
+    }
+
+    /// Where it stands.
+    pub(super) fn source(&self) -> Source<'_> {
+        match &self.plan {
+            Some(plan) => Source::Plan(plan),
+            None if self.of_key => Source::Key,
+            None => Source::Outside,
+        }
     }
 
     /// The code of its refusals.
@@ -101,7 +117,8 @@ impl Rule {
 #[derive(Debug)]
 pub(super) struct Tables {
     now: ArcSwap<Made>,
-    identities: Mutex<HashMap<Identity, u32>>,
+    /// Shared with engines beside this one.
+    identities: Arc<Mutex<HashMap<LimitIdentity, u32>>>,
     engine: u64,
 }
 
@@ -111,11 +128,23 @@ struct Made {
     plans: HashMap<Arc<str>, Arc<Table>>,
 }
 
+/// Where a limit stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source<'a> {
+    /// In this plan.
+    Plan(&'a str),
+    /// With a key.
+    Key,
+    /// Outside both.
+    Outside,
+}
+
 /// What makes a counter the same counter over reloads. The zone is part of it for windows that have
 /// one: the same day in another zone is another window.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Identity {
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LimitIdentity {
     plan: Option<Arc<str>>,
+    of_key: bool,
     name: Arc<str>,
     scope: Vec<Scope>,
     metric: Metric,
@@ -123,8 +152,10 @@ struct Identity {
     zone: Option<String>,
 }
 
-impl Identity {
-    fn of(limit: &Limit, plan: Option<&Arc<str>>) -> Self {
+impl LimitIdentity {
+    /// That of a limit, by where it stands. Those of two keys are the same where they are alike: the
+    /// keys have counters of their own.
+    pub fn of(limit: &Limit, source: Source<'_>) -> Self {
         let zone = match limit.window {
             Window::Day | Window::Week | Window::Month | Window::Rolling { .. } => {
                 let name = limit.zone.iana_name().map(str::to_owned);
@@ -133,7 +164,8 @@ impl Identity {
             _ => None,
         };
         Self {
-            plan: plan.cloned(),
+            plan: if let Source::Plan(plan) = source { Some(plan.into()) } else { None },
+            of_key: source == Source::Key,
             name: Arc::clone(&limit.name),
             scope: limit.scope.clone(),
             metric: limit.metric,
@@ -148,9 +180,14 @@ impl Tables {
         let made = Made { outside: Arc::from([]), plans: HashMap::new() };
         Self {
             now: ArcSwap::from_pointee(made),
-            identities: Mutex::default(),
+            identities: Arc::default(),
             engine: RandomState::new().build_hasher().finish(),
         }
+    }
+
+    /// Tables of another engine, in which limits have the same numbers.
+    pub(super) fn beside(&self) -> Self {
+        Self { identities: Arc::clone(&self.identities), ..Self::new() }
     }
 
     /// The mark of the engine that these belong to.
@@ -164,9 +201,24 @@ impl Tables {
         self.now.store(Arc::new(Made { outside, plans: HashMap::new() }));
     }
 
-    /// The table for a plan as it is now.
-    pub(super) fn of(&self, plan: &Plan) -> Arc<Table> {
+    /// The table for a plan as it is now, and for a key with limits of its own.
+    pub(super) fn of(&self, plan: &Plan, own: Option<&OwnLimits>) -> Arc<Table> {
         let made: Guard<Arc<Made>> = self.now.load();
+        if let Some(own) = own {
+            let fits = |table: &Table| {
+                table.engine == self.engine
+                    && table.is_of(plan)
+                    && Arc::ptr_eq(&table.outside, &made.outside)
+            };
+            return own.table(plan, fits, || {
+                compile(
+                    (plan, own.limits()),
+                    &made.outside,
+                    self.engine,
+                    &mut self.identities.lock(),
+                )
+            });
+        }
         match made.plans.get(&plan.name).filter(|table| table.is_of(plan)) {
             Some(table) => Arc::clone(table),
             None => self.make(plan),
@@ -180,7 +232,7 @@ impl Tables {
         if let Some(table) = made.plans.get(&plan.name).filter(|table| table.is_of(plan)) {
             return Arc::clone(table);
         }
-        let table = Arc::new(compile(plan, &made.outside, self.engine, &mut identities));
+        let table = Arc::new(compile((plan, &[]), &made.outside, self.engine, &mut identities));
         let mut plans = made.plans.clone();
         if plans.len() >= MOST_PLANS {
             plans.clear();
@@ -192,26 +244,36 @@ impl Tables {
 }
 
 fn compile(
-    plan: &Plan,
-    outside: &[Arc<Limit>],
+    (plan, key): (&Plan, &[Arc<Limit>]),
+    outside: &Arc<[Arc<Limit>]>,
     engine: u64,
-    identities: &mut HashMap<Identity, u32>,
+    identities: &mut HashMap<LimitIdentity, u32>,
 ) -> Table {
     let mut groups: Vec<Group> = Vec::new();
-    let own = plan.limits.iter().map(|limit| (limit, Some(&plan.name)));
-    let other = outside.iter().map(|limit| (limit, None));
+    let own = plan.limits.iter().map(|limit| (limit, Source::Plan(&plan.name)));
+    let of_key = key.iter().map(|limit| (limit, Source::Key));
+    let other = outside.iter().map(|limit| (limit, Source::Outside));
     let mut rules: Vec<Rule> = own
+        .chain(of_key)
         .chain(other)
         .enumerate()
-        .map(|(order, (limit, plan))| {
+        .map(|(order, (limit, source))| {
             let next = u32::try_from(identities.len()).unwrap_or(u32::MAX);
+            let identity = LimitIdentity::of(limit, source);
             Rule {
                 limit: Arc::clone(limit),
-                plan: plan.cloned(),
-                identity: *identities.entry(Identity::of(limit, plan)).or_insert(next),
+                plan: identity.plan.clone(),
+                of_key: identity.of_key,
+                // What is decided about a user leaves the limits of keys alone.
+                personal: match source {
+                    Source::Plan(_) => true,
+                    Source::Key => false,
+                    Source::Outside => limit.scope.contains(&Scope::User),
+                },
+                identity: *identities.entry(identity).or_insert(next),
                 group: group_of(&mut groups, &limit.scope),
+                scopes: Scopes::of(&limit.scope),
                 order,
-                personal: plan.is_some() || limit.scope.contains(&Scope::User),
             }
         })
         .collect();
@@ -221,6 +283,7 @@ fn compile(
         groups: groups.into(),
         engine,
         limits: plan.limits.iter().map(Arc::clone).collect(),
+        outside: Arc::clone(outside),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tollgate_admission::engine::{ActionDemand, Amounts, Demand, Engine, Refusal, Reserved};
+use tollgate_admission::engine::{
+    ActionDemand, Amounts, Demand, Engine, Refusal, Reserved, Source,
+};
 use tollgate_domain::fault::Code;
 use tollgate_domain::limit::{Limit, Metric, Window};
 
@@ -87,12 +89,12 @@ fn history_can_be_counted_in_some_limits_only() {
     let desk = Desk::new(plan("free", [daily])).outside([rolling]);
     let amounts = Amounts { successes: 3, ..Amounts::default() };
     let subject = user("alice");
-    let absorb = |wanted: fn(&Limit, Option<&str>) -> bool| {
+    let absorb = |wanted: fn(&Limit, Source<'_>) -> bool| {
         desk.engine.absorb_where(&desk.terms(&subject), desk.now, &amounts, wanted);
     };
     absorb(|limit, _| limit.window == Window::Day);
-    absorb(|_, plan| plan.is_none());
-    absorb(|_, plan| plan == Some("free"));
+    absorb(|_, source| source == Source::Outside);
+    absorb(|_, source| source == Source::Plan("free"));
     assert_eq!(desk.standing("alice", "daily"), (6, 0, Some(4)));
     assert_eq!(desk.standing("alice", "rolling"), (3, 0, Some(7)));
 }

@@ -123,7 +123,7 @@ impl Desk {
     }
 
     pub(crate) fn terms<'a>(&'a self, subject: &'a Subject<'a>) -> Terms<'a> {
-        Terms { subject, plan: &self.plan, overlay: &self.overlay }
+        Terms { subject, plan: &self.plan, overlay: &self.overlay, own: None }
     }
 
     pub(crate) fn usage(&self, subject: &Subject<'_>) -> Vec<LimitState> {

@@ -12,5 +12,6 @@ mod restarts;
 mod simulation;
 mod steps_back;
 mod threads;
+mod turns;
 mod warnings;
 mod windows;

@@ -282,7 +282,7 @@ impl Run {
     /// Used and reserved of each limit for these, by name.
     fn usage(&self, (user, model): (usize, usize)) -> Vec<(String, i64, i64)> {
         let (subject, overlay) = (Self::subject(user, model), Overlay::default());
-        let terms = Terms { subject: &subject, plan: &self.plan, overlay: &overlay };
+        let terms = Terms { subject: &subject, plan: &self.plan, overlay: &overlay, own: None };
         let states = self.engine.usage(&terms, self.now);
         states.iter().map(|one| (one.limit.name.to_string(), one.used, one.reserved)).collect()
     }
@@ -298,7 +298,7 @@ impl Run {
         let expected = self.model.decide(&self.all_limits(), who, asked, self.now);
         let before = self.usage(who);
         let (subject, overlay) = (Self::subject(who.0, who.1), Overlay::default());
-        let terms = Terms { subject: &subject, plan: &self.plan, overlay: &overlay };
+        let terms = Terms { subject: &subject, plan: &self.plan, overlay: &overlay, own: None };
         let answer = self.engine.admit(call(self.admitted), &terms, asked, self.now);
         let made =
             answer.as_ref().map(Grant::output_tokens).map_err(|no| no.limit.name.to_string());
@@ -363,7 +363,7 @@ impl Run {
             };
             let amounts = one.settled.get_or_insert_with(|| in_doubt.amounts());
             let subject = Self::subject(one.user, one.model);
-            let terms = Terms { subject: &subject, plan: &self.plan, overlay: &overlay };
+            let terms = Terms { subject: &subject, plan: &self.plan, overlay: &overlay, own: None };
             self.engine.absorb(&terms, one.at, amounts);
         }
     }

@@ -1,12 +1,13 @@
 //! What is different for one user: overrides, quota zero, balances; and what is carried over.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tollgate_admission::engine::Override;
+use tollgate_admission::engine::{Actual, Override, OwnLimits, Subject, Terms};
 use tollgate_domain::fault::Code;
 use tollgate_domain::limit::{Limit, Metric, Scope, Window};
 
-use crate::kit::{Desk, demand, free_plan, limit, plan, success, time, user};
+use crate::kit::{Desk, call, demand, free_plan, limit, plan, success, time, user};
 
 fn passes(desk: &Desk, most: usize) -> usize {
     (0..most).take_while(|_| desk.send("alice").is_ok()).count()
@@ -125,4 +126,38 @@ fn a_reservation_that_stands_over_midnight_is_settled_into_the_day_it_was_taken_
     // As the next day begins, the day of admission has left the two-day window.
     desk.now = time("2026-11-22T15:00:00Z");
     assert_eq!(desk.standing("alice", "two"), (0, 0, Some(1_000)));
+}
+
+#[test]
+fn a_keys_own_limits_are_weighed_with_those_of_the_plan_and_count_by_key() {
+    let spend = |name: &str, max| limit(name, Metric::CostUsd, Window::Day, max);
+    let of_key = Limit { scope: vec![Scope::Key], ..spend("own", 10) };
+    let own = OwnLimits::of(vec![Arc::new(of_key)]).unwrap();
+    let desk = Desk::new(plan("p", [spend("daily", 25)]));
+    let ask = |key: &str, own: Option<&OwnLimits>| {
+        let subject = Subject { key: Some(key), ..user("ann") };
+        let terms = Terms { own, ..desk.terms(&subject) };
+        desk.engine.admit(call(1), &terms, &demand(6, 1), desk.now)
+    };
+    let first = ask("a", Some(&own)).unwrap();
+    let refused = ask("a", Some(&own)).unwrap_err();
+    assert_eq!((&*refused.limit.name, refused.balance.reserved), ("own", 8));
+    // Another key of the same limits, and one without, until the plan refuses; then nothing of the
+    // key's is kept.
+    let second = ask("b", Some(&own)).unwrap();
+    let third = ask("c", None).unwrap();
+    desk.settle(second, &Actual::nothing());
+    desk.settle(first, &success(6, 1, 8));
+    assert!(ask("d", Some(&own)).is_ok_and(|grant| {
+        let refused = ask("b", Some(&own)).unwrap_err();
+        desk.settle(grant, &Actual::nothing());
+        &*refused.limit.name == "daily"
+    }));
+    desk.settle(third, &Actual::nothing());
+    let subject = Subject { key: Some("a"), ..user("ann") };
+    let terms = Terms { own: Some(&own), ..desk.terms(&subject) };
+    let states = desk.engine.usage(&terms, desk.now);
+    let used: Vec<_> = states.iter().map(|state| (&*state.limit.name, state.used)).collect();
+    assert_eq!(used, [("daily", 8), ("own", 8)]);
+    assert_eq!(desk.engine.census().held, 0);
 }

@@ -167,9 +167,9 @@ impl World {
         let user = Arc::clone(&row.user);
         let subject = Subject { user: &user, provider: "up", model: "m", ..Subject::default() };
         let overlay = Overlay::default();
-        let terms = Terms { subject: &subject, plan: &self.plan, overlay: &overlay };
+        let terms = Terms { subject: &subject, plan: &self.plan, overlay: &overlay, own: None };
         let id = row.call_id;
-        match self.gate.admit(row, &terms, &demand(input, output), |_| None) {
+        match self.gate.admit(row, &terms, (&demand(input, output), &[]), |_| None) {
             Ok(admitted) => {
                 self.admitted.push(id);
                 self.flying.push(admitted);
@@ -228,7 +228,7 @@ impl World {
         for row in rows {
             let subject =
                 Subject { user: &row.user, provider: "up", model: "m", ..Subject::default() };
-            let terms = Terms { subject: &subject, plan: &self.plan, overlay: &overlay };
+            let terms = Terms { subject: &subject, plan: &self.plan, overlay: &overlay, own: None };
             self.gate.engine().absorb(&terms, row.time, &Actual::of(&row).amounts());
         }
     }
@@ -270,7 +270,7 @@ impl World {
         let overlay = Overlay::default();
         for user in USERS {
             let subject = Subject { user, provider: "up", model: "m", ..Subject::default() };
-            let terms = Terms { subject: &subject, plan: &self.plan, overlay: &overlay };
+            let terms = Terms { subject: &subject, plan: &self.plan, overlay: &overlay, own: None };
             for state in self.gate.engine().usage(&terms, self.now) {
                 let whose = (&*state.limit.name == "budget").then_some(user);
                 assert!(within_limit(state.used, state.reserved, state.max), "{at}: {state:?}");
@@ -330,6 +330,7 @@ fn row(call_id: CallId, time: Timestamp, user: &str) -> CallRecord {
         estimated: false,
         latency_us: 0,
         ttft_us: None,
+        decision: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde::Serialize;
 use tollgate_admission::control::{Amount, scope_text};
-use tollgate_admission::engine::{LimitState, Subject, Terms};
+use tollgate_admission::engine::{LimitState, Subject};
 use tollgate_domain::limit::{Limit, Scope};
 
 use super::{Answer, Asked, fields, json};
@@ -65,7 +65,7 @@ pub(super) fn quota(asked: &Asked<'_>) -> Result<Answer, Stop> {
         ip: Some(&ip),
         ..Subject::default()
     };
-    let terms = Terms { subject: &subject, plan: &standing.plan, overlay: standing.overlay() };
+    let terms = standing.terms(&subject);
     let states = asked.plane.gate.engine().usage(&terms, asked.plane.clock.now());
     let all = principal.key.role.acts_for_others();
     let shown = states.iter().filter(|state| all || is_own(&state.limit));

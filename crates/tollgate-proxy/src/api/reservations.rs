@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tollgate_admission::books::{Action, ActionEnd, ActionState, EndedAction};
 use tollgate_admission::control::{Amount, Written};
-use tollgate_admission::engine::{ActionDemand, Reserved, Terms};
+use tollgate_admission::engine::{ActionDemand, Reserved};
 use tollgate_admission::identity::Principal;
 use tollgate_admission::switches::Traffic;
 use tollgate_domain::fault::Code;
@@ -24,7 +24,6 @@ use super::{Answer, Asked, fields, json};
 use crate::accept::counted;
 use crate::past::{Past, subject_of};
 use crate::plane::Plane;
-use crate::snapshot::Snapshot;
 use crate::standing::{Standing, refuse_stopped, standing};
 use crate::stop::Stop;
 
@@ -76,6 +75,7 @@ pub(super) async fn reserve(asked: &Asked<'_>) -> Result<Answer, Stop> {
     let metric = action.metric;
     let plane = Arc::clone(asked.plane);
     let reserved = asked.plane.desk.ask(move |books| {
+        let _settled = plane.gate.between_turns();
         let reserved = hold(&plane, &action, &standing)?;
         if let Err(error) = books.put_action(&action) {
             plane.gate.engine().release_action(action.id, plane.clock.now());
@@ -132,7 +132,7 @@ fn wrong_amount(message: &str) -> Stop {
 /// Sets the amount aside in the counters.
 fn hold(plane: &Plane, action: &Action, standing: &Standing) -> Result<Reserved, Stop> {
     let subject = subject_of(action);
-    let terms = Terms { subject: &subject, plan: &standing.plan, overlay: standing.overlay() };
+    let terms = standing.terms(&subject);
     let Action { id, metric, amount, expires_at, created_at, .. } = *action;
     let demand = ActionDemand { metric, amount, expires_at };
     plane.gate.engine().reserve_action(id, &terms, &demand, created_at).map_err(|refusal| {
@@ -158,6 +158,7 @@ pub(super) async fn commit(asked: &Asked<'_>, id: CallId) -> Result<Answer, Stop
                 }
                 None => None,
             };
+            let _settled = ending.plane.gate.between_turns();
             let ended = books.end_action(id, ActionEnd::Commit(used), ending.now)?;
             let EndedAction { action, now } = ended.ok_or_else(|| ending.unknown())?;
             ending.settle(&action, now);
@@ -188,6 +189,7 @@ pub(super) async fn release(asked: &Asked<'_>, id: CallId) -> Result<Answer, Sto
     let ending = Ending::of(asked, id);
     let released = asked.plane.desk.ask(move |books| {
         ending.visible(books.action(id)?)?;
+        let _settled = ending.plane.gate.between_turns();
         let ended = books.end_action(id, ActionEnd::Release, ending.now)?;
         let EndedAction { action, now } = ended.ok_or_else(|| ending.unknown())?;
         ending.settle(&action, now);
@@ -205,7 +207,6 @@ fn has_ended(action: &Action) -> Stop {
 /// What ending an action needs, wherever it runs.
 struct Ending {
     plane: Arc<Plane>,
-    snapshot: Arc<Snapshot>,
     principal: Principal,
     id: CallId,
     now: Timestamp,
@@ -215,7 +216,6 @@ impl Ending {
     fn of(asked: &Asked<'_>, id: CallId) -> Self {
         Self {
             plane: Arc::clone(asked.plane),
-            snapshot: Arc::clone(&asked.snapshot),
             principal: asked.principal.clone(),
             id,
             now: asked.plane.clock.now(),
@@ -244,7 +244,7 @@ impl Ending {
                 if engine.commit_action(action.id, used, self.now).is_none() {
                     // It ran out in the counters since the database was asked: it is owed all the
                     // same.
-                    Past::new(&self.plane, &self.snapshot).action(action);
+                    Past::new(&self.plane, &self.plane.snapshot.load()).action(action);
                 }
             }
             ActionState::Released if just_now => {

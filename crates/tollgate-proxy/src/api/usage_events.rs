@@ -52,12 +52,15 @@ pub(super) async fn take(asked: &Asked<'_>) -> Result<Answer, Stop> {
         events.push(event(asked, stated)?);
     }
     let given = events.len();
-    let (plane, snapshot) = (Arc::clone(asked.plane), Arc::clone(&asked.snapshot));
+    let plane = Arc::clone(asked.plane);
     let taken = asked.plane.desk.ask(move |books| {
+        // Limits that come into force meanwhile find these events in the database, or are in force
+        // already when the events are counted; never both.
+        let _settled = plane.gate.between_turns();
         let fresh = books.take_events(&events, now)?;
         let known = events.into_iter().zip(fresh);
         let fresh: Vec<_> = known.filter_map(|(event, new)| new.then_some(event)).collect();
-        let written = enter(&plane, &snapshot, &fresh);
+        let written = enter(&plane, &fresh);
         Ok((fresh, written))
     });
     let (fresh, written) = taken.await?;
@@ -83,9 +86,9 @@ fn form(asked: &Asked<'_>) -> Result<Form, Stop> {
 /// Counts new events and hands their rows to the ledger.
 fn enter(
     plane: &Plane,
-    snapshot: &Snapshot,
     events: &[UsageEvent],
 ) -> Vec<Result<Written, tollgate_admission::ledger::LedgerError>> {
+    let snapshot = &plane.snapshot.load_full();
     let past = Past::new(plane, snapshot);
     let enter = |event: &UsageEvent| {
         past.call(&event.record);
@@ -170,6 +173,7 @@ fn event(asked: &Asked<'_>, stated: Stated) -> Result<UsageEvent, Stop> {
         estimated: false,
         latency_us: 0,
         ttft_us: None,
+        decision: None,
     };
     Ok(UsageEvent {
         source: stated.source,

@@ -50,10 +50,14 @@ impl<'a> Input<'a> {
     }
 
     pub(super) fn text(&mut self) -> Option<Arc<str>> {
+        std::str::from_utf8(self.bytes()?).ok().map(Arc::from)
+    }
+
+    pub(super) fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.varint()?).ok()?;
-        let (text, rest) = self.rest.split_at_checked(length)?;
+        let (bytes, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
-        std::str::from_utf8(text).ok().map(Arc::from)
+        Some(bytes)
     }
 
     /// `Some(None)` where the value is absent, `None` where it is there and malformed.

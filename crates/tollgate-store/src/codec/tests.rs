@@ -42,6 +42,7 @@ prop_compose! {
         counts in prop::collection::vec(count(), COUNTS),
         (cost, provider_cost) in (any::<i64>(), maybe(any::<i64>())),
         (latency_us, ttft_us) in (count(), maybe(count())),
+        decision in maybe(prop::collection::vec(any::<u8>(), 0..40)),
     ) -> CallRecord {
         let [request_id, user, endpoint, provider, model_asked, model, price_version] = texts;
         let [key, team, ip, session, feature, error_type] = options;
@@ -60,6 +61,7 @@ prop_compose! {
             cost: NanoUsd::from_nanos(cost),
             provider_cost: provider_cost.map(NanoUsd::from_nanos),
             price_version, estimated, latency_us, ttft_us,
+            decision: decision.map(|bytes| Decision::from_bytes(&bytes)),
         }
     }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, Statement};
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use tollgate_domain::call::CallRecord;
+use tollgate_domain::decision::Decision;
 use tollgate_domain::id::CallId;
 use tollgate_domain::money::NanoUsd;
 use tollgate_domain::usage::Usage;
@@ -30,7 +31,8 @@ const CACHE_SHIFT: i64 = 4;
 pub(crate) const COLUMNS: &str = "call_id, time_us, batch, user, key, team, feature, endpoint, \
      provider, model_asked, model, price_version, error_type, request_id, ip, session, tags, \
      flags, status, outcome, attempts, input_tokens, cached_tokens, cache_write_tokens, \
-     output_tokens, reasoning_tokens, other_usage, cost_nanos, provider_cost, latency_us, ttft_us";
+     output_tokens, reasoning_tokens, other_usage, cost_nanos, provider_cost, latency_us, ttft_us, \
+     decision";
 
 /// Inserts a call unless its id is there.
 pub(crate) fn insert_sql() -> String {
@@ -94,7 +96,8 @@ fn bind_rare(insert: &mut Statement<'_>, call: &CallRecord) -> Result<(), rusqli
     insert.raw_bind_parameter(17, tags_to_json(&call.tags))?;
     insert.raw_bind_parameter(27, other_usage(&call.usage))?;
     insert.raw_bind_parameter(29, call.provider_cost.map(NanoUsd::nanos))?;
-    insert.raw_bind_parameter(31, call.ttft_us.map(count))
+    insert.raw_bind_parameter(31, call.ttft_us.map(count))?;
+    insert.raw_bind_parameter(32, call.decision.as_ref().map(Decision::as_bytes))
 }
 
 fn flags(call: &CallRecord) -> i64 {
@@ -163,6 +166,7 @@ pub(crate) fn read(
         estimated: flags & ESTIMATED != 0,
         latency_us: read_count(row, 29)?,
         ttft_us: row.get::<_, Option<i64>>(30)?.map(|us| u64::try_from(us).unwrap_or(0)),
+        decision: row.get::<_, Option<Vec<u8>>>(31)?.map(|bytes| Decision::from_bytes(&bytes)),
     })
 }
 

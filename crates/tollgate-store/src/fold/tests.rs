@@ -48,6 +48,7 @@ pub(crate) fn record(n: u32) -> CallRecord {
         estimated: false,
         latency_us: 412_345,
         ttft_us: Some(398_000),
+        decision: None,
     }
 }
 

@@ -179,8 +179,13 @@ impl Reader {
                 }
             }
         }
+        // Who was only ever refused has used nothing.
+        let used = |(_, sums): &(Vec<Part>, Sums)| {
+            sums.calls > 0 || sums.refused == 0 || query.group_by.is_empty()
+        };
         let mut rows = groups
             .into_iter()
+            .filter(used)
             .map(|(parts, sums)| self.usage_row(query, &parts, sums))
             .collect::<Result<Vec<_>, _>>()?;
         rows.sort_by(|a, b| a.group.cmp(&b.group));

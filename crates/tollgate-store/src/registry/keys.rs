@@ -83,6 +83,15 @@ impl Change<'_> {
         if revoked == 0 { Err(unknown(name)) } else { Ok(()) }
     }
 
+    /// Gives the keys of this name, those that were replaced included, these limits of their own.
+    pub fn set_key_limits(&self, name: &str, limits: Option<&str>) -> Result<(), StoreError> {
+        let changed = self
+            .connection
+            .prepare_cached("UPDATE keys SET limits = ?2 WHERE name = ?1")?
+            .execute((name, limits))?;
+        if changed == 0 { Err(unknown(name)) } else { Ok(()) }
+    }
+
     /// Puts a new key in the place of the one of this name, with the same rights; gives the new one.
     pub fn rotate_key(&self, name: &str, rotation: Rotation) -> Result<KeyRecord, StoreError> {
         let connection = self.connection;

@@ -5,6 +5,7 @@
 
 use super::error::exception;
 use super::{converse, invoke};
+use crate::facts::StreamFacts;
 use crate::framing::Event;
 use crate::json::lenient::Pull;
 use crate::meter::{Fate, Seen};
@@ -32,6 +33,11 @@ impl Reader {
             }
         }
         seen.fate()
+    }
+
+    /// Adds to the facts of an ended stream what the reader of another dialect counted.
+    pub(crate) fn complete(&self, facts: &mut StreamFacts) {
+        self.native.complete(facts);
     }
 }
 

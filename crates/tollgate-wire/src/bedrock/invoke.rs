@@ -13,8 +13,9 @@ use tollgate_domain::usage::Usage;
 
 use super::frame::push_event;
 use super::model::is_claude;
+use crate::dialect;
 use crate::endpoint::Endpoint;
-use crate::facts::AnswerFacts;
+use crate::facts::{AnswerFacts, StreamFacts};
 use crate::figures;
 use crate::json::lenient::Pull;
 use crate::json::push_fmt;
@@ -32,6 +33,9 @@ pub fn read_answer(body: &[u8]) -> AnswerFacts {
 
 /// Counts the generated text of a whole answer, for one without usage.
 pub fn answer_text(body: &[u8], count: impl FnOnce(&str) -> u64) -> u64 {
+    if let Some((endpoint, _)) = native::foreign(body) {
+        return dialect::answer_text(endpoint, body, count);
+    }
     let mut seen = Seen::default();
     Native::default().document(body, &mut seen);
     seen.tally.estimate(count)
@@ -86,6 +90,11 @@ impl Reader {
         if let Some(document) = chunk_document(payload) {
             self.native.document(&document, seen);
         }
+    }
+
+    /// Adds to the facts of an ended stream what the reader of another dialect counted.
+    pub(super) fn complete(&self, facts: &mut StreamFacts) {
+        self.native.complete(facts);
     }
 }
 

@@ -5,13 +5,13 @@ use crate::endpoint::Endpoint;
 use crate::facts::StreamFacts;
 use crate::framing::Event;
 use crate::openai::{self, UsageRules};
-use crate::{anthropic, bedrock, cohere, gemini, ollama};
+use crate::{anthropic, bedrock, cohere, gemini, ollama, other};
 
 use super::{Fate, Seen};
 
 /// The reader of one stream.
 #[derive(Debug)]
-pub(super) enum Reader {
+pub(crate) enum Reader {
     Openai(openai::Reader),
     /// Pictures and sound of the OpenAI form.
     Media(UsageRules),
@@ -20,23 +20,31 @@ pub(super) enum Reader {
     Bedrock(bedrock::Reader),
     Cohere,
     Ollama,
+    /// An unknown form, until an event tells which it is.
+    Other(UsageRules),
 }
 
 impl Reader {
-    pub(super) fn of(endpoint: Endpoint, rules: UsageRules, keep_usage: bool) -> Self {
+    pub(crate) fn of(endpoint: Endpoint, rules: UsageRules, keep_usage: bool) -> Self {
         match Form::of(endpoint) {
             Form::Openai => Self::Openai(openai::Reader::new(endpoint, rules, keep_usage)),
             Form::Media => Self::Media(rules),
             Form::Anthropic => Self::Anthropic(anthropic::Reader::default()),
             Form::Gemini => Self::Gemini(gemini::Reader::default()),
-            Form::Bedrock => Self::Bedrock(bedrock::Reader::default()),
+            Form::Converse | Form::Invoke => Self::Bedrock(bedrock::Reader::default()),
             Form::Cohere => Self::Cohere,
             Form::Ollama => Self::Ollama,
+            Form::Other => Self::Other(rules),
         }
     }
 
     /// Takes what an event says into `seen`, and says where the event's bytes go.
-    pub(super) fn read(&mut self, event: &Event<'_>, seen: &mut Seen) -> Fate {
+    pub(crate) fn read(&mut self, event: &Event<'_>, seen: &mut Seen) -> Fate {
+        if let Self::Other(rules) = self
+            && let Some(endpoint) = event.data.as_deref().and_then(other::stream_like)
+        {
+            *self = Self::of(endpoint, *rules, true);
+        }
         match self {
             Self::Openai(reader) => reader.read(event, seen),
             Self::Media(rules) => openai::media::read_event(*rules, event, seen),
@@ -45,16 +53,18 @@ impl Reader {
             Self::Bedrock(reader) => reader.read(event, seen),
             Self::Cohere => cohere::read_event(event, seen),
             Self::Ollama => ollama::read_event(event, seen),
+            Self::Other(rules) => other::read_event(*rules, event, seen),
         }
     }
 
     /// Adds to the facts of an ended stream what was counted on the way.
-    pub(super) fn complete(&self, facts: &mut StreamFacts) {
+    pub(crate) fn complete(&self, facts: &mut StreamFacts) {
         match self {
             Self::Openai(reader) => reader.complete(&mut facts.answer),
             Self::Anthropic(reader) => reader.complete(&mut facts.answer),
             Self::Gemini(_) => gemini::complete(facts),
-            Self::Bedrock(_) | Self::Cohere | Self::Ollama | Self::Media(_) => {}
+            Self::Bedrock(reader) => reader.complete(facts),
+            Self::Media(_) | Self::Cohere | Self::Ollama | Self::Other(_) => {}
         }
     }
 }

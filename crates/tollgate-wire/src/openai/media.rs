@@ -7,12 +7,45 @@ use super::vendor::UsageRules;
 use super::{audio, images};
 use crate::endpoint::Endpoint;
 use crate::facts::AnswerFacts;
-use crate::framing::Event;
+use crate::framing::{Event, Framing};
 use crate::json::Text;
 use crate::json::lenient::Pull;
 use crate::json::{push_fmt, push_string};
-use crate::meter::{Fate, Seen};
+use crate::meter::{Cut, Fate, Seen};
+use crate::peek::{BodyError, Peek};
 use tollgate_domain::usage::Usage;
+
+/// Reads what a request for pictures or speech says about its cost.
+pub(crate) fn peek(endpoint: Endpoint, body: &[u8]) -> Result<Peek, BodyError> {
+    let mut peek = super::peek(endpoint, body)?;
+    match endpoint {
+        Endpoint::Images => peek.max_output = Some(images::most_tokens(body)),
+        Endpoint::Speech => {
+            peek.stream = audio::speech_streams_events(body);
+            peek.max_output = Some(audio::speech_most_tokens(&audio::speech_input(body)));
+        }
+        _ => {}
+    }
+    Ok(peek)
+}
+
+/// Counts the generated text of a transcription without usage, in whatever form it comes.
+pub(crate) fn answer_text(endpoint: Endpoint, body: &[u8], count: impl FnOnce(&str) -> u64) -> u64 {
+    if endpoint != Endpoint::Transcriptions {
+        return 0;
+    }
+    let (mut text, mut pull) = (None, Pull::new(body));
+    if pull.next_byte() != Some(b'{') {
+        return count(&String::from_utf8_lossy(body));
+    }
+    pull.object(|pull, key| match key {
+        b"text" => text = pull.string_or_skip(),
+        _ => {
+            pull.skip();
+        }
+    });
+    text.map_or(0, |text| count(&text.decode_lossy()))
+}
 
 /// The facts of a whole answer. Sound by itself states nothing.
 pub(crate) fn read_answer(endpoint: Endpoint, rules: UsageRules, body: &[u8]) -> AnswerFacts {
@@ -72,8 +105,12 @@ pub(crate) fn read_event(rules: UsageRules, event: &Event<'_>, seen: &mut Seen) 
     seen.fate()
 }
 
-/// The event that ends such a stream from our side.
-pub(crate) fn cut(endpoint: Endpoint, usage: Option<&Usage>) -> Bytes {
+/// The event that ends such a stream from our side; plain sound just ends.
+pub(crate) fn cut(cut: &Cut<'_>, usage: Option<&Usage>) -> Bytes {
+    if cut.framing == Framing::Opaque {
+        return Bytes::new();
+    }
+    let endpoint = cut.endpoint;
     let kind = match endpoint {
         Endpoint::Speech => "speech.audio.done",
         Endpoint::Transcriptions => "transcript.text.done",

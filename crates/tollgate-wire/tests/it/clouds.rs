@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::Value;
 use tollgate_wire::bedrock;
-use tollgate_wire::dialect::{read_answer, read_error};
+use tollgate_wire::dialect::{Rewrite, peek, read_answer, read_error, rewrite};
 use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::facts::AnswerFacts;
 use tollgate_wire::meter::Meter;
@@ -117,14 +117,15 @@ fn recorded_requests_are_peeked_and_clamped_only_where_needed() {
     for case in cases() {
         let Some(model) = case.model.as_deref() else { continue };
         let bytes = Bytes::from(serde_json::to_vec(&case.value["request"]["body"]).unwrap());
-        let seen = bedrock::peek(case.endpoint, model, &bytes).unwrap();
+        let seen = peek(case.endpoint, Some(model), &bytes).unwrap();
         assert_eq!(&*seen.model, case.value["model_requested"].as_str().unwrap(), "{}", case.name);
         assert_eq!(seen.stream, case.value["stream"] == true, "{}", case.name);
-        let clamped = bedrock::clamp(case.endpoint, model, &bytes, 7);
-        let seen = bedrock::peek(case.endpoint, model, &clamped).unwrap();
+        let change = Rewrite { max_output: Some(7), ..Rewrite::default() };
+        let clamped = rewrite(case.endpoint, &bytes, &seen, &change);
+        let seen = peek(case.endpoint, Some(model), &clamped).unwrap();
         let generates = case.endpoint != Endpoint::Invoke;
         assert_eq!(seen.max_output, generates.then_some(7), "{}", case.name);
-        let again = bedrock::clamp(case.endpoint, model, &clamped, 7);
+        let again = rewrite(case.endpoint, &clamped, &seen, &change);
         assert_eq!(again.as_ptr(), clamped.as_ptr(), "{}: not copied", case.name);
     }
 }

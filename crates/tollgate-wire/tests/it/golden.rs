@@ -32,7 +32,6 @@ impl Exchange {
         let url = self.value["request"]["url"].as_str().unwrap();
         let host = url.split('/').nth(2).unwrap();
         View {
-            array: false,
             model: "asked-model".to_owned(),
             created: 1_700_000_000,
             fallback_id: "0123456789".to_owned(),

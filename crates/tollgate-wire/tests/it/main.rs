@@ -12,3 +12,4 @@ mod native;
 mod requests;
 mod simulated;
 mod streams;
+mod vendors;

@@ -178,6 +178,7 @@ fn recorded_native_requests_are_peeked_and_change_only_where_asked() {
         let (name, body) = (&case.name, &case.value["request"]["body"]);
         let bytes = Bytes::from(serde_json::to_vec(body).unwrap());
         let model = path_model(&case);
+        let model = model.as_deref();
         let seen =
             peek(case.endpoint, model, &bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(Some(&*seen.model), model.or_else(|| body["model"].as_str()), "{name}");

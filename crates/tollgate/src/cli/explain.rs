@@ -18,6 +18,18 @@ const LINES: [Column; 4] = [
     number("amount_usd", "AMOUNT USD"),
 ];
 
+const WEIGHED: [Column; 9] = [
+    text("name", "LIMIT"),
+    text("plan", "PLAN"),
+    text("scope", "SCOPE"),
+    text("metric", "METRIC"),
+    text("window", "WINDOW"),
+    number("max", "MAX"),
+    number("used", "USED"),
+    number("reserved", "RESERVED"),
+    number("taken", "ASKED"),
+];
+
 /// Arguments of `tollgate explain`.
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
@@ -56,6 +68,11 @@ fn show(explanation: &Explanation) -> anyhow::Result<()> {
     match &explanation.price {
         Some(price) => show_price(price)?,
         None => line("price", &"none is in force for this model")?,
+    }
+    if let Some(decided) = &explanation.decided {
+        out::line("limits as they stood when it was decided:")?;
+        let rows: Vec<Map<String, Value>> = decided.limits.iter().map(form::row).collect();
+        form::print(Format::Table, &WEIGHED, &rows)?;
     }
     out::line("limits that apply to such a call, as they stand now:")?;
     Ok(print_limits(explanation.limits.iter())?)

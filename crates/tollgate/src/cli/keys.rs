@@ -3,7 +3,9 @@
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tollgate_admission::control::{Control as _, KeyQuery, KeyRotation, MadeKey, NewKey};
+use tollgate_admission::control::{
+    Control as _, KeyPatch, KeyQuery, KeyRotation, MadeKey, NewKey, WrittenLimit,
+};
 use tollgate_admission::identity::Role;
 use tollgate_admission::network::Network;
 
@@ -39,6 +41,18 @@ enum KeysVerb {
         /// The form of the rows
         #[arg(long, value_enum, default_value_t)]
         format: Format,
+    },
+    /// Change a key's own limits
+    Limits {
+        /// The name of the key
+        name: String,
+        /// A limit as `name=daily,metric=cost_usd,window=day,max=5` or as JSON; may be given
+        /// several times. Those that are not given are taken away
+        #[arg(long = "limit", value_name = "LIMIT")]
+        limits: Vec<WrittenLimit>,
+        /// Take all away
+        #[arg(long, conflicts_with = "limits", required_unless_present = "limits")]
+        none: bool,
     },
     /// Put a new key in the place of one; the old one stays good for a while
     Rotate {
@@ -86,6 +100,10 @@ struct CreateArgs {
     /// What becomes of its calls when the client leaves: drain or abort
     #[arg(long, value_name = "WHAT", value_parser = ["drain", "abort"])]
     on_disconnect: Option<String>,
+    /// A limit of its own, as `name=daily,metric=cost_usd,window=day,max=5` or as JSON; may be given
+    /// several times
+    #[arg(long = "limit", value_name = "LIMIT")]
+    limits: Vec<WrittenLimit>,
     /// The form of the answer
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -101,6 +119,11 @@ pub(crate) fn run(config: &Config, args: KeysArgs) -> anyhow::Result<()> {
             show_once(&controls.create_key(&by, wanted(args))?, format)
         }
         KeysVerb::List { format } => list(&controls, format),
+        KeysVerb::Limits { name, limits, none: _ } => {
+            let key = controls.change_key(&by, &name, KeyPatch { limits })?;
+            let count = key.limits.len();
+            Ok(out::line(format_args!("the key `{name}` has {count} limits of its own"))?)
+        }
         KeysVerb::Rotate { name, overlap } => {
             let made = controls.rotate_key(&by, &name, KeyRotation { overlap: Some(overlap) })?;
             if let Some(until) = made.old_until {
@@ -127,6 +150,7 @@ fn wanted(args: CreateArgs) -> NewKey {
         providers: args.providers,
         networks: args.networks.iter().map(ToString::to_string).collect(),
         on_disconnect: args.on_disconnect,
+        limits: args.limits,
     }
 }
 

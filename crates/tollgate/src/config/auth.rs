@@ -8,10 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
 use tollgate_admission::identity::{OnDisconnect, Role};
 use tollgate_admission::network::Network;
+use tollgate_domain::limit::Limit;
 
+use super::limit::{Mentions, own_limits};
 use super::names::Names;
 use super::reader::Fields;
 use super::scalar::{Blank, HttpUrl, Name, Scalar, Span, Wrong, words, wrong_word};
@@ -92,6 +95,8 @@ pub struct ConfigKey {
     pub networks: Vec<Network>,
     /// What becomes of its calls whose client goes away.
     pub on_disconnect: Option<OnDisconnect>,
+    /// Its own limits.
+    pub limits: Vec<Arc<Limit>>,
 }
 
 words! {
@@ -142,7 +147,8 @@ impl Auth {
     /// Reads the section. `preset_default` is the default plan that a preset brings.
     pub(super) fn read(
         fields: &Fields<'_>,
-        (plans, providers): (&Names, &Names),
+        plans: &Names,
+        (mentions, zone): (Mentions<'_>, &TimeZone),
         preset_default: Option<&Arc<str>>,
     ) -> Self {
         Self {
@@ -153,7 +159,7 @@ impl Auth {
                 .maybe_section("captcha", &schema::CAPTCHA)
                 .map(|fields| Captcha::read(&fields)),
             jwt: fields.maybe_section("jwt", &schema::JWT).and_then(|fields| Jwt::read(&fields)),
-            keys: keys(fields, plans, providers),
+            keys: keys(fields, plans, (mentions, zone)),
         }
     }
 }
@@ -191,11 +197,11 @@ fn guests(fields: &Fields<'_>, plans: &Names) -> Option<Arc<str>> {
     plans.check(&item, &name).then_some(name)
 }
 
-fn keys(fields: &Fields<'_>, plans: &Names, providers: &Names) -> Vec<ConfigKey> {
+fn keys(fields: &Fields<'_>, plans: &Names, limits: (Mentions<'_>, &TimeZone)) -> Vec<ConfigKey> {
     let mut names: BTreeSet<Arc<str>> = BTreeSet::new();
     let mut keys: Vec<ConfigKey> = Vec::new();
     for fields in fields.sections("keys", &schema::KEY) {
-        let key = ConfigKey::read(&fields, plans, providers);
+        let key = ConfigKey::read(&fields, plans, limits);
         if !names.insert(Arc::clone(&key.name)) {
             fields.fail_at(
                 "name",
@@ -215,7 +221,11 @@ fn keys(fields: &Fields<'_>, plans: &Names, providers: &Names) -> Vec<ConfigKey>
 }
 
 impl ConfigKey {
-    fn read(fields: &Fields<'_>, plans: &Names, providers: &Names) -> Self {
+    fn read(
+        fields: &Fields<'_>,
+        plans: &Names,
+        (mentions, zone): (Mentions<'_>, &TimeZone),
+    ) -> Self {
         let Name(name) = fields.get("name");
         let key: SecretString = fields.get("key");
         if fields.has("key") && key.expose_secret().is_empty() {
@@ -230,9 +240,10 @@ impl ConfigKey {
             plan: fields.item("plan").and_then(|item| plans.mention(&item)),
             expires_at: fields.maybe("expires"),
             models: fields.list("models"),
-            providers: providers.mentions(fields, "providers"),
+            providers: mentions.providers.mentions(fields, "providers"),
             networks: fields.list("ips"),
             on_disconnect: fields.maybe("on_disconnect"),
+            limits: own_limits(fields, mentions, zone),
         }
     }
 }

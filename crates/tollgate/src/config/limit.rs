@@ -2,6 +2,7 @@
 //! could never do what it says is refused.
 
 mod form;
+mod own;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use super::reader::Fields;
 use super::scalar::{Name, Share};
 use super::schema;
 use form::Maximum;
+pub(super) use own::own_limits;
+pub(crate) use own::read_key_limits;
 
 /// What becomes of calls whose client goes away, by plan, where a plan says so.
 pub type PlanDisconnects = BTreeMap<Arc<str>, OnDisconnect>;
@@ -40,7 +43,7 @@ pub(super) fn plans(
             let remedy = "write `limits = []` for a plan without limits";
             fields.fail(format!("{} needs `limits`", fields.title()), Some(remedy.to_owned()));
         }
-        let limits = plan_limits(&fields, mentions, &zone);
+        let limits = named(&fields, Scope::User, mentions, &zone);
         if let Some(on_disconnect) = fields.maybe("on_disconnect") {
             disconnects.insert(Arc::clone(&name), on_disconnect);
         }
@@ -49,10 +52,16 @@ pub(super) fn plans(
     (plans, disconnects)
 }
 
-fn plan_limits(plan: &Fields<'_>, mentions: Mentions<'_>, zone: &TimeZone) -> Vec<Arc<Limit>> {
+/// The limits that stand in a list, each under its name; `usual` is the scope where none is said.
+fn named(
+    of: &Fields<'_>,
+    usual: Scope,
+    mentions: Mentions<'_>,
+    zone: &TimeZone,
+) -> Vec<Arc<Limit>> {
     let mut names = BTreeSet::new();
     let mut limits = Vec::new();
-    for fields in plan.sections("limits", &schema::LIMIT) {
+    for fields in of.sections("limits", &schema::LIMIT) {
         let Some(Name(name)) = fields.maybe("name") else {
             if !fields.has("name") {
                 fields.fail(format!("`{}` needs `name`", fields.path), None);
@@ -60,10 +69,10 @@ fn plan_limits(plan: &Fields<'_>, mentions: Mentions<'_>, zone: &TimeZone) -> Ve
             continue;
         };
         if !names.insert(Arc::clone(&name)) {
-            let message = format!("{} has two limits with the name `{name}`", plan.title());
+            let message = format!("{} has two limits with the name `{name}`", of.title());
             fields.fail_at("name", message, None);
         }
-        let scope = form::scope(&fields).unwrap_or_else(|| vec![Scope::User]);
+        let scope = form::scope(&fields).unwrap_or_else(|| vec![usual]);
         limits.extend(read(name, scope, &fields, (mentions, zone)));
     }
     limits

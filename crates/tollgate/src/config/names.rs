@@ -12,9 +12,25 @@ pub(super) struct Names {
     kind: &'static str,
     header: &'static str,
     known: BTreeSet<String>,
+    /// Whether any name will do.
+    any: bool,
 }
 
 impl Names {
+    /// These names.
+    pub(super) fn known<'a>(
+        kind: &'static str,
+        header: &'static str,
+        names: impl Iterator<Item = &'a std::sync::Arc<str>>,
+    ) -> Self {
+        Self { kind, header, known: names.map(ToString::to_string).collect(), any: false }
+    }
+
+    /// Whatever is mentioned.
+    pub(super) fn any() -> Self {
+        Self { any: true, ..Self::default() }
+    }
+
     /// The names that stand below a key of the root, and those that `more` brings.
     pub(super) fn declared(
         root: &Fields<'_>,
@@ -26,12 +42,12 @@ impl Names {
             let entries = root.item(table).map(|item| item.entries()).unwrap_or_default();
             known.extend(entries.into_iter().map(|(name, _)| name.to_owned()));
         }
-        Self { kind, header, known }
+        Self { kind, header, known, any: false }
     }
 
     /// Whether one is declared.
     pub(super) fn contains(&self, name: &str) -> bool {
-        self.known.contains(name)
+        self.any || self.known.contains(name)
     }
 
     /// Whether none is declared.

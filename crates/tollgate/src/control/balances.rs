@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use tollgate_admission::control::{ControlError, LimitRow, User};
-use tollgate_admission::engine::{Actual, Amounts, Engine, LimitState, Overlay, Subject, Terms};
+use tollgate_admission::engine::{
+    Actual, Amounts, Engine, LimitState, Overlay, OwnLimits, Subject, Terms,
+};
 use tollgate_admission::identity::matches_name;
 use tollgate_domain::limit::{Limit, Scope};
 use tollgate_store::{Dim, Filter, Reader, Sums, UsageQuery};
 
 use super::{Controls, failed, limits};
+use crate::stored;
 
 /// Calls younger than this are counted one by one, so that short windows are exact; older ones by
 /// the hour.
@@ -42,14 +45,15 @@ impl Controls {
             let config = self.config.lock();
             (limits::plan(&config, plan), config.limits.clone())
         };
-        let terms = Terms { subject, plan: &plan, overlay };
+        let own = subject.key.and_then(|key| self.own_limits(key));
+        let terms = Terms { subject, plan: &plan, overlay, own: own.as_deref() };
         let now = self.clock.now();
         if let Some(live) = &self.live {
             return Ok(live.handle.plane.gate.engine().usage(&terms, now));
         }
         let reader = self.reader()?;
         let mut found = Vec::new();
-        for scope in [Scope::User, Scope::Team, Scope::Global] {
+        for scope in [Scope::User, Scope::Key, Scope::Team, Scope::Global] {
             let engine = Engine::new();
             engine.set_limits(outside.clone().into());
             fill(&engine, &reader, &terms, (scope, now))?;
@@ -58,11 +62,28 @@ impl Controls {
         }
         // The order of the configuration, the plan's first.
         let order = |state: &LimitState| {
-            let all: Vec<&Arc<_>> = plan.limits.iter().chain(&outside).collect();
+            let of_key = own.iter().flat_map(|own| own.limits());
+            let all: Vec<&Arc<_>> = plan.limits.iter().chain(of_key).chain(&outside).collect();
             all.iter().position(|limit| Arc::ptr_eq(limit, &state.limit))
         };
         found.sort_by_key(order);
         Ok(found)
+    }
+}
+
+impl Controls {
+    /// The limits that a key brings along.
+    fn own_limits(&self, name: &str) -> Option<Arc<OwnLimits>> {
+        if let Some(live) = &self.live {
+            let snapshot = live.handle.plane.snapshot.load();
+            return snapshot.keys.entries().find(|key| &*key.name == name)?.own.clone();
+        }
+        let config = self.config.lock().clone();
+        if let Some(key) = config.auth.keys.iter().find(|key| &*key.name == name) {
+            return OwnLimits::of(key.limits.clone());
+        }
+        let stored = self.registry.lock().key(name).ok().flatten()?;
+        OwnLimits::of(stored::own_limits(&stored, &config.server.timezone).ok()?)
     }
 }
 
@@ -73,19 +94,23 @@ fn fill(
     terms: &Terms<'_>,
     (scope, now): (Scope, Timestamp),
 ) -> Result<(), ControlError> {
-    let (user, team) = match scope {
-        Scope::User => (Some(Arc::from(terms.subject.user)), None),
-        Scope::Team => match terms.subject.team {
-            Some(team) => (None, Some(Arc::from(team))),
-            None => return Ok(()),
-        },
-        _ => (None, None),
-    };
+    let shared = |name: Option<&str>| name.map(Arc::<str>::from);
+    let (mut user, mut team, mut key) = (None, None, None);
+    match scope {
+        Scope::User => user = Some(Arc::from(terms.subject.user)),
+        Scope::Key => key = shared(terms.subject.key),
+        Scope::Team => team = shared(terms.subject.team),
+        _ => {}
+    }
+    if (scope == Scope::Key && key.is_none()) || (scope == Scope::Team && team.is_none()) {
+        return Ok(());
+    }
     let recent = start_of_hour(now.checked_sub(EXACT).map_err(failed)?);
     let query = UsageQuery {
         group_by: vec![Dim::Hour],
         user: user.clone(),
         team: team.clone(),
+        key: key.clone(),
         ..UsageQuery::between(Timestamp::UNIX_EPOCH, recent)
     };
     for row in reader.usage(&query)? {
@@ -94,7 +119,7 @@ fn fill(
             engine.absorb(terms, hour, &amounts(&row.sums));
         }
     }
-    let filter = Filter { user, team, since: Some(recent), ..Filter::default() };
+    let filter = Filter { user, team, key, since: Some(recent), ..Filter::default() };
     for call in reader.calls(&filter, MOST_EXACT)? {
         engine.absorb(terms, call.time, &Actual::of(&call).amounts());
     }

@@ -1,14 +1,16 @@
 //! Why a call was allowed or refused, and how its price comes about: the ledger row, the price that
-//! is in force, and the limits as they stand now. What is not known any more is said to be so.
+//! is in force, the limits as they stood when it was decided, and as they stand now. What is not
+//! known any more is said to be so.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use tollgate_admission::control::{
-    Call, ControlError, Explanation, LimitRow, PriceFacts, PriceLine,
+    Amount, Call, ControlError, DecisionFacts, Explanation, LimitRow, PriceFacts, PriceLine,
 };
 use tollgate_admission::engine::{LimitState, Subject};
 use tollgate_domain::call::{CallRecord, Outcome};
+use tollgate_domain::decision::{Decided, Decision, Downgrade, Terms};
 use tollgate_domain::fault::Code;
 use tollgate_domain::id::CallId;
 use tollgate_domain::money::{Exact, NanoUsd};
@@ -23,17 +25,22 @@ impl Controls {
     pub(super) fn explain_call(&self, id: CallId) -> Result<Explanation, ControlError> {
         let Call(call) = self.show_call(id)?;
         let (user, facts) = self.user_now(&self.registry.lock(), &call.user)?;
-        let subject = subject(&call);
+        let model = call.model_counted();
+        let subject = subject(&call, &model);
         let states = self.states(&subject, &user.plan, &facts.overlay())?;
         let states: Vec<LimitState> =
             states.into_iter().filter(|state| applies(&state.limit, &subject)).collect();
         let refused = call.outcome == Outcome::Refused;
+        let decided = call.decision.as_ref().and_then(Decision::read);
+        let hold = decided.as_ref().filter(|_| !refused).map(|decided| decided.terms.hold);
+        let in_doubt = || (call.outcome == Outcome::InDoubt).then_some(call.cost);
         let price = if refused { None } else { self.price_of(&call)? };
         Ok(Explanation {
             decision: if refused { "refused" } else { "allowed" }.to_owned(),
-            why: why(&call, &states),
+            why: why(&call, decided.as_ref(), &states),
             plan: user.plan,
-            hold_usd: (call.outcome == Outcome::InDoubt).then_some(call.cost),
+            hold_usd: hold.or_else(in_doubt),
+            decided: decided.as_ref().map(DecisionFacts::of),
             price,
             limits: states.iter().map(LimitRow::of).collect(),
             call: Call(call),
@@ -55,7 +62,7 @@ impl Controls {
 }
 
 /// Who was counted. An address that is kept as a hash has no counter that could be found.
-fn subject(call: &CallRecord) -> Subject<'_> {
+fn subject<'a>(call: &'a CallRecord, model: &'a str) -> Subject<'a> {
     Subject {
         user: &call.user,
         key: call.key.as_deref(),
@@ -64,15 +71,15 @@ fn subject(call: &CallRecord) -> Subject<'_> {
         session: call.session.as_deref(),
         feature: call.feature.as_deref(),
         provider: &call.provider,
-        model: &call.model_asked,
+        model,
         free: false,
     }
 }
 
-fn why(call: &CallRecord, limits: &[LimitState]) -> String {
+fn why(call: &CallRecord, decided: Option<&Decided<'_>>, limits: &[LimitState]) -> String {
     let error = call.error_type.as_deref().unwrap_or_default();
     let ended = match call.outcome {
-        Outcome::Refused => return why_refused(error, limits),
+        Outcome::Refused => return why_refused(error, decided, limits),
         Outcome::Success => "and answered whole".to_owned(),
         Outcome::Failed => format!("and failed ({error}); what it cost until then is charged"),
         Outcome::Cancelled => {
@@ -82,12 +89,41 @@ fn why(call: &CallRecord, limits: &[LimitState]) -> String {
                              aside is charged"
             .to_owned(),
     };
-    format!("every limit that applied covered it; it was sent to `{}` {ended}", call.provider)
+    let changed = decided.map(changes).unwrap_or_default();
+    let provider = &call.provider;
+    format!("every limit that applied covered it{changed}; it was sent to `{provider}` {ended}")
 }
 
-fn why_refused(error: &str, limits: &[LimitState]) -> String {
+/// What limits changed about a call before it was admitted.
+fn changes(decided: &Decided<'_>) -> String {
+    let downgrades = decided.downgrades.iter();
+    let mut changes: Vec<String> = downgrades
+        .map(|Downgrade { limit, to }| format!(", after `{limit}` had it served from `{to}`"))
+        .collect();
+    let Terms { output_asked: asked, output_granted: granted, .. } = decided.terms;
+    if granted < asked {
+        changes.push(format!(", with {granted} of the {asked} tokens out that it asked for"));
+    }
+    changes.concat()
+}
+
+fn why_refused(error: &str, decided: Option<&Decided<'_>>, limits: &[LimitState]) -> String {
     let code = Code::ALL.iter().find(|code| code.as_str() == error);
     let meaning = code.map_or("Nothing was sent.", |code| code.meaning());
+    if let Some(limit) = decided.and_then(Decided::refused_by) {
+        let amount = |value| Amount::of(limit.metric, value);
+        let max = Amount::maximum(limit.metric, limit.max);
+        return format!(
+            "{error}: {meaning} Limit `{}` allowed {max} {} ({}): {} were used, {} reserved, {} \
+             asked.",
+            limit.name,
+            limit.metric.as_str(),
+            limit.window,
+            amount(limit.used),
+            amount(limit.reserved),
+            amount(limit.taken),
+        );
+    }
     let empty: Vec<String> = limits
         .iter()
         .filter(|state| state.remaining == Some(0))

@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use tollgate_admission::control::{
-    Actor, ControlError, Key, KeyQuery, KeyRotation, KeySource, KeyState, MadeKey, NewKey, Page,
-    page_size,
+    Actor, ControlError, Key, KeyPatch, KeyQuery, KeyRotation, KeySource, KeyState, LimitFacts,
+    MadeKey, NewKey, Page, WrittenLimit, page_size,
 };
 use tollgate_admission::identity::{Role, new_key, random_bytes};
 use tollgate_admission::network::Network;
 use tollgate_domain::id::CallId;
+use tollgate_domain::limit::Limit;
+use tollgate_proxy::past::Users;
 use tollgate_store::{KeyRecord, Registry, Rotation};
 
 use super::{Controls, Deed, Live, check_known, check_name, failed};
-use crate::config::{Config, ConfigKey, read_duration};
+use crate::config::{Config, ConfigKey, read_duration, read_key_limits};
+use crate::serve::{self, RuleChange, Rules, plans_differ};
 use crate::{compose, stored};
 
 /// How long a replaced key stays good where nobody says so.
@@ -28,8 +32,9 @@ impl Controls {
         })?;
         let registry = self.registry.lock();
         let config = self.config.lock();
+        let zone = &config.server.timezone;
         let configured = config.auth.keys.iter().map(|key| configured(key, now));
-        let stored = registry.keys()?.into_iter().map(|key| shown(key, now));
+        let stored = registry.keys()?.into_iter().map(|key| shown(key, zone, now));
         let wanted = |key: &Key| query.user.as_ref().is_none_or(|user| key.user == *user);
         let mut rows: Vec<Key> = configured.chain(stored).filter(wanted).collect();
         rows.sort_by(|a, b| a.name.cmp(&b.name));
@@ -41,6 +46,8 @@ impl Controls {
         let registry = self.registry.lock();
         let config = self.config.lock();
         let role = check(&config, &new)?;
+        check_limits(&config, &new.limits)?;
+        let zone = &config.server.timezone;
         let now = self.clock.now();
         let (key, hash) = self.fresh()?;
         let record = KeyRecord {
@@ -58,7 +65,7 @@ impl Controls {
             allowed_models: some(new.models),
             allowed_providers: some(new.providers),
             allowed_ips: some(new.networks),
-            limits: None,
+            limits: written(&new.limits),
             on_disconnect: new.on_disconnect,
             rotated_from: None,
             replaced: false,
@@ -66,11 +73,37 @@ impl Controls {
         let deed = Deed { by, action: "key.create", subject: &record.name };
         registry.change(|change| {
             change.insert_key(&record)?;
-            let after = shown(record.clone(), now);
+            let after = shown(record.clone(), zone, now);
             deed.note(change, &self.clock, (None::<&Key>, Some(&after)))
         })?;
         self.put_keys(&registry, &config)?;
         Ok(made(record, key, None))
+    }
+
+    pub(super) fn patch_key(
+        &self,
+        by: &Actor,
+        name: &str,
+        patch: &KeyPatch,
+    ) -> Result<Key, ControlError> {
+        let registry = self.registry.lock();
+        let config = self.config.lock();
+        refuse_configured(&config, name)?;
+        check_limits(&config, &patch.limits)?;
+        let zone = &config.server.timezone;
+        let now = self.clock.now();
+        let deed = Deed { by, action: "key.change", subject: name };
+        let key = registry.change(|change| {
+            let before = change.key(name)?.filter(|key| key.revoked_at.is_none());
+            let before = before.ok_or_else(|| unknown(name))?;
+            change.set_key_limits(name, written(&patch.limits).as_deref())?;
+            let after = change.key(name)?.ok_or_else(|| unknown(name))?;
+            let (was, is) = (shown(before, zone, now), shown(after, zone, now));
+            deed.note(change, &self.clock, (Some(&was), Some(&is)))?;
+            Ok::<_, ControlError>(is)
+        })?;
+        self.put_keys(&registry, &config)?;
+        Ok(key)
     }
 
     pub(super) fn replace_key(
@@ -88,6 +121,7 @@ impl Controls {
         let registry = self.registry.lock();
         let config = self.config.lock();
         refuse_configured(&config, name)?;
+        let zone = &config.server.timezone;
         let now = self.clock.now();
         let old_until = now.checked_add(overlap).map_err(failed)?;
         let (key, hash) = self.fresh()?;
@@ -98,7 +132,7 @@ impl Controls {
             let before = before.ok_or_else(|| unknown(name))?;
             let prefix = beginning(&key);
             let record = change.rotate_key(name, Rotation { id, hash, prefix, now, old_until })?;
-            let (was, is) = (shown(before, now), shown(record.clone(), now));
+            let (was, is) = (shown(before, zone, now), shown(record.clone(), zone, now));
             deed.note(change, &self.clock, (Some(&was), Some(&is)))?;
             Ok::<_, ControlError>(record)
         })?;
@@ -110,13 +144,14 @@ impl Controls {
         let registry = self.registry.lock();
         let config = self.config.lock();
         refuse_configured(&config, name)?;
+        let zone = &config.server.timezone;
         let now = self.clock.now();
         let deed = Deed { by, action: "key.revoke", subject: name };
         registry.change(|change| {
             let before = change.key(name)?.ok_or_else(|| unknown(name))?;
             change.revoke_key(name, now)?;
-            let after = change.key(name)?.map(|key| shown(key, now));
-            let before = shown(before, now);
+            let after = change.key(name)?.map(|key| shown(key, zone, now));
+            let before = shown(before, zone, now);
             deed.note(change, &self.clock, (Some(&before), after.as_ref()))
         })?;
         self.put_keys(&registry, &config)
@@ -144,9 +179,18 @@ pub(super) fn put_in_force(
     config: &Config,
 ) -> anyhow::Result<()> {
     let handle = &live.handle;
-    let ring = compose::keys(config, &handle.ground.hasher, stored::keys(registry)?);
-    let snapshot = handle.plane.snapshot.load();
-    handle.plane.snapshot.store(Arc::new(snapshot.with_keys(Arc::new(ring))));
+    let ring = compose::keys(config, &handle.ground.hasher, stored::keys(registry, config)?);
+    let plane = &handle.plane;
+    let before = plane.snapshot.load_full();
+    let after = Arc::new(before.with_keys(Arc::new(ring)));
+    let (outside, users) = (&*config.limits, Users::Of(&plane.directory));
+    let change = RuleChange {
+        before: Rules { snapshot: &before, outside, users },
+        after: Rules { snapshot: &after, outside, users },
+        user: None,
+        moves: plans_differ(&before, &after),
+    };
+    serve::put_in_force(handle, &change, || plane.snapshot.store(Arc::clone(&after)));
     Ok(())
 }
 
@@ -222,11 +266,14 @@ fn configured(key: &ConfigKey, now: Timestamp) -> Key {
         providers: texts(&key.providers),
         networks: key.networks.iter().map(ToString::to_string).collect(),
         on_disconnect: None,
+        limits: facts(&key.limits),
         source: KeySource::Configuration,
     }
 }
 
-fn shown(key: KeyRecord, now: Timestamp) -> Key {
+fn shown(key: KeyRecord, zone: &TimeZone, now: Timestamp) -> Key {
+    // What cannot be read any more refuses the key where it is put in force, and says so.
+    let limits = stored::own_limits(&key, zone).unwrap_or_default();
     Key {
         user: key.user.unwrap_or_else(|| key.name.clone()),
         name: key.name,
@@ -242,6 +289,7 @@ fn shown(key: KeyRecord, now: Timestamp) -> Key {
         providers: key.allowed_providers.unwrap_or_default(),
         networks: key.allowed_ips.unwrap_or_default(),
         on_disconnect: key.on_disconnect,
+        limits: facts(&limits),
         source: if key.replaced { KeySource::Replaced } else { KeySource::Database },
     }
 }
@@ -270,6 +318,21 @@ fn fresh_id(now: Timestamp) -> Result<String, ControlError> {
 fn beginning(key: &str) -> String {
     let head: String = key.chars().take(7).collect();
     format!("{head}…")
+}
+
+/// Limits as the database keeps them.
+fn written(limits: &[WrittenLimit]) -> Option<String> {
+    (!limits.is_empty()).then(|| WrittenLimit::list(limits))
+}
+
+fn facts(limits: &[Arc<Limit>]) -> Vec<LimitFacts> {
+    limits.iter().map(|limit| LimitFacts::of(limit, None)).collect()
+}
+
+/// Refuses limits that a key cannot have.
+fn check_limits(config: &Config, limits: &[WrittenLimit]) -> Result<(), ControlError> {
+    let read = read_key_limits(limits, Some(config), &config.server.timezone);
+    read.map(drop).map_err(|told| ControlError::Invalid(format!("limits: {told}")))
 }
 
 fn some(list: Vec<String>) -> Option<Vec<String>> {

@@ -1,17 +1,21 @@
 //! Users: what is decided about them, and how their limits stand.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tollgate_admission::control::{
     Actor, Amount, BalanceRow, ControlError, NewOverride, NewUser, OverrideRow, Page, PlanFrom,
     TopUp, User, UserPatch, UserQuery, page_size,
 };
+use tollgate_admission::directory::UserState;
 use tollgate_domain::limit::{Metric, Window};
+use tollgate_proxy::past::Users;
 use tollgate_store::{Change, OverrideRecord, Registry, TopUpRecord, UserRecord};
 
 use super::facts::{Facts, KeyTerms};
-use super::{Controls, Deed, check_known, check_name, limits};
+use super::{Controls, Deed, Live, check_known, check_name, limits};
 use crate::config::Config;
+use crate::serve::{self, RuleChange, Rules};
 
 impl Controls {
     pub(super) fn list_users(&self, query: &UserQuery) -> Result<Page<User>, ControlError> {
@@ -94,7 +98,7 @@ impl Controls {
             deed.note(change, &self.clock, (Some(&before), None::<&User>))
         })?;
         if let Some(live) = &self.live {
-            live.handle.plane.directory.remove(name);
+            put_in_force(live, &config, name, None);
         }
         Ok(())
     }
@@ -191,7 +195,7 @@ impl Controls {
                 Ok::<_, ControlError>(after)
             })?;
             if let (Some(live), Some(state)) = (&self.live, facts.state()) {
-                live.handle.plane.directory.put(name, state);
+                put_in_force(live, &config, name, Some(&Arc::new(state)));
             }
         }
         self.show_user(name)
@@ -234,6 +238,25 @@ impl Controls {
         let facts = Facts::of(registry, name)?;
         Ok((describe(&config, &terms, name, &facts), facts))
     }
+}
+
+/// Puts in force what is decided about a user. On another plan the user goes on with what was used.
+fn put_in_force(live: &Live, config: &Config, name: &str, state: Option<&Arc<UserState>>) {
+    let plane = &live.handle.plane;
+    let (snapshot, outside) = (&*plane.snapshot.load_full(), &*config.limits);
+    let before = plane.directory.get(name);
+    let plan = |state: Option<&Arc<UserState>>| state.and_then(|it| it.plan.clone());
+    let now = Users::But(&plane.directory, name, state);
+    let change = RuleChange {
+        before: Rules { snapshot, outside, users: Users::Of(&plane.directory) },
+        after: Rules { snapshot, outside, users: now },
+        user: Some(name),
+        moves: plan(before.as_ref()) != plan(state),
+    };
+    serve::put_in_force(&live.handle, &change, || match state {
+        Some(state) => plane.directory.put(name, Arc::clone(state)),
+        None => plane.directory.remove(name),
+    });
 }
 
 fn check_terms(

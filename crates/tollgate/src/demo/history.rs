@@ -105,6 +105,7 @@ fn call(started: &Started, hour: Timestamp, draw: &mut Draw) -> CallRecord {
         estimated: false,
         latency_us,
         ttft_us: Some(latency_us / 2),
+        decision: None,
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tollgate_proxy::leftover;
 
-use super::start::Started;
+use super::start::{Handle, Started};
 use super::{access_tokens, follow, jwks, reload, sweep};
 use crate::config::Config;
 use crate::out;
@@ -87,7 +87,7 @@ async fn attend(
                     out::note("stopping: calls in flight may finish");
                     return Ok(());
                 }
-                Asked::Reload => match reload::reload(&started.handle()) {
+                Asked::Reload => match loaded_again(started.handle()).await {
                 Ok(()) => out::note("the configuration was loaded again"),
                 Err(error) => out::note(format_args!(
                     "the configuration was not loaded, the old one stays in force: {error:#}"
@@ -100,6 +100,11 @@ async fn attend(
             },
         }
     }
+}
+
+/// Loads the configuration again where blocking is allowed: new limits read the ledger.
+async fn loaded_again(handle: Handle) -> anyhow::Result<()> {
+    tokio::task::spawn_blocking(move || reload::reload(&handle)).await?
 }
 
 async fn finish(mut tasks: JoinSet<()>) {

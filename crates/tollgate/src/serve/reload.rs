@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
+use tollgate_proxy::past::Users;
 
 use super::start::Handle;
+use super::turn::{RuleChange, Rules, plans_differ, put_in_force};
 use crate::compose;
 use crate::config::{Config, ProcessEnvironment};
 
@@ -19,11 +21,22 @@ pub(super) fn reload(handle: &Handle) -> anyhow::Result<()> {
             && config.server.admin_listen == current.server.admin_listen,
         "`server.listen` and `server.admin_listen` change only with a restart"
     );
-    let stored = handle.stored_keys()?;
+    let stored = handle.stored_keys(&config)?;
     let mut snapshot = compose::snapshot(&config, &handle.ground, stored)?;
     compose::keep(&mut snapshot, &config, &handle.plane.snapshot.load(), &current);
-    handle.plane.gate.engine().set_limits(config.limits.clone().into());
-    handle.plane.snapshot.store(Arc::new(snapshot));
+    let plane = &handle.plane;
+    let before = plane.snapshot.load_full();
+    let users = Users::Of(&plane.directory);
+    let change = RuleChange {
+        before: Rules { snapshot: &before, outside: &current.limits, users },
+        after: Rules { snapshot: &snapshot, outside: &config.limits, users },
+        user: None,
+        moves: plans_differ(&before, &snapshot),
+    };
+    put_in_force(handle, &change, || {
+        plane.gate.engine().set_limits(config.limits.clone().into());
+        plane.snapshot.store(Arc::new(snapshot.clone()));
+    });
     *current = config;
     Ok(())
 }

@@ -24,7 +24,9 @@ use tollgate_proxy::call_log::{CallLog, Format};
 use tollgate_proxy::desk::Desk;
 use tollgate_proxy::leftover::Leftover;
 use tollgate_proxy::metrics::Metrics;
+use tollgate_proxy::past::Past;
 use tollgate_proxy::plane::{Obstacle, Plane};
+use tollgate_proxy::refusals::Refusals;
 use tollgate_proxy::server::{self, ServerConfig};
 use tollgate_proxy::stored::Answers;
 use tollgate_proxy::surface::EndpointNames;
@@ -68,12 +70,17 @@ pub(crate) struct Handle {
     pub(crate) path: Option<PathBuf>,
     /// Where the database is.
     pub(crate) database: PathBuf,
+    /// The ledger.
+    pub(crate) ledger: Arc<SqliteLedger>,
 }
 
 impl Handle {
-    /// The keys that are stored.
-    pub(crate) fn stored_keys(&self) -> anyhow::Result<Vec<(KeyDigest, KeyEntry)>> {
-        stored::keys(&Registry::open(&self.database)?)
+    /// The keys that are stored, as this configuration reads them.
+    pub(crate) fn stored_keys(
+        &self,
+        config: &Config,
+    ) -> anyhow::Result<Vec<(KeyDigest, KeyEntry)>> {
+        stored::keys(&Registry::open(&self.database)?, config)
     }
 }
 
@@ -84,10 +91,9 @@ impl Started {
             (bind(config.server.listen).await?, bind(config.server.admin_listen).await?);
         let database = database(&config)?;
         let (ledger, recovery) = open_ledger(&config, &database)?;
-        let ledger = Arc::new(ledger);
         let registry = Registry::open(&database)?;
         let ground = ground(&registry)?;
-        let snapshot = compose::snapshot(&config, &ground, stored::keys(&registry)?)?;
+        let snapshot = compose::snapshot(&config, &ground, stored::keys(&registry, &config)?)?;
         let (sender, leftovers) = unbounded_channel();
         let mut metrics = MetricRegistry::default();
         LedgerMetrics::register(&mut metrics, &ledger);
@@ -97,6 +103,7 @@ impl Started {
         let looking = Arc::clone(&ledger);
         let plane = Arc::new(Plane {
             snapshot: ArcSwap::from_pointee(snapshot),
+            refusals: Refusals::start(Arc::clone(&gate), data_metrics.refusals_dropped())?,
             gate,
             directory: Arc::default(),
             switches: Arc::default(),
@@ -120,7 +127,9 @@ impl Started {
             config: Arc::new(Mutex::new(config)),
             path,
             database,
+            ledger: Arc::clone(&ledger),
         };
+        tell_late(&plane);
         let controls = Arc::new(Controls::live(&handle, &ledger)?);
         restored(handle.clone(), Arc::clone(&ledger)).await?;
         Ok(Self {
@@ -211,6 +220,7 @@ impl Started {
     /// Writes what waits and closes.
     pub(crate) fn close(self) -> anyhow::Result<()> {
         self.strays.end();
+        self.plane.refusals.close();
         self.plane.log.close();
         self.ledger.shutdown().context(
             "the ledger could not be closed; nothing is lost, the next start reads its journal",
@@ -233,6 +243,16 @@ fn ground(registry: &Registry) -> anyhow::Result<Ground> {
 /// Fills the counters, where blocking is allowed.
 async fn restored(handle: Handle, ledger: Arc<SqliteLedger>) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(move || restore::restore(&handle, &ledger)).await?
+}
+
+/// Has calls counted whose limits have changed while they were under way.
+fn tell_late(plane: &Arc<Plane>) {
+    let weak = Arc::downgrade(plane);
+    plane.gate.tell_late(Box::new(move |record, grant| {
+        if let Some(plane) = weak.upgrade() {
+            Past::new(&plane, &plane.snapshot.load()).late(record, grant);
+        }
+    }));
 }
 
 fn call_log(config: &Config, metrics: &Metrics) -> io::Result<Arc<CallLog>> {
@@ -264,11 +284,12 @@ pub(crate) fn database(config: &Config) -> anyhow::Result<PathBuf> {
     }
 }
 
-fn open_ledger(config: &Config, path: &Path) -> anyhow::Result<(SqliteLedger, Recovery)> {
+fn open_ledger(config: &Config, path: &Path) -> anyhow::Result<(Arc<SqliteLedger>, Recovery)> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
     }
-    SqliteLedger::open(path, &stored::options(config))
-        .with_context(|| format!("the ledger `{}` cannot be opened", path.display()))
+    let (ledger, recovery) = SqliteLedger::open(path, &stored::options(config))
+        .with_context(|| format!("the ledger `{}` cannot be opened", path.display()))?;
+    Ok((Arc::new(ledger), recovery))
 }

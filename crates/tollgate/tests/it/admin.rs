@@ -37,7 +37,7 @@ async fn call(program: &Program, user: &str, id: &str) -> Answer {
     client.post(CHAT, &oracle::request(1, false)).await
 }
 
-async fn admin(program: &Program, method: Method, path: &str, body: &Value) -> Answer {
+pub(crate) async fn admin(program: &Program, method: Method, path: &str, body: &Value) -> Answer {
     let client = program.admin().with("content-type", "application/json");
     let bytes = if body.is_null() { Vec::new() } else { serde_json::to_vec(body).unwrap() };
     let path = format!("/admin/api/v1{path}");

@@ -20,9 +20,12 @@ mod hostile;
 mod identity;
 mod limits;
 mod overshoot;
+mod own_limits;
 mod providers;
+mod refusals;
 mod relay;
 mod sdk;
+mod turns;
 
 use std::path::PathBuf;
 use std::time::Duration;

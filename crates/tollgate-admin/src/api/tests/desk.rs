@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tollgate_admission::control::{
     Actor, Amount, AuditQuery, AuditRow, Call, CallQuery, Control, ControlError, Explanation, Key,
-    KeyQuery, KeyRotation, KillSwitch, LimitFacts, MadeKey, NewKey, NewOverride, NewUser,
-    OverrideRow, Page, PlanFrom, PlanRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User,
-    UserPatch, UserQuery, page_size,
+    KeyPatch, KeyQuery, KeyRotation, KeySource, KeyState, KillSwitch, LimitFacts, MadeKey, NewKey,
+    NewOverride, NewUser, OverrideRow, Page, PlanFrom, PlanRow, Status, SwitchChange, TopUp,
+    UsageAsk, UsageReport, User, UserPatch, UserQuery, page_size,
 };
 use tollgate_domain::call::{CacheState, CallRecord, Dialect, Outcome};
 use tollgate_domain::id::CallId;
@@ -71,6 +71,27 @@ fn user(name: &str) -> User {
     }
 }
 
+fn key(name: &str) -> Key {
+    Key {
+        name: name.to_owned(),
+        prefix: None,
+        role: "service".to_owned(),
+        user: name.to_owned(),
+        team: None,
+        plan: None,
+        state: KeyState::Good,
+        created_at: None,
+        expires_at: None,
+        revoked_at: None,
+        models: Vec::new(),
+        providers: Vec::new(),
+        networks: Vec::new(),
+        on_disconnect: None,
+        limits: Vec::new(),
+        source: KeySource::Database,
+    }
+}
+
 fn call() -> Call {
     Call(CallRecord {
         call_id: CALL.parse().unwrap(),
@@ -101,6 +122,7 @@ fn call() -> Call {
         estimated: false,
         latency_us: 412_000,
         ttft_us: None,
+        decision: None,
     })
 }
 
@@ -157,6 +179,11 @@ impl Control for Desk {
         Ok(self.made(by, &key.name))
     }
 
+    fn change_key(&self, by: &Actor, name: &str, _: KeyPatch) -> Result<Key, ControlError> {
+        self.changed(by);
+        Ok(key(name))
+    }
+
     fn rotate_key(&self, by: &Actor, name: &str, _: KeyRotation) -> Result<MadeKey, ControlError> {
         Ok(self.made(by, name))
     }
@@ -189,6 +216,7 @@ impl Control for Desk {
             why: "every limit covered it".to_owned(),
             plan: "free".to_owned(),
             hold_usd: None,
+            decided: None,
             price: None,
             limits: Vec::new(),
         })

@@ -2,13 +2,15 @@
 
 use super::with_caches;
 use crate::bedrock::converse::{self, generated, skip};
+use crate::dialect;
 use crate::endpoint::Endpoint;
-use crate::facts::AnswerFacts;
+use crate::facts::{AnswerFacts, StreamFacts};
 use crate::figures;
 use crate::framing::Event;
 use crate::json::lenient::Pull;
 use crate::meter::Seen;
-use crate::openai::{self, UsageRules, vendor};
+use crate::meter::reader::Reader;
+use crate::openai::vendor;
 use crate::tally::Tally;
 
 /// How deep generated text is looked for.
@@ -20,53 +22,47 @@ pub(super) struct Native {
     odd: bool,
     input: Option<u64>,
     output: Option<u64>,
-    /// Bedrock's own count: it wins over the model's, except where that is finer.
+    /// Bedrock's own count has come.
     metered: bool,
-    openai: Option<openai::Reader>,
-    claude: bool,
-}
-
-/// Whose form a document has.
-enum Form {
-    Claude,
-    Openai,
-    Other,
+    foreign: Option<Box<Reader>>,
+    /// The form tells lifetimes of the cache apart, which Bedrock's metrics do not.
+    fine: bool,
 }
 
 impl Native {
     /// Takes what a document says; `false` where it ends too early.
     pub(super) fn document(&mut self, document: &[u8], seen: &mut Seen) -> bool {
-        match form(document) {
-            Form::Claude => self.claude(document, seen),
-            Form::Openai => self.openai(document, seen),
-            Form::Other => {}
+        let foreign = foreign(document);
+        if let Some(found) = foreign {
+            self.fine |= found.0 == Endpoint::Messages;
+            self.foreign(document, found, seen);
         }
-        let other = matches!(form(document), Form::Other);
         let mut pull = Pull::new(document);
         pull.object(|pull, key| match key {
             b"amazon-bedrock-invocationMetrics" => self.metrics(pull, seen),
-            _ if other => self.member(key, pull, seen),
+            _ if foreign.is_none() => self.member(key, pull, seen),
             _ => skip(pull),
         });
         self.settle(&mut seen.facts);
         pull.ended_well()
     }
 
-    fn claude(&mut self, _document: &[u8], _seen: &mut Seen) {
-        self.claude = true;
+    /// Takes a document of another dialect: a whole answer, or an event of its stream.
+    fn foreign(&mut self, document: &[u8], (endpoint, event): (Endpoint, bool), seen: &mut Seen) {
+        if event {
+            let new = || Box::new(Reader::of(endpoint, vendor::UNKNOWN.usage, true));
+            let event = Event { name: b"", data: Some(document.into()) };
+            self.foreign.get_or_insert_with(new).read(&event, seen);
+        } else {
+            seen.facts = dialect::read_answer(endpoint, vendor::UNKNOWN.usage, document);
+        }
     }
 
-    fn openai(&mut self, document: &[u8], seen: &mut Seen) {
-        let whole = openai::read_answer(Endpoint::ChatCompletions, rules(), document);
-        let is_chunk = memchr::memmem::find(document, b"\"delta\"").is_some();
-        if !is_chunk && whole.usage.is_some() {
-            seen.facts = whole;
-            return;
+    /// Adds to the facts of an ended stream what the reader of another dialect counted.
+    pub(super) fn complete(&self, facts: &mut StreamFacts) {
+        if let Some(reader) = &self.foreign {
+            reader.complete(facts);
         }
-        let new = || openai::Reader::new(Endpoint::ChatCompletions, rules(), true);
-        let reader = self.openai.get_or_insert_with(new);
-        let event = Event { name: b"", data: Some(document.into()) };
-        reader.read(&event, seen);
     }
 
     fn member(&mut self, key: &[u8], pull: &mut Pull<'_>, seen: &mut Seen) {
@@ -137,8 +133,7 @@ impl Native {
         });
         seen.done = true;
         let (Some(input), Some(output)) = (input, output) else { return };
-        // The messages form tells lifetimes of the cache apart, the metrics do not.
-        if !(self.claude && seen.facts.usage.is_some()) {
+        if !(self.fine && seen.facts.usage.is_some()) {
             seen.facts.usage = Some(with_caches(input, output, read, written));
         }
         self.metered = true;
@@ -146,7 +141,7 @@ impl Native {
 
     fn settle(&self, facts: &mut AnswerFacts) {
         facts.anomaly |= self.odd;
-        if self.metered || self.claude {
+        if self.metered || self.foreign.is_some() {
             return;
         }
         if let (Some(input), Some(output)) = (self.input, self.output) {
@@ -155,32 +150,30 @@ impl Native {
     }
 }
 
-fn rules() -> UsageRules {
-    vendor::UNKNOWN.usage
-}
-
-/// Told by members of the top level.
-fn form(document: &[u8]) -> Form {
-    let mut form = Form::Other;
+/// The endpoint whose form a document has, told by members of its top level, and whether it is an
+/// event of a stream.
+pub(super) fn foreign(document: &[u8]) -> Option<(Endpoint, bool)> {
+    let (mut found, mut chunk) = (None, false);
     Pull::new(document).object(|pull, key| match key {
         b"choices" => {
-            form = Form::Openai;
-            skip(pull);
+            let choices = pull.skip().unwrap_or_default();
+            chunk |= memchr::memmem::find(choices, b"\"delta\"").is_some();
+            found = found.or(Some((Endpoint::ChatCompletions, false)));
+        }
+        b"object" => {
+            let object = pull.string_or_skip();
+            chunk |= object.is_some_and(|object| object.raw == b"chat.completion.chunk");
         }
         b"type" => {
-            let kind = pull.string_or_skip().map(|kind| kind.raw);
-            let claude = kind.is_some_and(|kind| {
-                kind == b"message"
-                    || kind == b"ping"
-                    || kind == b"error"
-                    || kind.starts_with(b"message_")
-                    || kind.starts_with(b"content_block_")
-            });
-            if claude {
-                form = Form::Claude;
+            let kind = pull.string_or_skip().map(|kind| kind.raw).unwrap_or_default();
+            let event = matches!(kind, b"ping" | b"error")
+                || kind.starts_with(b"message_")
+                || kind.starts_with(b"content_block_");
+            if event || kind == b"message" {
+                found = Some((Endpoint::Messages, event));
             }
         }
         _ => skip(pull),
     });
-    form
+    found.map(|(endpoint, event)| (endpoint, event || chunk))
 }

@@ -122,6 +122,10 @@ fn key(key: &ConfigKey) -> String {
         let networks: Vec<String> = key.networks.iter().map(ToString::to_string).collect();
         words = format!("{words}, from {} only", networks.join(" "));
     }
+    if !key.limits.is_empty() {
+        let names: Vec<&str> = key.limits.iter().map(|limit| &*limit.name).collect();
+        words = format!("{words}, own limits {}", names.join(" "));
+    }
     format!("{words}; key {}", redacted(&key.key))
 }
 

@@ -291,6 +291,11 @@ pub(in crate::config) static KEY: Section = Section {
             "`drain` \\| `abort`",
             "What becomes of its calls whose client goes away.",
         ),
+        optional(
+            "limits",
+            "list of tables",
+            "Its own limits, beside those of its user's plan; see `[limits.NAME]`. Their scope is `key` where left out.",
+        ),
     ],
 };
 

@@ -69,6 +69,7 @@ models = ["m"]
 providers = ["net"]
 ips = ["::/0"]
 on_disconnect = "drain"
+limits = [{ name = "k", metric = "requests", window = "day", max = 1 }]
 
 [providers.net]
 kind = "openai"
