@@ -6,13 +6,23 @@ from google.genai import errors as google_errors
 from langchain_anthropic import ChatAnthropic
 from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
 from langchain_google_genai import ChatGoogleGenerativeAI
+from langchain_google_genai.chat_models import ChatGoogleGenerativeAIError
 from langchain_openai import ChatOpenAI
 from native import Anthropic, Google, OpenAIChat
-from seen import City, Seen, result
+from seen import City, Seen, names, result
 
 
 class Chain:
     """What the three have in common; a subclass makes the model and reads the reason of the end."""
+
+    errors = {
+        400: "ModelInvalidRequestError",
+        404: "ModelNotFoundError",
+        429: "ModelRateLimitError",
+        500: "ModelAPIError",
+        503: "ModelAPIError",
+        529: "ModelAPIError",
+    }
 
     def messages(self, run):
         content = run["user"]
@@ -72,7 +82,6 @@ class Chain:
 class LangChainOpenAI(Chain):
     knows_529 = False
     error_classes = (openai.APIStatusError,)
-    errors = OpenAIChat.errors
     failure = OpenAIChat.failure
     reason = "finish_reason"
     finishes = {"stop": "stop", "tool_calls": "tools", "length": "length"}
@@ -86,7 +95,6 @@ class LangChainOpenAI(Chain):
 class LangChainAnthropic(Chain):
     knows_529 = True
     error_classes = (anthropic.APIStatusError,)
-    errors = Anthropic.errors
     failure = Anthropic.failure
     reason = "stop_reason"
     finishes = {"end_turn": "stop", "tool_use": "tools", "max_tokens": "length"}
@@ -99,9 +107,7 @@ class LangChainAnthropic(Chain):
 
 class LangChainGoogle(Chain):
     knows_529 = False
-    error_classes = (google_errors.APIError,)
-    errors = Google.errors
-    failure = Google.failure
+    error_classes = (ChatGoogleGenerativeAIError, google_errors.APIError)
     statuses = Google.statuses
     reason = "finish_reason"
     finishes = {"STOP": "stop", "MAX_TOKENS": "length"}
@@ -110,6 +116,11 @@ class LangChainGoogle(Chain):
         self.model = ChatGoogleGenerativeAI(
             base_url=base, google_api_key=key, model=model, max_retries=1
         )
+
+    def failure(self, error):
+        own = error if isinstance(error, google_errors.APIError) else error.__cause__
+        status, _, message = Google.failure(self, own)
+        return status, names(error), message
 
 
 CLIENTS = {

@@ -9,7 +9,7 @@ import openai
 from google import genai
 from google.genai import errors as google_errors
 from google.genai import types
-from seen import City, Seen, result
+from seen import City, Seen, names, result
 
 
 class OpenAIChat:
@@ -28,7 +28,7 @@ class OpenAIChat:
         self.model = model
 
     def failure(self, error):
-        return error.status_code, type(error).__name__, error.message
+        return error.status_code, names(error), error.message
 
     def messages(self, run):
         content = run["user"]
@@ -209,7 +209,7 @@ class Anthropic:
         self.model = model
 
     def failure(self, error):
-        return error.status_code, type(error).__name__, error.body["error"]["message"]
+        return error.status_code, names(error), error.body["error"]["message"]
 
     def asked(self, run):
         content = run["user"]
@@ -301,12 +301,12 @@ class Google:
 
     def __init__(self, base, key, model):
         options = types.HttpOptions(base_url=base, timeout=30_000)
-        self.models = genai.Client(api_key=key, http_options=options).models
+        self.client = genai.Client(api_key=key, http_options=options)
         self.model = model
 
     def failure(self, error):
         assert error.status == self.statuses[error.code], error
-        return error.code, type(error).__name__, error.message
+        return error.code, names(error), error.message
 
     def asked(self, run):
         parts = [types.Part.from_text(text=run["user"])]
@@ -333,21 +333,21 @@ class Google:
         return {"model": self.model, "contents": contents, "config": config}
 
     def ask(self, run):
-        answer = self.models.generate_content(**self.asked(run))
+        answer = self.client.models.generate_content(**self.asked(run))
         seen = self.seen([answer])
         if run["scene"] == "structured":
             seen.document = answer.parsed.model_dump()
         return seen
 
     def stream(self, run):
-        return self.seen(list(self.models.generate_content_stream(**self.asked(run))))
+        return self.seen(list(self.client.models.generate_content_stream(**self.asked(run))))
 
     def tools(self, run, stream):
         asked = self.asked(run)
         if stream:
-            chunks = list(self.models.generate_content_stream(**asked))
+            chunks = list(self.client.models.generate_content_stream(**asked))
         else:
-            chunks = [self.models.generate_content(**asked)]
+            chunks = [self.client.models.generate_content(**asked)]
         parts = self.parts(chunks)
         asked["contents"].append(types.Content(role="model", parts=parts))
         calls = [part.function_call for part in parts if part.function_call]
@@ -360,7 +360,7 @@ class Google:
             for at, call in enumerate(calls)
         ]
         asked["contents"].append(types.Content(role="user", parts=results))
-        return self.seen(chunks), self.seen([self.models.generate_content(**asked)])
+        return self.seen(chunks), self.seen([self.client.models.generate_content(**asked)])
 
     @staticmethod
     def parts(chunks):

@@ -21,6 +21,11 @@ class Seen:
     document: object = None
 
 
+def names(error):
+    """Names of the classes that an error can be caught as."""
+    return [each.__name__ for each in type(error).__mro__]
+
+
 def result(at, name):
     """The result that the tool `name`, called at place `at`, is said to have given."""
     return f"result {at} of {name}"

@@ -263,7 +263,9 @@ fn gemini(body: &Value) -> Asked {
                 asked.results.push((text(&result["name"]), result["response"].to_string()));
             } else if image.is_object() {
                 let media = either(image, "mimeType", "mime_type");
-                asked.images.push((text(media), text(&image["data"])));
+                // Google reads base64 of either alphabet.
+                let data = text(&image["data"]).replace('-', "+").replace('_', "/");
+                asked.images.push((text(media), data));
             } else if content["role"] != "model" {
                 asked.user.push_str(&text(&part["text"]));
             }
