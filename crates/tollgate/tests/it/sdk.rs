@@ -5,6 +5,7 @@ mod checks;
 mod fixture;
 mod matrix;
 mod received;
+mod refusals;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
