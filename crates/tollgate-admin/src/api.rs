@@ -11,6 +11,7 @@ mod audit;
 mod body;
 mod calls;
 mod document;
+mod estimate;
 mod keys;
 mod kill_switch;
 mod overrides;
@@ -117,6 +118,7 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(calls::show))
         .routes(routes!(calls::explain))
         .routes(routes!(usage::report))
+        .routes(routes!(estimate::estimate))
         .routes(routes!(kill_switch::show, kill_switch::change))
         .routes(routes!(audit::list));
     OpenApiRouter::with_openapi(document::head()).nest(ROOT, routes)

@@ -11,6 +11,7 @@
 mod amount;
 mod audit;
 mod calls;
+mod estimate;
 mod keys;
 mod limits;
 mod patch;
@@ -30,6 +31,7 @@ pub use audit::{AuditQuery, AuditRow};
 pub use calls::{
     Call, CallQuery, DecisionFacts, DowngradeRow, Explanation, PriceFacts, PriceLine, WeighedRow,
 };
+pub use estimate::{Costs, Estimate, EstimateAsk, EstimateDifference, EstimateRow};
 pub use keys::{
     Key, KeyPatch, KeyQuery, KeyRotation, KeySource, KeyState, MadeKey, NewKey, WrittenLimit,
     WrongLimit,
@@ -150,6 +152,9 @@ pub trait Control: Send + Sync + fmt::Debug {
     fn call(&self, id: CallId) -> Result<Call, ControlError>;
     /// Why a call was allowed or refused, and how its price comes about.
     fn explain(&self, id: CallId) -> Result<Explanation, ControlError>;
+    /// What a prompt would cost.
+    fn estimate(&self, ask: &EstimateAsk) -> Result<Estimate, ControlError>;
+
     /// Sums of calls.
     fn usage(&self, ask: &UsageAsk) -> Result<UsageReport, ControlError>;
 

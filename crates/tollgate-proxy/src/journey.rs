@@ -82,7 +82,8 @@ pub async fn serve(
         }
         Ok(Place::Side(door)) => {
             from.watch.expect_head();
-            side_door(&plane, &snapshot, &arrival, door, &request)
+            let asked = (request.headers(), request.uri());
+            side_door(&plane, &snapshot, &arrival, door, asked).await
         }
         Err(stop) => Err(stop),
     };

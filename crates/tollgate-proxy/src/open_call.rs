@@ -24,6 +24,7 @@ use tollgate_wire::translate::{Translator, View, translate_error, translate_whol
 use crate::headroom::LimitHeaders;
 use crate::leftover::Leftover;
 use crate::metrics::TargetMetrics;
+use crate::past::Past;
 use crate::plane::Plane;
 use crate::pump::Ending;
 use crate::route::Chosen;
@@ -105,6 +106,8 @@ pub enum Received<'a> {
     Whole(&'a AnswerFacts, &'a [u8]),
     /// A stream, whole or in part.
     Stream(&'a Ending),
+    /// An answer that its provider kept and that is charged now.
+    Kept(&'a AnswerFacts),
 }
 
 /// How a call ended.
@@ -212,6 +215,25 @@ impl OpenCall {
         }
     }
 
+    /// Charges a row for an answer that its provider kept.
+    pub fn charge_kept(&self, facts: &AnswerFacts, row: &mut CallRecord) {
+        let price = self.price_served(facts.model.as_deref());
+        let served = Served {
+            service_tier: facts.service_tier.as_deref(),
+            speed: facts.speed.as_deref(),
+            ..Served::at(row.time)
+        };
+        let metered = Metered { usage: facts.usage.unwrap_or_default(), estimated: false };
+        row.cost = self.cost(Some(facts), &metered, (&price, &served));
+        row.usage = metered.usage;
+        row.price_version = Arc::clone(price.version());
+        row.endpoint = self.plane.names.of(Endpoint::Responses);
+        (row.status, row.outcome, row.estimated) = (200, Outcome::Success, false);
+        if let Some(model) = facts.model.as_deref() {
+            row.model = Arc::from(model);
+        }
+    }
+
     /// What it is, as far as the kill switch asks.
     pub fn traffic(&self) -> Traffic<'_> {
         let record = self.admitted.record();
@@ -240,7 +262,7 @@ impl OpenCall {
     pub fn end(self, end: &End<'_>) -> Result<Settled, LedgerError> {
         let Self { admitted, .. } = &self;
         let facts = match end.received {
-            Received::Whole(facts, _) => Some(facts),
+            Received::Whole(facts, _) | Received::Kept(facts) => Some(facts),
             Received::Stream(ending) => Some(&ending.facts.answer),
             Received::Nothing | Received::Unanswered => None,
         };
@@ -285,7 +307,7 @@ impl OpenCall {
         metered: &Metered,
         priced: &Priced,
     ) -> Result<Settled, LedgerError> {
-        let Self { plane, admitted, metrics, started, first_byte_us, .. } = self;
+        let Self { plane, snapshot, admitted, metrics, started, first_byte_us, .. } = self;
         let latency_us = plane.micros_since(started);
         let fill = |row: &mut CallRecord| {
             row.status = end.status;
@@ -301,6 +323,9 @@ impl OpenCall {
             row.cost = priced.cost;
             row.provider_cost = facts.and_then(|facts| facts.provider_cost);
             row.price_version = Arc::clone(priced.price.version());
+            if matches!(end.received, Received::Kept(_)) {
+                row.endpoint = plane.names.of(Endpoint::Responses);
+            }
             row.latency_us = latency_us;
             row.ttft_us = first_byte_us;
         };
@@ -310,6 +335,10 @@ impl OpenCall {
             Ok(settled) => &settled.record,
             Err(unwritten) => &unwritten.record,
         };
+        // It was not foreseen at admission, so the counters learn of it now.
+        if matches!(end.received, Received::Kept(_)) {
+            Past::new(&plane, &snapshot).call(record);
+        }
         plane.metrics.finished(&metrics, record);
         plane.log.push(Arc::clone(record));
         settled.map_err(|unwritten| {
@@ -327,6 +356,8 @@ impl OpenCall {
             estimated: true,
         };
         match received {
+            Received::Kept(facts) => stated(facts.usage.unwrap_or_default()),
+            _ if !self.operation().is_billed() => stated(Usage::default()),
             Received::Nothing => stated(Usage::default()),
             Received::Unanswered => estimated(&AnswerFacts::default(), 0),
             Received::Whole(facts, body) => match facts.usage {

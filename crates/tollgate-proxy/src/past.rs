@@ -79,6 +79,9 @@ impl<'a> Past<'a> {
         record: &CallRecord,
         wanted: impl Fn(&Limit, Source<'_>, &Subject<'_>) -> bool,
     ) {
+        if record.is_uncounted() {
+            return;
+        }
         let ip = record.ip.as_deref().map(|kept| self.counted(kept));
         let model = record.model_counted();
         let subject = subject_of_call(record, ip.as_deref(), &model);

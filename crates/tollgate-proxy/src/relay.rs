@@ -21,7 +21,7 @@ use crate::open_call::{End, OpenCall, Received, class_of};
 use crate::provider::{Api, Backend};
 use crate::pump::{Patience, Pump};
 use crate::stop::Stop;
-use crate::stored::is_promise;
+use crate::stored::{due, is_promise};
 use crate::streaming::RelayBody;
 use crate::upstream::{Broken, Phase};
 
@@ -76,6 +76,10 @@ async fn relay_whole(
         call.remember(&facts);
         return Ok(relay_promise(call, &head, body, id.into()));
     }
+    let kept = match due(&call, head.status.is_success(), &body) {
+        Some(due) if operation == Endpoint::Read => due.claim().await,
+        _ => None,
+    };
     let refused = if head.status.is_success() { None } else { read_error(&body) };
     let error = refused.as_ref().or(facts.error.as_ref());
     let failed = !head.status.is_success() || error.is_some();
@@ -86,10 +90,10 @@ async fn relay_whole(
             Some(error) => Arc::from(class_of(error)),
             None => Arc::from(Code::UpstreamError.as_str()),
         }),
-        received: if failed && facts.usage.is_none() {
-            Received::Nothing
-        } else {
-            Received::Whole(&facts, &body)
+        received: match &kept {
+            Some(kept) => Received::Kept(&kept.facts),
+            None if failed && facts.usage.is_none() => Received::Nothing,
+            None => Received::Whole(&facts, &body),
         },
     };
     let meant = error.and_then(|error| error.status).filter(|_| head.status.is_success());
@@ -101,8 +105,11 @@ async fn relay_whole(
     };
     // A row that could not be written is tried again elsewhere; the intent is down.
     drop(written.durable().await);
+    if let Some(kept) = kept {
+        kept.written().await;
+    }
     let headers = answer_headers(&head.headers, &ids, record.as_deref());
-    let (status, body) = told.unwrap_or((end.status, body));
+    let (status, body) = told.unwrap_or((head.status.as_u16(), body));
     let mut response = Response::new(RelayBody::whole(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(head.status);
     *response.headers_mut() = headers;

@@ -5,6 +5,9 @@
 //! open, with what it holds, and is settled by a poll of our own when the provider has finished, so
 //! it is charged once however often its client fetches it, and also if it never does.
 //!
+//! An answer that was not made here is charged when it is first fetched, and never again; that is
+//! noted with the usage that happened elsewhere, which survives a restart.
+//!
 //! What is remembered here is lost at a restart. Then only those who act for all users can fetch
 //! older answers; nobody sees what is not theirs.
 
@@ -16,9 +19,11 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
+use jiff::Timestamp;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
+use tollgate_admission::books::UsageEvent;
 use tollgate_admission::identity::Principal;
 use tollgate_domain::call::Outcome;
 use tollgate_domain::clock::Clock;
@@ -29,6 +34,7 @@ use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::facts::{AnswerFacts, ResponseStatus};
 use tollgate_wire::unknown::look;
 
+use crate::desk::Desk;
 use crate::open_call::{End, OpenCall, Received, class_of};
 use crate::outgoing::{address, authorize, finish};
 use crate::provider::{Api, Backend, Provider, Remote, Serving};
@@ -58,17 +64,39 @@ struct Remembered {
     order: VecDeque<Box<str>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Owner {
     user: Arc<str>,
     provider: Arc<str>,
+    /// The call that waits for it, where it is made in the background.
+    waiting: Option<oneshot::Sender<Arrived>>,
 }
+
+/// An answer that has come.
+type Arrived = (AnswerFacts, Bytes);
 
 impl Answers {
     /// Remembers whose an answer is. The oldest is forgotten where there are too many.
     pub fn remember(&self, id: &str, user: &Arc<str>, provider: &Arc<str>) {
+        self.insert(id, user, provider, None);
+    }
+
+    /// The same of an answer that is still being made; what comes tells when somebody fetches it.
+    fn expect(&self, id: &str, user: &Arc<str>, provider: &Arc<str>) -> oneshot::Receiver<Arrived> {
+        let (tell, told) = oneshot::channel();
+        self.insert(id, user, provider, Some(tell));
+        told
+    }
+
+    fn insert(
+        &self,
+        id: &str,
+        user: &Arc<str>,
+        provider: &Arc<str>,
+        waiting: Option<oneshot::Sender<Arrived>>,
+    ) {
         let mut kept = self.0.lock();
-        let owner = Owner { user: Arc::clone(user), provider: Arc::clone(provider) };
+        let owner = Owner { user: Arc::clone(user), provider: Arc::clone(provider), waiting };
         if kept.owners.insert(id.into(), owner).is_none() {
             kept.order.push_back(id.into());
         }
@@ -79,8 +107,23 @@ impl Answers {
         }
     }
 
-    fn owner(&self, id: &str) -> Option<Owner> {
-        self.0.lock().owners.get(id).cloned()
+    /// Whose an answer is, and who made it.
+    fn owner(&self, id: &str) -> Option<(Arc<str>, Arc<str>)> {
+        let kept = self.0.lock();
+        let owner = kept.owners.get(id)?;
+        Some((Arc::clone(&owner.user), Arc::clone(&owner.provider)))
+    }
+
+    /// Somebody has fetched an answer: a call that waits for it hears of it. Says whether the answer
+    /// is known, and so charged or about to be.
+    fn fetched(&self, id: &str, arrived: impl FnOnce() -> Arrived) -> bool {
+        let mut kept = self.0.lock();
+        let Some(owner) = kept.owners.get_mut(id) else { return false };
+        if let Some(waiting) = owner.waiting.take() {
+            // Nobody listens where the call has just been settled.
+            drop(waiting.send(arrived()));
+        }
+        true
     }
 }
 
@@ -96,8 +139,8 @@ pub fn kept(
     let acts_for_all = principal.key.role.acts_for_others();
     let owner = answers.owner(id);
     let provider = match &owner {
-        Some(owner) if acts_for_all || owner.user == principal.user => {
-            snapshot.providers.iter().find(|provider| provider.name == owner.provider)
+        Some((user, maker)) if acts_for_all || *user == principal.user => {
+            snapshot.providers.iter().find(|provider| provider.name == *maker)
         }
         None if acts_for_all => snapshot.providers.iter().find(|provider| keeps_answers(provider)),
         _ => None,
@@ -150,24 +193,36 @@ pub(crate) fn is_promise(operation: Endpoint, facts: &AnswerFacts) -> bool {
     operation.is_responses() && facts.status.is_some_and(ResponseStatus::is_pending)
 }
 
-/// Polls for an answer in the background until it is there, then settles its call. When the program
-/// ends first, the call is in doubt at what it holds.
+/// Waits for an answer in the background until it is there, by polling and by listening whether its
+/// client has fetched it, then settles its call. When the program ends first, the call is in doubt
+/// at what it holds.
 pub(crate) async fn await_answer(
     call: Box<OpenCall>,
     id: Box<str>,
     mut finish: watch::Receiver<bool>,
 ) {
     let Some(question) = Question::of(&call, &id) else { return };
+    let record = call.admitted.record();
+    let told = call.plane.answers.expect(&id, &record.user, &record.provider);
+    let (mut told, mut deaf) = (told, false);
     let deadline = Instant::now() + PATIENCE;
     let mut pause = FIRST_PAUSE;
     while Instant::now() < deadline {
-        tokio::select! {
+        let arrived = tokio::select! {
             _ = finish.wait_for(|finish| *finish) => return,
-            () = tokio::time::sleep(pause) => {}
-        }
+            heard = &mut told, if !deaf => {
+                // The same id was promised once more: this call hears no more and goes on asking.
+                deaf = true;
+                heard.ok()
+            }
+            // A poll that fails tells nothing about the answer: the next one may.
+            asked = async {
+                tokio::time::sleep(pause).await;
+                question.ask().await
+            } => asked.ok().flatten(),
+        };
         pause = (pause * 2).min(LONGEST_PAUSE);
-        // A poll that fails tells nothing about the answer: the next one may.
-        if let Ok(Some((facts, body))) = question.ask().await {
+        if let Some((facts, body)) = arrived {
             settle(call, &facts, &body);
             return;
         }
@@ -189,6 +244,74 @@ fn settle(call: Box<OpenCall>, facts: &AnswerFacts, body: &[u8]) {
     };
     // A row that could not be written comes back as a leftover of its own.
     drop(call.end(&end));
+}
+
+/// A kept answer that was fetched and that nobody here remembers to have charged.
+pub(crate) struct Due {
+    facts: AnswerFacts,
+    event: UsageEvent,
+    desk: Desk,
+    now: Timestamp,
+}
+
+/// Whether an answer that has been fetched is still to be charged.
+pub(crate) fn due(call: &OpenCall, ok: bool, body: &Bytes) -> Option<Due> {
+    let through = call.through.as_deref().filter(|it| ok && it.method == Method::GET)?;
+    let id = kept_id(&through.path)?;
+    let target = &call.chosen.target;
+    let facts = read_answer(Endpoint::Responses, target.provider.vendor.usage, body);
+    if facts.usage.is_none() || facts.cut || is_promise(Endpoint::Responses, &facts) {
+        return None;
+    }
+    if call.plane.answers.fetched(id, || (facts.clone(), body.clone())) {
+        return None;
+    }
+    let record = call.admitted.record();
+    call.plane.answers.remember(id, &record.user, &record.provider);
+    let mut row = record.clone();
+    call.charge_kept(&facts, &mut row);
+    let event = UsageEvent {
+        source: Arc::from(format!("answers of {}", target.provider.name)),
+        id: Arc::from(id),
+        record: Arc::new(row),
+        plan: Arc::clone(&call.plan),
+        units: 0,
+    };
+    Some(Due { facts, event, desk: call.plane.desk.clone(), now: call.plane.clock.now() })
+}
+
+impl Due {
+    /// Takes the charge on, once for all time: what it charges, or nothing where it was charged
+    /// before.
+    pub(crate) async fn claim(self) -> Option<Claimed> {
+        let Self { facts, event, desk, now } = self;
+        let taken = event.clone();
+        let taken = desk.ask(move |books| Ok(books.take_events(&[taken], now)?)).await;
+        taken.is_ok_and(|fresh| fresh == [true]).then_some(Claimed { facts, event, desk })
+    }
+}
+
+/// A charge that was taken on and is to be written.
+pub(crate) struct Claimed {
+    /// What the answer says of itself.
+    pub(crate) facts: AnswerFacts,
+    event: UsageEvent,
+    desk: Desk,
+}
+
+impl Claimed {
+    /// The row is down. Where this cannot be noted, a later look finds the row and notes it.
+    pub(crate) async fn written(self) {
+        let Self { event, desk, .. } = self;
+        drop(desk.ask(move |books| Ok(books.events_recorded(&[event])?)).await);
+    }
+}
+
+/// The id in a path that ends with `/responses/{id}`.
+fn kept_id(path: &str) -> Option<&str> {
+    let path = path.split('?').next()?;
+    let (_, id) = path.rsplit_once("/responses/")?;
+    (!id.is_empty() && !id.contains('/')).then_some(id)
 }
 
 /// What is asked about an answer in the background.
@@ -253,7 +376,7 @@ mod tests {
             answers.remember(&number.to_string(), &user, &provider);
         }
         assert!(answers.owner("0").is_none());
-        assert_eq!(answers.owner("1").unwrap().user, user);
+        assert_eq!(answers.owner("1").unwrap().0, user);
         assert!(answers.owner(&MOST.to_string()).is_some());
     }
 }

@@ -13,7 +13,7 @@ use tollgate_wire::count::count_tokens;
 
 use crate::leftover::Leftover;
 use crate::open_call::{End, OpenCall};
-use crate::pump::{Pump, Step};
+use crate::pump::{Ending, Pump, Step};
 use crate::relay::stop_of;
 use crate::stop::Stop;
 use crate::upstream::{Broken, Phase};
@@ -161,37 +161,37 @@ impl Streaming {
     /// The provider has ended the stream.
     fn ended(&mut self) {
         if let (Some(call), Some(pump)) = (&self.call, &mut self.pump) {
-            let whole = pump.ending(&call.chosen.target.model).facts.is_complete();
-            let rest = pump.take_rest();
-            if whole {
-                self.settle(None);
-                self.last.extend(rest);
-            } else {
-                self.last.extend(rest);
-                self.stop(&stop_of(&Broken::new(Phase::Body, "the stream ended before its end")));
-            }
+            let ending = pump.ending(&call.chosen.target.model);
+            self.last.extend(pump.take_rest());
+            let early = || stop_of(&Broken::new(Phase::Body, "the stream ended before its end"));
+            let stop = (!ending.facts.is_complete()).then(early);
+            self.settle_at(&ending, stop.as_ref());
         }
         self.pump = None;
     }
 
     /// The stream ends before its end: the client is told in its dialect, and what came is charged.
     fn stop(&mut self, stop: &Stop) {
-        if let (Some(_), Some(pump)) = (&self.call, &mut self.pump) {
-            let told = pump.error_event(stop);
-            self.settle(Some(stop));
-            self.last.push_back(told);
-        }
+        self.settle(Some(stop));
         self.pump = None;
     }
 
     /// Settles the call, once; what is in `last` afterwards leaves when its row is down.
     fn settle(&mut self, stop: Option<&Stop>) {
-        let (Some(call), Some(pump)) = (self.call.take(), &mut self.pump) else {
-            return;
-        };
-        let ending = pump.ending(&call.chosen.target.model);
-        let end = End::of_stream(&ending, self.status, stop);
+        if let (Some(call), Some(pump)) = (&self.call, &mut self.pump) {
+            let ending = pump.ending(&call.chosen.target.model);
+            self.settle_at(&ending, stop);
+        }
+    }
+
+    /// The same where the end is known. Where `stop` has cut it off, the client is told.
+    fn settle_at(&mut self, ending: &Ending, stop: Option<&Stop>) {
+        let Some(call) = self.call.take() else { return };
+        let end = End::of_stream(ending, self.status, stop);
         self.wait_for(call.end(&end));
+        if let (Some(stop), Some(pump)) = (stop, &mut self.pump) {
+            self.last.push_back(pump.error_event(stop));
+        }
     }
 
     /// What is in `last` leaves when the row is down. Where it cannot be written it is tried again

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use tollgate_domain::call::Dialect;
 use tollgate_domain::fault::Code;
 use tollgate_wire::count::estimate_prompt;
@@ -16,6 +15,7 @@ use tollgate_wire::passthrough;
 
 use crate::accept::{Arrival, REQUEST_ID};
 use crate::api::Api;
+use crate::captcha::vouch;
 use crate::identify::identify;
 use crate::plane::Plane;
 use crate::read::Asked;
@@ -105,15 +105,19 @@ fn wrong_method(place: &Place<'_>) -> Stop {
 }
 
 /// Answers what no provider is asked for.
-pub fn side_door(
+pub async fn side_door(
     plane: &Plane,
     snapshot: &Snapshot,
     arrival: &Arrival,
     door: Door<'_>,
-    request: &Request<Incoming>,
+    (headers, uri): (&HeaderMap, &Uri),
 ) -> Result<Response<RelayBody>, Stop> {
     let created = u64::try_from(plane.started_at.as_second()).unwrap_or_default();
     let created_at = plane.started_at.to_string();
+    if !matches!(door, Door::Live | Door::Health | Door::Ready) {
+        let (principal, _) = identify(snapshot, arrival, headers, uri)?;
+        vouch(snapshot, arrival, principal, headers).await?;
+    }
     let body = match door {
         Door::Live => Bytes::from_static(b"{\"status\":\"ok\"}"),
         Door::Health => {
@@ -122,18 +126,16 @@ pub fn side_door(
         }
         Door::Ready => return Ok(readiness(plane)),
         Door::Models | Door::GeminiModels => {
-            identify(snapshot, arrival, request.headers(), request.uri())?;
             let names = snapshot.public_models();
             let entries = names.iter().map(|(id, owner)| entry((created, &created_at), id, owner));
-            models_list(list_dialect(door, request), entries)
+            models_list(list_dialect(door, headers), entries)
         }
         Door::Model(id) | Door::GeminiModel(id) => {
-            identify(snapshot, arrival, request.headers(), request.uri())?;
             let route = snapshot.route(id).ok_or_else(|| {
                 Stop::new(Code::UnknownModel, format!("no configured provider serves `{id}`"))
             })?;
             let owner = route.targets.first().map_or("", |target| &*target.provider.name);
-            model_body(list_dialect(door, request), &entry((created, &created_at), id, owner))
+            model_body(list_dialect(door, headers), &entry((created, &created_at), id, owner))
         }
     };
     let mut response = json(body);
@@ -161,10 +163,10 @@ fn readiness(plane: &Plane) -> Response<RelayBody> {
 
 /// In whose form models are listed: OpenAI and Anthropic share the path, and only the clients of
 /// one of them name a version.
-fn list_dialect(door: Door<'_>, request: &Request<Incoming>) -> Dialect {
+fn list_dialect(door: Door<'_>, headers: &HeaderMap) -> Dialect {
     match door {
         Door::GeminiModels | Door::GeminiModel(_) => Dialect::Gemini,
-        _ if request.headers().contains_key("anthropic-version") => Dialect::Anthropic,
+        _ if headers.contains_key("anthropic-version") => Dialect::Anthropic,
         _ => Dialect::Openai,
     }
 }

@@ -35,7 +35,7 @@ pub fn peek_form(content_type: &str, body: &[u8]) -> Result<Form, BodyError> {
         if count == MAX_PARTS {
             return Err(malformed("it has more than 64 parts"));
         }
-        seen.take(&mut form, body, part?)?;
+        seen.take(&mut form, body, &part?)?;
     }
     if form.peek.model.is_empty() {
         return Err(BodyError::of("model", "`model` is missing: name the model to call"));
@@ -69,7 +69,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn take(&mut self, form: &mut Form, body: &[u8], part: Part<'_>) -> Result<(), BodyError> {
+    fn take(&mut self, form: &mut Form, body: &[u8], part: &Part<'_>) -> Result<(), BodyError> {
         const KNOWN: [&str; 5] = ["model", "stream", "response_format", "user", "file"];
         let Some(name) = KNOWN.iter().copied().find(|known| part.name.eq_ignore_ascii_case(known))
         else {
@@ -143,7 +143,7 @@ impl<'a> Iterator for Parts<'a> {
             // Nothing may stand before the first delimiter, which has no line end in front of it.
             None => match self.delimiter.get(2..) {
                 Some(first) if self.body.starts_with(first) => first.len(),
-                _ => return self.fail("it does not begin with its boundary"),
+                _ => return Some(self.fail("it does not begin with its boundary")),
             },
         };
         let rest = self.body.get(at..)?;
@@ -152,28 +152,28 @@ impl<'a> Iterator for Parts<'a> {
             return None;
         }
         let Some(rest) = rest.strip_prefix(b"\r\n") else {
-            return self.fail("a boundary is not followed by a line end");
+            return Some(self.fail("a boundary is not followed by a line end"));
         };
         let Some(head_length) = memmem::find(rest, b"\r\n\r\n") else {
-            return self.fail("a part has no content");
+            return Some(self.fail("a part has no content"));
         };
         let start = at + 2 + head_length + 4;
         let content = self.body.get(start..).unwrap_or_default();
         let Some(length) = memmem::find(content, &self.delimiter) else {
-            return self.fail("its last boundary is missing");
+            return Some(self.fail("its last boundary is missing"));
         };
         self.at = Some(start + length + self.delimiter.len());
         match rest.get(..head_length).and_then(part_name) {
             Some(name) => Some(Ok(Part { name, content: Span { start, end: start + length } })),
-            None => self.fail("a part has no plain name"),
+            None => Some(self.fail("a part has no plain name")),
         }
     }
 }
 
 impl<'a> Parts<'a> {
-    fn fail(&mut self, wrong: &str) -> Option<Result<Part<'a>, BodyError>> {
+    fn fail(&mut self, wrong: &str) -> Result<Part<'a>, BodyError> {
         self.at = Some(usize::MAX);
-        Some(Err(malformed(wrong)))
+        Err(malformed(wrong))
     }
 }
 
@@ -299,11 +299,11 @@ mod tests {
         assert!(form.peek.stream);
         assert_eq!(form.response_format.as_deref(), Some("srt"));
         let file = form.file.unwrap();
-        assert_eq!(&body[file.start..file.end], sound);
+        assert_eq!(&body.as_bytes()[file.start..file.end], sound.as_bytes());
         assert_eq!(form.peek.input.audio_bytes, sound.len() as u64);
         assert_eq!(form.peek.input.bytes, body.len() as u64);
         let model = form.peek.model_span().unwrap();
-        assert_eq!(&body[model.start..model.end], "gpt-4o-transcribe");
+        assert_eq!(&body.as_bytes()[model.start..model.end], b"gpt-4o-transcribe");
     }
 
     #[test]

@@ -110,6 +110,12 @@ impl Scanner {
     pub(crate) fn step(&mut self, chunk: &[u8], from: usize) -> Result<Step, StreamError> {
         if let Self::Undecided { kept, lines } = self {
             let rest = chunk.get(from..).unwrap_or_default();
+            // Blank lines pass by themselves, whichever form follows, so that no cut matters.
+            let blank = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            let blank = rest.get(..blank).unwrap_or_default();
+            if let Some(at) = memchr::memrchr2(b'\n', b'\r', blank) {
+                return Ok(Step::Event { end: from + at + 1 });
+            }
             let Some(first) = rest.iter().find(|byte| !byte.is_ascii_whitespace()) else {
                 if kept.len().saturating_add(rest.len()) > MAX_EVENT {
                     return Err(TooLarge.into());

@@ -11,7 +11,7 @@ use crate::facts::{AnswerFacts, InbandError};
 use crate::figures;
 use crate::framing::Event;
 use crate::json::lenient::Pull;
-use crate::json::{push_fmt, push_string};
+use crate::json::{Text, push_fmt, push_string};
 use crate::meter::{Fate, Seen};
 use crate::tally::Tally;
 
@@ -70,7 +70,7 @@ fn document(data: &[u8], seen: &mut Seen) -> bool {
         b"response" | b"thinking" => text(pull, &mut seen.tally),
         b"message" => message(pull, &mut seen.tally),
         b"error" => {
-            let message = pull.string_or_skip().map(|text| text.decode_lossy()).unwrap_or_default();
+            let message = pull.string_or_skip().map(Text::decode_lossy).unwrap_or_default();
             let end = message.floor_char_boundary(1024);
             let message = message.get(..end).unwrap_or_default().into();
             seen.facts.error = Some(InbandError { message, ..InbandError::default() });
@@ -93,7 +93,7 @@ fn message(pull: &mut Pull<'_>, tally: &mut Tally) {
         b"tool_calls" => {
             // Calls are a list that is empty or generated from start to end.
             if let Some(raw) = pull.skip().filter(|raw| raw.starts_with(b"[") && *raw != b"[]") {
-                tally.push(crate::json::Text { raw });
+                tally.push(Text { raw });
             }
         }
         _ => {

@@ -125,7 +125,7 @@ fn looks(document: &[u8]) -> Option<Looks> {
             pull.skip();
         }
     });
-    looks.or(stated.map(Looks::States))
+    looks.or_else(|| stated.map(Looks::States))
 }
 
 /// By a member that only one form has.

@@ -167,71 +167,74 @@ fn deployment(path: &str) -> Option<Cow<'_, str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Endpoint as E;
+
+    /// Paths, their operations, and the models that they name.
+    const PATHS: &[(&str, Endpoint, Option<&str>)] = &[
+        ("/v1/chat/completions", E::ChatCompletions, None),
+        ("/api/v1/chat/completions/", E::ChatCompletions, None),
+        ("/openai/v1/responses", E::Responses, None),
+        ("/openai/deployments/my%20gpt/chat/completions", E::ChatCompletions, Some("my gpt")),
+        ("/openai/deployments/emb/embeddings", E::Embeddings, Some("emb")),
+        ("/openai/deployments/w/audio/transcriptions", E::Transcriptions, Some("w")),
+        ("/v1/responses/compact", E::ResponsesCompact, None),
+        ("/v1/responses/input_tokens", E::ResponsesInputTokens, None),
+        ("/v1/messages", E::Messages, None),
+        ("/anthropic/v1/messages/count_tokens", E::MessageTokens, None),
+        ("/v1beta/models/gemini-3:generateContent", E::GenerateContent, Some("gemini-3")),
+        (
+            "/v1/projects/p/locations/global/publishers/google/models/g:streamGenerateContent",
+            E::StreamGenerateContent,
+            Some("g"),
+        ),
+        (
+            "/v1/projects/p/locations/us/publishers/anthropic/models/claude-5%4020260101:\
+                 streamRawPredict",
+            E::Messages,
+            Some("claude-5@20260101"),
+        ),
+        (
+            "/v1/projects/p/locations/us/publishers/anthropic/models/count-tokens:rawPredict",
+            E::MessageTokens,
+            None,
+        ),
+        (
+            "/v1/projects/p/locations/us/publishers/mistralai/models/m:rawPredict",
+            E::ChatCompletions,
+            Some("m"),
+        ),
+        (
+            "/v1/projects/p/locations/us/publishers/google/models/text-embedding-005:predict",
+            E::Other,
+            Some("text-embedding-005"),
+        ),
+        (
+            "/model/us.amazon.nova-micro-v1%3A0/converse",
+            E::Converse,
+            Some("us.amazon.nova-micro-v1:0"),
+        ),
+        ("/model/m/converse-stream", E::ConverseStream, Some("m")),
+        (
+            "/model/arn:aws:bedrock:us-east-1:1:inference-profile/us.m-v1:0/invoke",
+            E::Invoke,
+            Some("arn:aws:bedrock:us-east-1:1:inference-profile/us.m-v1:0"),
+        ),
+        ("/model/m/invoke-with-response-stream", E::InvokeStream, Some("m")),
+        ("/model/m/count-tokens", E::Other, Some("m")),
+        ("/v2/chat", E::CohereChat, None),
+        ("/v2/embed", E::CohereEmbed, None),
+        ("/api/chat", E::OllamaChat, None),
+        ("/v1/images/generations", E::Images, None),
+        ("/v2/rerank", E::Other, None),
+        ("/v1/models/:generateContent", E::Other, None),
+        ("/", E::Other, None),
+        ("", E::Other, None),
+    ];
 
     #[test]
     fn the_end_of_a_path_says_which_operation_it_is_and_where_its_model_stands() {
-        use Endpoint as E;
-        for (path, expected, model) in [
-            ("/v1/chat/completions", E::ChatCompletions, None),
-            ("/api/v1/chat/completions/", E::ChatCompletions, None),
-            ("/openai/v1/responses", E::Responses, None),
-            ("/openai/deployments/my%20gpt/chat/completions", E::ChatCompletions, Some("my gpt")),
-            ("/openai/deployments/emb/embeddings", E::Embeddings, Some("emb")),
-            ("/openai/deployments/w/audio/transcriptions", E::Transcriptions, Some("w")),
-            ("/v1/responses/compact", E::ResponsesCompact, None),
-            ("/v1/responses/input_tokens", E::ResponsesInputTokens, None),
-            ("/v1/messages", E::Messages, None),
-            ("/anthropic/v1/messages/count_tokens", E::MessageTokens, None),
-            ("/v1beta/models/gemini-3:generateContent", E::GenerateContent, Some("gemini-3")),
-            (
-                "/v1/projects/p/locations/global/publishers/google/models/g:streamGenerateContent",
-                E::StreamGenerateContent,
-                Some("g"),
-            ),
-            (
-                "/v1/projects/p/locations/us/publishers/anthropic/models/claude-5%4020260101:\
-                 streamRawPredict",
-                E::Messages,
-                Some("claude-5@20260101"),
-            ),
-            (
-                "/v1/projects/p/locations/us/publishers/anthropic/models/count-tokens:rawPredict",
-                E::MessageTokens,
-                None,
-            ),
-            (
-                "/v1/projects/p/locations/us/publishers/mistralai/models/m:rawPredict",
-                E::ChatCompletions,
-                Some("m"),
-            ),
-            (
-                "/v1/projects/p/locations/us/publishers/google/models/text-embedding-005:predict",
-                E::Other,
-                Some("text-embedding-005"),
-            ),
-            (
-                "/model/us.amazon.nova-micro-v1%3A0/converse",
-                E::Converse,
-                Some("us.amazon.nova-micro-v1:0"),
-            ),
-            ("/model/m/converse-stream", E::ConverseStream, Some("m")),
-            (
-                "/model/arn:aws:bedrock:us-east-1:1:inference-profile/us.m-v1:0/invoke",
-                E::Invoke,
-                Some("arn:aws:bedrock:us-east-1:1:inference-profile/us.m-v1:0"),
-            ),
-            ("/model/m/invoke-with-response-stream", E::InvokeStream, Some("m")),
-            ("/model/m/count-tokens", E::Other, Some("m")),
-            ("/v2/chat", E::CohereChat, None),
-            ("/v2/embed", E::CohereEmbed, None),
-            ("/api/chat", E::OllamaChat, None),
-            ("/v1/images/generations", E::Images, None),
-            ("/v2/rerank", E::Other, None),
-            ("/v1/models/:generateContent", E::Other, None),
-            ("/", E::Other, None),
-            ("", E::Other, None),
-        ] {
-            assert_eq!(endpoint(path), (expected, model.map(Cow::Borrowed)), "{path}");
+        for (path, expected, model) in PATHS {
+            assert_eq!(endpoint(path), (*expected, model.map(Cow::Borrowed)), "{path}");
         }
     }
 

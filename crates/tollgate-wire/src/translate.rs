@@ -35,6 +35,7 @@ mod source;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use bytes::Bytes;
 

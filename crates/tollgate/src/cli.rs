@@ -2,6 +2,7 @@
 
 mod calls;
 mod check;
+mod estimate;
 mod explain;
 mod form;
 mod healthcheck;
@@ -65,6 +66,8 @@ enum Verb {
     KillSwitch(kill_switch::KillSwitchArgs),
     /// Why a call was allowed or refused, and how its price comes about
     Explain(explain::ExplainArgs),
+    /// What a prompt would cost, on several models
+    Estimate(estimate::EstimateArgs),
     /// What was used and what it cost
     Usage(usage::UsageArgs),
     /// Calls, newest first; search and follow
@@ -93,6 +96,7 @@ impl Cli {
                 kill_switch::run(&load(config)?, args).map(|()| ExitCode::SUCCESS)
             }
             Verb::Explain(args) => explain::run(&load(config)?, &args).map(|()| ExitCode::SUCCESS),
+            Verb::Estimate(args) => estimate::run(&load(config)?, args).map(|()| ExitCode::SUCCESS),
             Verb::Usage(args) => usage::run(&load(config)?, &args).map(|()| ExitCode::SUCCESS),
             Verb::Calls(args) => calls::run(&load(config)?, &args).map(|()| ExitCode::SUCCESS),
             Verb::Prices(args) => prices::run(&load(config)?, &args).map(|()| ExitCode::SUCCESS),

@@ -8,6 +8,7 @@
 
 mod balances;
 mod calls;
+mod estimate;
 mod explain;
 mod facts;
 mod keys;
@@ -26,10 +27,10 @@ use anyhow::Context as _;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tollgate_admission::control::{
-    Actor, AuditQuery, AuditRow, Call, CallQuery, Control, ControlError, Explanation, Key,
-    KeyPatch, KeyQuery, KeyRotation, KillSwitch, LimitFacts, MadeKey, NewKey, NewOverride, NewUser,
-    Page, PlanRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch, UserQuery,
-    page_size,
+    Actor, AuditQuery, AuditRow, Call, CallQuery, Control, ControlError, Estimate, EstimateAsk,
+    Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KillSwitch, LimitFacts, MadeKey, NewKey,
+    NewOverride, NewUser, Page, PlanRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User,
+    UserPatch, UserQuery, page_size,
 };
 use tollgate_admission::directory::Directory;
 use tollgate_admission::identity::KeyHasher;
@@ -44,6 +45,8 @@ use crate::config::Config;
 use crate::serve::{self, Handle, RuleChange, Rules};
 use crate::stored;
 
+pub(crate) use calls::filter as calls_filter;
+pub(crate) use estimate::in_currency;
 pub(crate) use limits::limits as limits_of;
 pub(crate) use usage::with_group;
 
@@ -287,6 +290,10 @@ impl Control for Controls {
 
     fn explain(&self, id: CallId) -> Result<Explanation, ControlError> {
         self.explain_call(id)
+    }
+
+    fn estimate(&self, ask: &EstimateAsk) -> Result<Estimate, ControlError> {
+        self.estimate_prompt(ask)
     }
 
     fn usage(&self, ask: &UsageAsk) -> Result<UsageReport, ControlError> {

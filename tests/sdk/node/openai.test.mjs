@@ -34,6 +34,27 @@ withModel("chat", "CHAT", async (model) => {
   assert.ok(answer.usage.prompt_tokens > 0 && answer.usage.completion_tokens > 0);
 });
 
+// A client that tries again by itself, as the program tells it.
+const patient = () => new OpenAI({ baseURL, apiKey, maxRetries: 4, timeout: 30_000 });
+const named = (id) => ({ headers: { "x-tollgate-user": "node", "x-request-id": id } });
+
+withModel("a quota refusal is not tried again", "QUOTA", async (model) => {
+  const ask = (id) => patient().chat.completions.create({ model, messages }, named(id));
+  assert.ok((await ask("first-quota-node")).choices[0].message.content);
+  await assert.rejects(ask("quota-node"), (error) => {
+    assert.ok(error instanceof OpenAI.RateLimitError);
+    assert.equal(error.code, "quota_exhausted");
+    return true;
+  });
+});
+
+withModel("a rate refusal is waited out", "RATE", async (model) => {
+  for (const id of ["first-rate-node", "rate-node"]) {
+    const answer = await patient().chat.completions.create({ model, messages }, named(id));
+    assert.ok(answer.choices[0].message.content);
+  }
+});
+
 withModel("headers name the call", "CHAT", async (model) => {
   const { response } = await client()
     .chat.completions.create({ model, messages }, { headers: { "x-request-id": "from-node" } })

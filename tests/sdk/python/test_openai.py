@@ -7,6 +7,7 @@ tests run before a scripted provider and before the simulated one:
   MODEL_CHAT, MODEL_EMBED, MODEL_RESPONSES         models that answer
   MODEL_TOOLS, MODEL_STRUCTURED                    models that call a tool, or answer with JSON
   MODEL_BAD_REQUEST, MODEL_RATE_LIMITED, MODEL_FAILING   models whose provider fails so
+  MODEL_QUOTA, MODEL_RATE                          models of one call a day, or one in two seconds
 
 A test whose model is not named is skipped, and says so.
 """
@@ -33,6 +34,15 @@ def client(key=KEY):
     return openai.OpenAI(base_url=BASE_URL, api_key=key, max_retries=0, timeout=30)
 
 
+def patient():
+    """A client that tries again by itself, as the program tells it."""
+    return openai.OpenAI(base_url=BASE_URL, api_key=KEY, max_retries=4, timeout=30)
+
+
+def named(request_id):
+    return {"x-tollgate-user": "python", "x-request-id": request_id}
+
+
 class City(BaseModel):
     name: str
     population: int
@@ -46,6 +56,24 @@ class OpenAIClient(unittest.TestCase):
         self.assertEqual(answer.choices[0].finish_reason, "stop")
         self.assertGreater(answer.usage.prompt_tokens, 0)
         self.assertGreater(answer.usage.completion_tokens, 0)
+
+    def test_a_quota_refusal_is_not_tried_again(self):
+        def ask(request_id):
+            return patient().chat.completions.create(
+                model=model("QUOTA"), messages=MESSAGES, extra_headers=named(request_id)
+            )
+
+        self.assertTrue(ask("first-quota-python").choices[0].message.content)
+        with self.assertRaises(openai.RateLimitError) as refused:
+            ask("quota-python")
+        self.assertEqual(refused.exception.code, "quota_exhausted")
+
+    def test_a_rate_refusal_is_waited_out(self):
+        for request_id in ["first-rate-python", "rate-python"]:
+            answer = patient().chat.completions.create(
+                model=model("RATE"), messages=MESSAGES, extra_headers=named(request_id)
+            )
+            self.assertTrue(answer.choices[0].message.content)
 
     def test_headers_name_the_call(self):
         raw = client().chat.completions.with_raw_response.create(

@@ -88,6 +88,7 @@ const MATRIX: &[(&str, &str, &str, Option<&str>, u16)] = &[
     ("get", "/calls/{id}", "/calls/CALL", None, 200),
     ("get", "/calls/{id}/explain", "/calls/CALL/explain", None, 200),
     ("get", "/usage", "/usage?group_by=model", None, 200),
+    ("get", "/estimate", "/estimate?models=gpt-4o&input_tokens=10", None, 200),
     ("get", "/kill-switch", "/kill-switch", None, 200),
     ("put", "/kill-switch", "/kill-switch", Some("{\"on\":true,\"reason\":\"leak\"}"), 200),
     ("get", "/audit", "/audit", None, 200),

@@ -26,6 +26,7 @@ const STREAM: i64 = 1;
 const ESTIMATED: i64 = 2;
 const DIALECT_SHIFT: i64 = 2;
 const CACHE_SHIFT: i64 = 4;
+const UNCOUNTED: i64 = 64;
 
 /// The columns of a call, in the order in which they are bound and read.
 pub(crate) const COLUMNS: &str = "call_id, time_us, batch, user, key, team, feature, endpoint, \
@@ -103,8 +104,10 @@ fn bind_rare(insert: &mut Statement<'_>, call: &CallRecord) -> Result<(), rusqli
 fn flags(call: &CallRecord) -> i64 {
     let stream = if call.stream { STREAM } else { 0 };
     let estimated = if call.estimated { ESTIMATED } else { 0 };
+    let uncounted = if call.is_uncounted() { UNCOUNTED } else { 0 };
     stream
         | estimated
+        | uncounted
         | i64::from(codes::dialect(call.dialect)) << DIALECT_SHIFT
         | i64::from(codes::cache(call.cache)) << CACHE_SHIFT
 }

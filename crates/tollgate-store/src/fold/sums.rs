@@ -80,15 +80,17 @@ pub struct Sums {
 impl Sums {
     /// The figures of one call, as the database holds them.
     pub(crate) fn of(call: &CallRecord) -> Self {
-        let is = |outcome: Outcome| u64::from(call.outcome == outcome);
+        // What calls no model is a row, and no call in any sum.
+        let counted = !call.is_uncounted();
+        let is = |outcome: Outcome| u64::from(call.outcome == outcome && counted);
         let hit = matches!(call.cache, CacheState::Hit | CacheState::Coalesced);
         Self {
-            calls: u64::from(call.outcome != Outcome::Refused),
+            calls: u64::from(call.outcome != Outcome::Refused && counted),
             successes: is(Outcome::Success),
             failed: is(Outcome::Failed),
             cancelled: is(Outcome::Cancelled),
             in_doubt: is(Outcome::InDoubt),
-            refused: is(Outcome::Refused),
+            refused: u64::from(call.outcome == Outcome::Refused),
             cache_hits: u64::from(hit),
             input_tokens: call.usage.input.min(MOST),
             cached_input_tokens: call.usage.cache_read.min(MOST),

@@ -23,9 +23,11 @@ const LISTED: usize = 100;
 /// How far around a quarter, in seconds, the ids of its rows may lie.
 const SLACK: i64 = 600;
 
-/// The figures of a row of `calls`, in the order of [`Sums`].
-pub(crate) const CALL_FIGURES: &str = "outcome != 4, outcome = 0, outcome = 1, outcome = 2, \
-     outcome = 3, outcome = 4, flags / 16 % 4 IN (1, 2), input_tokens, cached_tokens, \
+/// The figures of a row of `calls`, in the order of [`Sums`]. A row with a flag of 64 is no call of
+/// a model.
+pub(crate) const CALL_FIGURES: &str = "outcome != 4 AND flags < 64, outcome = 0 AND flags < 64, \
+     outcome = 1 AND flags < 64, outcome = 2 AND flags < 64, outcome = 3 AND flags < 64, \
+     outcome = 4, flags / 16 % 4 IN (1, 2), input_tokens, cached_tokens, \
      cache_write_tokens, output_tokens, reasoning_tokens, latency_us, cost_nanos";
 
 /// What a proof found.

@@ -12,6 +12,7 @@ use super::frame::{self, FrameError, Frames};
 use super::invoke::chunk_document;
 use crate::facts::InbandError;
 use crate::framing::Step;
+use crate::json::Text;
 use crate::json::lenient::Pull;
 use crate::json::push_string;
 use crate::json::strict::Strict;
@@ -182,7 +183,7 @@ fn kind(document: &[u8]) -> String {
         while let Some(key) = pull.next_key() {
             let value = pull.string_or_skip();
             if key == b"type" {
-                kind = value.map(|value| value.decode_lossy()).unwrap_or_default();
+                kind = value.map(Text::decode_lossy).unwrap_or_default();
             }
         }
     }
@@ -244,10 +245,8 @@ mod tests {
             json!({"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":1}}),
         ] {
             push_chunk(&mut bytes, event.to_string().as_bytes());
-            expected.push_str(&format!(
-                "event: {}\ndata: {event}\n\n",
-                event["type"].as_str().unwrap()
-            ));
+            let name = event["type"].as_str().unwrap();
+            expected.extend(["event: ", name, "\ndata: ", &event.to_string(), "\n\n"]);
         }
         for at in 0..bytes.len() {
             let (mut stream, mut out) = (MessagesStream::default(), Vec::new());

@@ -235,75 +235,80 @@ mod tests {
         signed.last().unwrap().1.rsplit('=').next().unwrap().to_owned()
     }
 
+    type Target<'a> = (&'a str, &'a str, &'a str);
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+
+    /// Name, target, headers, body and signature.
+    const SUITE: &[(&str, Target<'_>, Headers<'_>, &str, &str)] = &[
+        (
+            "get-vanilla",
+            ("GET", "/", ""),
+            &[],
+            "",
+            "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
+        ),
+        (
+            "get-vanilla-query-order-key-case",
+            ("GET", "/", "Param2=value2&Param1=value1"),
+            &[],
+            "",
+            "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500",
+        ),
+        (
+            "get-utf8",
+            ("GET", "/\u{1234}", ""),
+            &[],
+            "",
+            "8318018e0b0f223aa2bbf98705b62bb787dc9c0e678f255a891fd03141be5d85",
+        ),
+        (
+            "get-space",
+            ("GET", "/example space/", ""),
+            &[],
+            "",
+            "652487583200325589f1fba4c7e578f72c47cb61beeca81406b39ddec1366741",
+        ),
+        (
+            "get-slashes",
+            ("GET", "//example//", ""),
+            &[],
+            "",
+            "9a624bd73a37c9a373b5312afbebe7a714a789de108f0bdfe846570885f57e84",
+        ),
+        (
+            "get-relative-relative",
+            ("GET", "/example1/example2/../..", ""),
+            &[],
+            "",
+            "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
+        ),
+        (
+            "post-vanilla",
+            ("POST", "/", ""),
+            &[],
+            "",
+            "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b",
+        ),
+        (
+            "post-header-key-sort",
+            ("POST", "/", ""),
+            &[("My-Header1", " VALUE1 ")],
+            "",
+            "cdbc9802e29d2942e5e10b5bccfdd67c5f22c7c4e8ae67b53629efa58b974b7d",
+        ),
+        (
+            "post-x-www-form-urlencoded",
+            ("POST", "/", ""),
+            &[("Content-Type", "application/x-www-form-urlencoded")],
+            "Param1=value1",
+            "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a",
+        ),
+    ];
+
     #[test]
     fn the_requests_of_the_published_suite_get_its_signatures() {
-        let form = [("Content-Type", "application/x-www-form-urlencoded")];
-        for (name, target, headers, body, expected) in [
-            (
-                "get-vanilla",
-                ("GET", "/", ""),
-                &[][..],
-                "",
-                "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
-            ),
-            (
-                "get-vanilla-query-order-key-case",
-                ("GET", "/", "Param2=value2&Param1=value1"),
-                &[],
-                "",
-                "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500",
-            ),
-            (
-                "get-utf8",
-                ("GET", "/\u{1234}", ""),
-                &[],
-                "",
-                "8318018e0b0f223aa2bbf98705b62bb787dc9c0e678f255a891fd03141be5d85",
-            ),
-            (
-                "get-space",
-                ("GET", "/example space/", ""),
-                &[],
-                "",
-                "652487583200325589f1fba4c7e578f72c47cb61beeca81406b39ddec1366741",
-            ),
-            (
-                "get-slashes",
-                ("GET", "//example//", ""),
-                &[],
-                "",
-                "9a624bd73a37c9a373b5312afbebe7a714a789de108f0bdfe846570885f57e84",
-            ),
-            (
-                "get-relative-relative",
-                ("GET", "/example1/example2/../..", ""),
-                &[],
-                "",
-                "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
-            ),
-            (
-                "post-vanilla",
-                ("POST", "/", ""),
-                &[],
-                "",
-                "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b",
-            ),
-            (
-                "post-header-key-sort",
-                ("POST", "/", ""),
-                &[("My-Header1", " VALUE1 ")],
-                "",
-                "cdbc9802e29d2942e5e10b5bccfdd67c5f22c7c4e8ae67b53629efa58b974b7d",
-            ),
-            (
-                "post-x-www-form-urlencoded",
-                ("POST", "/", ""),
-                &form,
-                "Param1=value1",
-                "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a",
-            ),
-        ] {
-            assert_eq!(signature(target, headers, body.as_bytes()), expected, "{name}");
+        for (name, target, headers, body, expected) in SUITE {
+            assert_eq!(signature(*target, headers, body.as_bytes()), *expected, "{name}");
         }
     }
 

@@ -35,11 +35,11 @@ impl Watch for Media {
                 b"document" | b"video" | b"input_audio" | b"file" => self.files += 1,
                 _ => {}
             },
-            b"bytes" | b"data" | b"inputImage" => {
-                if PICTURES.iter().any(|start| value.raw.starts_with(start)) {
-                    self.written += 1;
-                    self.image_bytes += u64::try_from(value.raw.len()).unwrap_or(0);
-                }
+            b"bytes" | b"data" | b"inputImage"
+                if PICTURES.iter().any(|start| value.raw.starts_with(start)) =>
+            {
+                self.written += 1;
+                self.image_bytes += u64::try_from(value.raw.len()).unwrap_or(0);
             }
             _ => {}
         }

@@ -34,73 +34,76 @@ fn what_bears_on_cost_is_read() {
     assert!(read(E::Converse, NOVA, hosted).unwrap().tools.hosted);
 }
 
+/// Endpoint, model, body, and the same with at most 100 tokens.
+const FAMILIES: &[(E, &str, &str, &str)] = &[
+    (
+        E::Converse,
+        NOVA,
+        r#"{"messages":[],"inferenceConfig":{"maxTokens":500}}"#,
+        r#"{"messages":[],"inferenceConfig":{"maxTokens":100}}"#,
+    ),
+    (
+        E::Converse,
+        NOVA,
+        r#"{"messages":[],"inferenceConfig":{"maxTokens":50}}"#,
+        r#"{"messages":[],"inferenceConfig":{"maxTokens":50}}"#,
+    ),
+    (
+        E::Converse,
+        NOVA,
+        r#"{"messages":[],"inferenceConfig":{}}"#,
+        r#"{"messages":[],"inferenceConfig":{"maxTokens":100}}"#,
+    ),
+    (
+        E::Converse,
+        NOVA,
+        r#"{"messages":[],"inferenceConfig":{"topP":1}}"#,
+        r#"{"messages":[],"inferenceConfig":{"maxTokens":100,"topP":1}}"#,
+    ),
+    (
+        E::Converse,
+        NOVA,
+        r#"{"messages":[]}"#,
+        r#"{"inferenceConfig":{"maxTokens":100},"messages":[]}"#,
+    ),
+    (
+        E::Invoke,
+        NOVA,
+        r#"{"messages":[],"inferenceConfig":{"max_new_tokens":500}}"#,
+        r#"{"messages":[],"inferenceConfig":{"max_new_tokens":100}}"#,
+    ),
+    (
+        E::InvokeStream,
+        "anthropic.claude-opus-5",
+        r#"{"max_tokens":101,"messages":[]}"#,
+        r#"{"max_tokens":100,"messages":[]}"#,
+    ),
+    (
+        E::Invoke,
+        "us.meta.llama4-scout-17b-instruct-v1:0",
+        r#"{"prompt":"x"}"#,
+        r#"{"max_gen_len":100,"prompt":"x"}"#,
+    ),
+    (
+        E::Invoke,
+        "amazon.titan-text-lite-v1",
+        r#"{"inputText":"x"}"#,
+        r#"{"textGenerationConfig":{"maxTokenCount":100},"inputText":"x"}"#,
+    ),
+    (
+        E::Invoke,
+        "mistral.mistral-large-2402-v1:0",
+        r#"{"prompt":"x"}"#,
+        r#"{"max_tokens":100,"prompt":"x"}"#,
+    ),
+    (E::Invoke, "amazon.titan-embed-text-v2:0", r#"{"inputText":"x"}"#, r#"{"inputText":"x"}"#),
+    (E::Invoke, "cohere.command-r-v1:0", "{}", r#"{"max_tokens":100}"#),
+];
+
 #[test]
 fn each_family_is_bounded_by_its_own_key() {
-    for (endpoint, model, body, expected) in [
-        (
-            E::Converse,
-            NOVA,
-            r#"{"messages":[],"inferenceConfig":{"maxTokens":500}}"#,
-            r#"{"messages":[],"inferenceConfig":{"maxTokens":100}}"#,
-        ),
-        (
-            E::Converse,
-            NOVA,
-            r#"{"messages":[],"inferenceConfig":{"maxTokens":50}}"#,
-            r#"{"messages":[],"inferenceConfig":{"maxTokens":50}}"#,
-        ),
-        (
-            E::Converse,
-            NOVA,
-            r#"{"messages":[],"inferenceConfig":{}}"#,
-            r#"{"messages":[],"inferenceConfig":{"maxTokens":100}}"#,
-        ),
-        (
-            E::Converse,
-            NOVA,
-            r#"{"messages":[],"inferenceConfig":{"topP":1}}"#,
-            r#"{"messages":[],"inferenceConfig":{"maxTokens":100,"topP":1}}"#,
-        ),
-        (
-            E::Converse,
-            NOVA,
-            r#"{"messages":[]}"#,
-            r#"{"inferenceConfig":{"maxTokens":100},"messages":[]}"#,
-        ),
-        (
-            E::Invoke,
-            NOVA,
-            r#"{"messages":[],"inferenceConfig":{"max_new_tokens":500}}"#,
-            r#"{"messages":[],"inferenceConfig":{"max_new_tokens":100}}"#,
-        ),
-        (
-            E::InvokeStream,
-            "anthropic.claude-opus-5",
-            r#"{"max_tokens":101,"messages":[]}"#,
-            r#"{"max_tokens":100,"messages":[]}"#,
-        ),
-        (
-            E::Invoke,
-            "us.meta.llama4-scout-17b-instruct-v1:0",
-            r#"{"prompt":"x"}"#,
-            r#"{"max_gen_len":100,"prompt":"x"}"#,
-        ),
-        (
-            E::Invoke,
-            "amazon.titan-text-lite-v1",
-            r#"{"inputText":"x"}"#,
-            r#"{"textGenerationConfig":{"maxTokenCount":100},"inputText":"x"}"#,
-        ),
-        (
-            E::Invoke,
-            "mistral.mistral-large-2402-v1:0",
-            r#"{"prompt":"x"}"#,
-            r#"{"max_tokens":100,"prompt":"x"}"#,
-        ),
-        (E::Invoke, "amazon.titan-embed-text-v2:0", r#"{"inputText":"x"}"#, r#"{"inputText":"x"}"#),
-        (E::Invoke, "cohere.command-r-v1:0", "{}", r#"{"max_tokens":100}"#),
-    ] {
-        assert_eq!(clamped(endpoint, model, body), expected, "{model}");
+    for (endpoint, model, body, expected) in FAMILIES {
+        assert_eq!(clamped(*endpoint, model, body), *expected, "{model}");
         assert!(read(E::Invoke, model, expected).is_ok(), "still a body");
     }
 }

@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(length(&wav), Length { likely: 10, at_most: 10 });
         wav[28..32].copy_from_slice(&u32::MAX.to_le_bytes());
         assert_eq!(length(&wav).likely, 80, "a rate that nobody records is not believed");
-        assert_eq!(length(&[0xff; 40_000]), Length { likely: 10, at_most: 54 });
+        assert_eq!(length(&vec![0xff; 40_000]), Length { likely: 10, at_most: 54 });
         assert_eq!(length(&[1]), Length { likely: 1, at_most: 1 });
         assert_eq!(length(b""), Length::default());
         let usage = transcription_usage(10, 7);

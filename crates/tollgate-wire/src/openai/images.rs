@@ -34,11 +34,11 @@ pub fn most_tokens(body: &[u8]) -> u64 {
                         b"\"low\"" => LOW,
                         b"\"medium\"" => MEDIUM,
                         _ => HIGH,
-                    }
+                    };
                 }
                 b"size" => area = pixels(value).unwrap_or(AREA).max(AREA),
                 b"partial_images" => {
-                    partial = figures::count(&mut Pull::new(value), &mut false).unwrap_or(0)
+                    partial = figures::count(&mut Pull::new(value), &mut false).unwrap_or(0);
                 }
                 _ => {}
             }

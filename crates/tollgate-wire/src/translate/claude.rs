@@ -7,6 +7,7 @@
 use serde_json::{Value, json};
 
 use super::prompt::{Prompt, Reasoning};
+use super::tree::Tree as _;
 
 /// A Claude model's generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ impl Thinking {
             Self::Adaptive => json!({"type": "adaptive"}),
         };
         if let (Self::Adaptive, Some(show)) = (self, show) {
-            object["display"] = json!(if show { "summarized" } else { "omitted" });
+            object.put("display", json!(if show { "summarized" } else { "omitted" }));
         }
         Some(object)
     }

@@ -99,7 +99,8 @@ impl AnyReader {
         match self {
             Self::Chat(reader) => reader.finish(out),
             Self::Responses(reader) => reader.finish(out),
-            Self::Messages(reader) => reader.finish(out),
+            // A stream of this form says itself where it ends.
+            Self::Messages(_) => {}
             Self::Gemini(reader) => reader.finish(out),
             Self::Converse(reader) => reader.finish(out),
         }

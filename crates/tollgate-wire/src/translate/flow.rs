@@ -183,3 +183,80 @@ impl Flow {
         out.push(Event::End);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ordered(events: Vec<Event>) -> Vec<Event> {
+        let (mut flow, mut out) = (Flow::new(Form::Gemini, Form::Chat), Vec::new());
+        for event in events {
+            flow.push(event, &mut out);
+        }
+        flow.finish(&mut out);
+        out
+    }
+
+    fn call(id: &str) -> Block {
+        Block::Call { id: id.to_owned(), name: "f".to_owned() }
+    }
+
+    fn stop() -> Event {
+        Event::Stop(Stop { reason: Reason::Calls, native: "STOP".to_owned(), sequence: None })
+    }
+
+    #[test]
+    fn what_a_provider_leaves_out_is_put_in() {
+        let out = ordered(vec![Event::Open(0, call("a")), Event::Delta(0, String::new()), stop()]);
+        let expected = [
+            Event::Begin { id: None, model: None, created: None },
+            Event::Open(0, call("a")),
+            Event::Delta(0, "{}".to_owned()),
+            Event::Close(0),
+            stop(),
+            Event::End,
+        ];
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn the_proof_of_a_call_goes_into_its_id() {
+        let out = ordered(vec![
+            Event::Open(0, call("a")),
+            Event::Proof(0, "sig+/=".to_owned()),
+            Event::Delta(0, "{}".to_owned()),
+            Event::Close(0),
+        ]);
+        assert_eq!(out.get(1), Some(&Event::Open(0, call("a__thought__sig+/="))));
+        assert!(!out.iter().any(|event| matches!(event, Event::Proof(..))));
+        assert!(!out.contains(&Event::End), "the answer did not say that it was over");
+    }
+
+    #[test]
+    fn a_thought_says_where_it_comes_from() {
+        let thought = |proof: Option<&str>| {
+            let proof = proof.map(|proof| Event::Proof(0, proof.to_owned()));
+            let mut events = vec![Event::Open(0, Block::Thought)];
+            events.extend(proof);
+            events.push(Event::Close(0));
+            ordered(events)
+        };
+        for (proof, expected) in [(Some("s"), "tollgate/gemini/s"), (None, "tollgate/gemini/")] {
+            let out = thought(proof);
+            assert_eq!(out.get(2), Some(&Event::Proof(0, expected.to_owned())), "{out:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_follows_an_error_or_the_end() {
+        let error = crate::facts::InbandError::default();
+        let out = ordered(vec![
+            Event::Open(0, Block::Text),
+            Event::Error(error.clone()),
+            Event::Delta(0, "late".to_owned()),
+            stop(),
+        ]);
+        assert_eq!(out.get(2..), Some(&[Event::Error(error), Event::End][..]));
+        assert_eq!(ordered(vec![Event::End, stop(), Event::End]).len(), 3);
+    }
+}

@@ -97,7 +97,78 @@ pub(super) fn settle(prompt: &mut Prompt, provider: Form) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::prompt::{Call, CallResult, Role, Thought, Turn};
     use super::*;
+
+    const CLIENTS: [Form; 4] = [Form::Chat, Form::Responses, Form::Messages, Form::Gemini];
+    const PROVIDERS: [Form; 5] =
+        [Form::Chat, Form::Responses, Form::Messages, Form::Gemini, Form::Converse];
+
+    fn prompt(form: Form, part: Part) -> Prompt {
+        let turns = vec![Turn { role: Role::Assistant, at: 0, parts: vec![part] }];
+        Prompt { form, turns, ..Prompt::default() }
+    }
+
+    #[test]
+    fn a_proof_comes_back_to_its_own_provider_only() {
+        let makers = PROVIDERS.iter().flat_map(|maker| PROVIDERS.map(|to| (*maker, to)));
+        let ways: Vec<(Form, Form)> = makers.collect();
+        for client in CLIENTS {
+            for (maker, provider) in &ways {
+                let proof = Some(marked("proof", *maker, client));
+                let thought = Thought { text: "hm".to_owned(), proof, sealed: false };
+                let mut prompt = prompt(client, Part::Thought(thought));
+                let forgotten = settle(&mut prompt, *provider);
+                let own = family(*maker) == family(*provider);
+                assert_eq!(forgotten, !own, "{maker:?} to {provider:?} by {client:?}");
+                let parts = prompt.turns.into_iter().flat_map(|turn| turn.parts);
+                let proofs: Vec<Option<String>> = parts
+                    .map(|part| match part {
+                        Part::Thought(thought) => thought.proof,
+                        _ => None,
+                    })
+                    .collect();
+                let expected = own.then(|| Some("proof".to_owned()));
+                assert_eq!(proofs, expected.into_iter().collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn a_proof_without_a_mark_is_of_the_clients_own_form() {
+        let proof = Some("EqQBCgIYAhIM".to_owned());
+        let thought = Part::Thought(Thought { text: String::new(), proof, sealed: true });
+        assert!(!settle(&mut prompt(Form::Messages, thought.clone()), Form::Converse));
+        assert!(settle(&mut prompt(Form::Messages, thought), Form::Responses));
+    }
+
+    #[test]
+    fn the_proof_of_a_call_is_taken_out_of_ids_and_goes_to_gemini_only() {
+        let id = with_signature("c1", "sig==");
+        let call = Call {
+            id: id.clone(),
+            name: "f".to_owned(),
+            arguments: "{}".to_owned(),
+            signature: None,
+        };
+        let result = CallResult { id, name: None, parts: Vec::new(), failed: false };
+        for provider in PROVIDERS {
+            let mut prompt = prompt(Form::Chat, Part::Call(call.clone()));
+            prompt.turns.push(Turn {
+                role: Role::User,
+                at: 1,
+                parts: vec![Part::Result(result.clone())],
+            });
+            assert!(!settle(&mut prompt, provider));
+            prompt.name_results();
+            let parts: Vec<&Part> = prompt.turns.iter().flat_map(|turn| &turn.parts).collect();
+            let [Part::Call(call), Part::Result(result)] = parts[..] else { panic!("{parts:?}") };
+            assert_eq!((&*call.id, &*result.id), ("c1", "c1"));
+            assert_eq!(result.name.as_deref(), Some("f"));
+            let expected = (provider == Form::Gemini).then_some("sig==");
+            assert_eq!(call.signature.as_deref(), expected);
+        }
+    }
 
     #[test]
     fn an_id_with_a_signature_is_one_that_anthropic_admits() {

@@ -96,8 +96,11 @@ fn ordered(events: Vec<Event>, from: Form, to: Form) -> Vec<Event> {
     out
 }
 
+/// Blocks with their texts, the reason to stop, and input, output and cached tokens.
+type Gist = (Vec<(String, String)>, Option<Reason>, Option<(u64, u64, u64)>);
+
 /// What was said, without what a form may add or leave out.
-fn gist(events: &[Event]) -> (Vec<(String, String)>, Option<Reason>, Option<(u64, u64, u64)>) {
+fn gist(events: &[Event]) -> Gist {
     let answer = Answer::of(events);
     assert_eq!(answer.error, None);
     let blocks = answer.blocks.iter().filter(|filled| !filled.text.is_empty()).map(|filled| {

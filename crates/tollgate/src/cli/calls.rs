@@ -1,12 +1,12 @@
 //! `tollgate calls`: single calls, newest first; search and follow.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
+use tollgate_admission::control::CallQuery;
 use tollgate_domain::call::{CallRecord, Outcome};
 use tollgate_domain::clock::Clock;
 use tollgate_domain::id::CallId;
@@ -16,6 +16,7 @@ use super::form::{self, Column, Format, number, text};
 use super::open_reader;
 use super::span::{SpanArgs, shown};
 use crate::config::Config;
+use crate::control::calls_filter;
 
 /// How often a followed ledger is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -66,7 +67,7 @@ pub(crate) struct CallsArgs {
     /// Only the call with this request id
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
-    /// Only calls that ended so: `success`, `failed`, `cancelled`, `in_doubt`
+    /// Only calls that ended so: `success`, `failed`, `cancelled`, `in_doubt`, `refused`
     #[arg(long)]
     outcome: Option<Outcome>,
     /// Only calls with this HTTP status
@@ -105,22 +106,22 @@ pub(crate) fn run(config: &Config, args: &CallsArgs) -> anyhow::Result<()> {
 }
 
 fn filter(args: &CallsArgs, zone: &TimeZone) -> anyhow::Result<Filter> {
-    let shared = |text: &Option<String>| text.as_deref().map(Arc::from);
     let between = args.span.between(zone, Clock::system().now())?;
-    Ok(Filter {
-        user: shared(&args.user),
-        key: shared(&args.key),
-        model: shared(&args.model),
-        provider: shared(&args.provider),
-        feature: shared(&args.feature),
-        session: shared(&args.session),
-        request_id: shared(&args.request_id),
-        outcome: args.outcome,
+    let query = CallQuery {
+        user: args.user.clone(),
+        key: args.key.clone(),
+        model: args.model.clone(),
+        provider: args.provider.clone(),
+        feature: args.feature.clone(),
+        session: args.session.clone(),
+        request_id: args.request_id.clone(),
+        outcome: args.outcome.map(|outcome| outcome.as_str().to_owned()),
         status: args.status,
-        since: between.from,
-        until: between.to,
-        ..Filter::default()
-    })
+        from: between.from,
+        to: between.to,
+        ..CallQuery::default()
+    };
+    Ok(calls_filter(&query)?)
 }
 
 fn print(format: Format, zone: &TimeZone, calls: Vec<CallRecord>) -> std::io::Result<()> {

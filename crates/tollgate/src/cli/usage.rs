@@ -12,6 +12,7 @@ use super::form::{self, Column, Format, number, text};
 use super::open_reader;
 use super::span::{SpanArgs, start_of_month};
 use crate::config::Config;
+use crate::control::in_currency as in_currency_of;
 use crate::control::with_group;
 use crate::out;
 
@@ -140,7 +141,6 @@ fn in_currency(config: &Config, total: &Sums) -> Option<String> {
     if &*display.currency == "USD" {
         return None;
     }
-    let micros = tollgate_domain::money::parse_scaled(&display.usd_rate, 6)?;
-    let units = i128::from(total.cost_usd.nanos()).checked_mul(micros)? / 1_000_000_000_000_000;
+    let units = in_currency_of(display, total.cost_usd.exact()).nanos() / 1_000_000_000;
     Some(format!(" (about {units} {})", display.currency))
 }

@@ -22,7 +22,8 @@ impl Controls {
     }
 }
 
-fn filter(query: &CallQuery) -> Result<Filter, ControlError> {
+/// The filter that a query means.
+pub(crate) fn filter(query: &CallQuery) -> Result<Filter, ControlError> {
     let shared = |text: &Option<String>| text.as_deref().map(Arc::from);
     let outcome = query.outcome.as_deref().map(|word| {
         word.parse().map_err(|_| {

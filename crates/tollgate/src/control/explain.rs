@@ -48,16 +48,19 @@ impl Controls {
     }
 
     fn price_of(&self, call: &CallRecord) -> Result<Option<PriceFacts>, ControlError> {
+        let prices = self.prices()?;
         let config = self.config.lock();
-        let prices: Arc<PriceTable> = match &self.live {
-            Some(live) => Arc::clone(&live.handle.plane.snapshot.load().prices),
-            None => {
-                let book = Arc::new(PriceBook::bundled().map_err(failed)?);
-                let table = compose::prices(&config, &book);
-                Arc::new(table.map_err(|error| ControlError::Failed(error.into()))?)
-            }
-        };
         Ok(price(&config, &prices, call).map(|price| explained(call, &price)))
+    }
+
+    /// The prices in force.
+    pub(super) fn prices(&self) -> Result<Arc<PriceTable>, ControlError> {
+        if let Some(live) = &self.live {
+            return Ok(Arc::clone(&live.handle.plane.snapshot.load().prices));
+        }
+        let book = Arc::new(PriceBook::bundled().map_err(failed)?);
+        let table = compose::prices(&self.config.lock(), &book);
+        Ok(Arc::new(table.map_err(|error| ControlError::Failed(error.into()))?))
     }
 }
 

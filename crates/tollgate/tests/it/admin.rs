@@ -174,3 +174,78 @@ async fn calls_usage_and_explanations_agree_with_the_ledger() {
     assert_eq!(printed[0]["price"], told["price"]);
     assert_eq!(printed[0]["limits"][0]["used"], 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_estimate_is_the_same_by_api_and_command_line_and_adds_up() {
+    let upstream = Upstream::start(|request| oracle::reply(request, Duration::ZERO)).await;
+    let config = oracle_config(&upstream).section("[display]\ncurrency = \"KRW\"\nusd_rate = 1470");
+    let program = start(config).await;
+    let path = format!(
+        "/estimate?models={},openai/gpt-4o-mini&input_tokens=1000&other_input_tokens=400\
+         &output_tokens=100&calls_per_month=30",
+        oracle::MODEL
+    );
+    let told = admin(&program, Method::GET, &path, &Value::Null).await.json();
+    let rows = told["rows"].as_array().unwrap();
+    assert_eq!((rows.len(), &told["currency"]), (4, &json!("KRW")), "{told:#}");
+    let mini = &rows[1];
+    // 1000 × 0.15 + 100 × 0.60 USD for a million; thirty of them; in won.
+    assert_eq!(
+        (&mini["version"], &mini["per_call_usd"]),
+        (&json!("prompt"), &json!("0.000210000"))
+    );
+    assert_eq!(
+        (&mini["per_month_usd"], &mini["per_month"]),
+        (&json!("0.006300000"), &json!("9.261000000"))
+    );
+    let less = &told["differences"][1];
+    assert_eq!(
+        (&less["input_tokens"], &less["per_call_usd"]),
+        (&json!(-600), &json!("-0.000090000"))
+    );
+    let arguments = [
+        "estimate",
+        "-m",
+        oracle::MODEL,
+        "-m",
+        "openai/gpt-4o-mini",
+        "--input-tokens",
+        "1000",
+        "--other-input-tokens",
+        "400",
+        "--output-tokens",
+        "100",
+        "--calls-per-month",
+        "30",
+    ];
+    let printed = program.cli(&[&arguments[..], &["--format", "json"]].concat()).rows();
+    assert_eq!(&printed, rows);
+    assert!(program.cli(&arguments).stdout.contains("costs more by"));
+    let counted = program.cli(&[
+        "estimate",
+        "-m",
+        "openai/gpt-4o-mini",
+        "--prompt",
+        "Hello, world!",
+        "--format",
+        "json",
+    ]);
+    assert_eq!(counted.rows()[0]["input_tokens"], 4);
+    assert_eq!(upstream.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_estimate_of_what_has_no_price_is_refused() {
+    let (_upstream, program) = pair().await;
+    for (query, said) in [
+        ("models=nothing-known&input_tokens=1", "no price"),
+        ("models=&input_tokens=1", "1 to 50 models"),
+        ("models=openai/gpt-4o-mini", "`prompt` or `input_tokens`"),
+        ("models=openai/gpt-4o-mini&prompt=x&input_tokens=1", "not both"),
+    ] {
+        let refused =
+            admin(&program, Method::GET, &format!("/estimate?{query}"), &Value::Null).await;
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        assert!(refused.text().contains(said), "{}", refused.text());
+    }
+}

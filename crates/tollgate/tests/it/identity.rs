@@ -336,8 +336,17 @@ async fn a_guest_who_must_prove_something_is_asked_once_and_passes_from_its_own_
     assert_refused(&refused, 403, "guest_forbidden");
     assert!(refused.text().contains("x-captcha-token"), "{}", refused.text());
     assert_eq!((upstream.count(), verifier.count()), (0, 0));
+    for path in ["/v1/models", "/v1/models/oracle-1", "/api/quota", "/api/billing"] {
+        assert_refused(&nobody.get(path).await, 403, "guest_forbidden");
+    }
+    for path in ["/api/reservations", "/api/usage"] {
+        assert_refused(&nobody.post(path, &json!({})).await, 403, "guest_forbidden");
+    }
 
     assert_eq!(call(&with("good+1")).await.status, 200);
+    assert_eq!(with("good+1").get("/v1/models").await.status, 200);
+    let event = with("good+1").post("/api/usage", &json!({})).await;
+    assert_refused(&event, 403, "forbidden");
     let asked = verifier.last();
     assert_eq!((asked.method.as_str(), asked.path.as_str()), ("POST", "/siteverify"));
     assert_eq!(asked.body, "secret=shh%20%26%20more&response=good%2B1");

@@ -20,7 +20,7 @@ use crate::start;
 const RATES: [(&str, &str); 2] = [("input", "1.00"), ("output", "2.00")];
 
 /// Models of the scripted provider, by the variable under which a client finds them.
-const SCRIPTED: [(&str, &str); 8] = [
+const SCRIPTED: [(&str, &str); 10] = [
     ("MODEL_CHAT", "sdk-chat"),
     ("MODEL_TOOLS", "sdk-tools"),
     ("MODEL_STRUCTURED", "sdk-structured"),
@@ -29,6 +29,14 @@ const SCRIPTED: [(&str, &str); 8] = [
     ("MODEL_BAD_REQUEST", "sdk-400"),
     ("MODEL_RATE_LIMITED", "sdk-429"),
     ("MODEL_FAILING", "sdk-500"),
+    ("MODEL_QUOTA", "sdk-quota"),
+    ("MODEL_RATE", "sdk-rate"),
+];
+
+/// One call a day, and one in two seconds.
+const LIMITS: [&str; 2] = [
+    r#"{ name = "quota", metric = "requests", window = "day", max = 1, models = ["sdk-quota"] }"#,
+    r#"{ name = "rate", metric = "requests", window = "sliding 2s", max = 1, models = ["sdk-rate"] }"#,
 ];
 
 fn error(status: u16, kind: &str) -> Reply {
@@ -146,7 +154,9 @@ fn scripted(request: &Received) -> Reply {
     let stream = body["stream"] == true;
     match body["model"].as_str().unwrap_or_default() {
         "sdk-chat" if stream => streamed(body["stream_options"]["include_usage"] == true),
-        "sdk-chat" => completion(&json!({"role": "assistant", "content": "Hello!"}), "stop"),
+        "sdk-chat" | "sdk-quota" | "sdk-rate" => {
+            completion(&json!({"role": "assistant", "content": "Hello!"}), "stop")
+        }
         "sdk-tools" => {
             let call = json!({
                 "id": "call_1", "type": "function",
@@ -198,7 +208,10 @@ fn run_clients(program: &Program, models: &[(&str, &str)]) {
 #[ignore = "needs scripts/setup-sdk; run by scripts/test-sdk"]
 async fn clients_work_before_a_scripted_provider() {
     let upstream = Upstream::start(scripted).await;
-    let mut config = Config::new().provider("up", "openai", &upstream.url("/v1"));
+    let mut config = Config::new()
+        .provider("up", "openai", &upstream.url("/v1"))
+        .plan("limited", &LIMITS)
+        .default_plan("limited");
     for (_, model) in SCRIPTED {
         config = config.model(model, "up", model).price("up", model, &RATES);
     }
@@ -210,7 +223,20 @@ async fn clients_work_before_a_scripted_provider() {
             assert_ne!(row["cost_usd"], "0.000000000", "{row:#}");
         }
     }
+    for client in ["python", "node"] {
+        assert_eq!(outcomes(&program, &format!("quota-{client}")), ["refused"], "sent once");
+        let waited = outcomes(&program, &format!("rate-{client}"));
+        let (last, refused) = waited.split_first().unwrap();
+        assert_eq!(last, "success", "{waited:?}");
+        assert!(!refused.is_empty() && refused.iter().all(|it| it == "refused"), "{waited:?}");
+    }
     program.cli(&["ledger", "verify"]);
+}
+
+/// How the requests with this id ended, newest first: an SDK sends the id again when it tries again.
+fn outcomes(program: &Program, request_id: &str) -> Vec<String> {
+    let rows = program.cli(&["calls", "--request-id", request_id, "--format", "json"]).rows();
+    rows.iter().map(|row| row["outcome"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -127,7 +127,7 @@ impl Native {
             b"outputTokenCount" => output = figures::count(pull, &mut self.odd),
             b"cacheReadInputTokenCount" => read = figures::count(pull, &mut self.odd).unwrap_or(0),
             b"cacheWriteInputTokenCount" => {
-                written = figures::count(pull, &mut self.odd).unwrap_or(0)
+                written = figures::count(pull, &mut self.odd).unwrap_or(0);
             }
             _ => skip(pull),
         });

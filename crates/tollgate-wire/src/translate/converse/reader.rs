@@ -7,11 +7,12 @@ use crate::facts::InbandError;
 use crate::openai::read_error;
 use crate::translate::messages::reason;
 use crate::translate::reply::{Block, Event, Reason, Stop};
+use crate::translate::tree::Tree as _;
 
 /// Reads a whole answer.
 pub(crate) fn read_whole(body: &[u8]) -> Vec<Event> {
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-    let message = &answer["output"]["message"];
+    let message = answer.of("output").of("message");
     if !message.is_object() {
         let error = read_error(body).unwrap_or_else(|| InbandError {
             message: "the provider's answer cannot be read".into(),
@@ -22,12 +23,12 @@ pub(crate) fn read_whole(body: &[u8]) -> Vec<Event> {
     }
     let mut out = vec![begin()];
     let mut reader = Reader::default();
-    let blocks = message["content"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let blocks = message.of("content").as_array().map(Vec::as_slice).unwrap_or_default();
     for (index, block) in (0..).zip(blocks) {
         reader.whole(index, block, &mut out);
         reader.close(index, &mut out);
     }
-    out.extend(usage(&answer["usage"]).map(Event::Usage));
+    out.extend(usage(answer.of("usage")).map(Event::Usage));
     out.extend(stop(&answer));
     out.push(Event::End);
     out
@@ -52,23 +53,23 @@ impl Reader {
     /// Takes a frame: its type and what it carries.
     pub(crate) fn event(&mut self, name: &[u8], data: &[u8], out: &mut Vec<Event>) {
         let event: Value = serde_json::from_slice(data).unwrap_or_default();
-        let index = event["contentBlockIndex"].as_u64().unwrap_or(0);
+        let index = event.of("contentBlockIndex").as_u64().unwrap_or(0);
         match name {
             b"messageStart" => out.push(begin()),
             b"contentBlockStart" => {
-                let call = &event["start"]["toolUse"];
+                let call = event.of("start").of("toolUse");
                 if call.is_object() {
                     self.call(index, call, out);
                 }
             }
-            b"contentBlockDelta" => self.delta(index, &event["delta"], out),
+            b"contentBlockDelta" => self.delta(index, event.of("delta"), out),
             b"contentBlockStop" => self.close(index, out),
             b"messageStop" => {
                 out.extend(stop(&event));
                 self.stopped = true;
             }
             b"metadata" => {
-                out.extend(usage(&event["usage"]).map(Event::Usage));
+                out.extend(usage(event.of("usage")).map(Event::Usage));
                 self.finish(out);
             }
             name => {
@@ -88,7 +89,7 @@ impl Reader {
     }
 
     fn call(&mut self, index: u64, call: &Value, out: &mut Vec<Event>) -> u32 {
-        let text = |key: &str| call[key].as_str().unwrap_or_default().to_owned();
+        let text = |key: &str| call.of(key).as_str().unwrap_or_default().to_owned();
         self.block(index, Block::Call { id: text("toolUseId"), name: text("name") }, out)
     }
 
@@ -107,20 +108,20 @@ impl Reader {
     }
 
     fn delta(&mut self, index: u64, delta: &Value, out: &mut Vec<Event>) {
-        let thought = &delta["reasoningContent"];
-        if let Some(text) = delta["text"].as_str() {
+        let thought = delta.of("reasoningContent");
+        if let Some(text) = delta.of("text").as_str() {
             let number = self.block(index, Block::Text, out);
             out.push(Event::Delta(number, text.to_owned()));
-        } else if let Some(piece) = delta["toolUse"]["input"].as_str() {
+        } else if let Some(piece) = delta.of("toolUse").of("input").as_str() {
             let call = self.open.iter().find(|opened| opened.index == index);
             out.extend(call.map(|call| Event::Delta(call.number, piece.to_owned())));
-        } else if let Some(text) = thought["text"].as_str() {
+        } else if let Some(text) = thought.of("text").as_str() {
             let number = self.block(index, Block::Thought, out);
             out.push(Event::Delta(number, text.to_owned()));
-        } else if let Some(proof) = thought["signature"].as_str() {
+        } else if let Some(proof) = thought.of("signature").as_str() {
             let number = self.block(index, Block::Thought, out);
             out.push(Event::Proof(number, proof.to_owned()));
-        } else if let Some(sealed) = thought["redactedContent"].as_str() {
+        } else if let Some(sealed) = thought.of("redactedContent").as_str() {
             let number = self.block(index, Block::SealedThought, out);
             out.push(Event::Proof(number, sealed.to_owned()));
         }
@@ -128,14 +129,14 @@ impl Reader {
 
     /// Tells a block of a whole answer, which has its pieces under other names.
     fn whole(&mut self, index: u64, block: &Value, out: &mut Vec<Event>) {
-        let (call, thought) = (&block["toolUse"], &block["reasoningContent"]);
+        let (call, thought) = (block.of("toolUse"), block.of("reasoningContent"));
         if call.is_object() {
             let number = self.call(index, call, out);
-            out.push(Event::Delta(number, call["input"].to_string()));
-        } else if thought["reasoningText"].is_object() {
-            let told = &thought["reasoningText"];
+            out.push(Event::Delta(number, call.of("input").to_string()));
+        } else if thought.of("reasoningText").is_object() {
+            let told = thought.of("reasoningText");
             let number = self.block(index, Block::Thought, out);
-            let text = |key: &str| told[key].as_str().map(str::to_owned);
+            let text = |key: &str| told.of(key).as_str().map(str::to_owned);
             out.extend(text("text").map(|text| Event::Delta(number, text)));
             out.extend(text("signature").map(|proof| Event::Proof(number, proof)));
         } else {
@@ -155,7 +156,7 @@ const fn begin() -> Event {
 }
 
 fn stop(holder: &Value) -> Option<Event> {
-    let native = holder["stopReason"].as_str()?.to_owned();
+    let native = holder.of("stopReason").as_str()?.to_owned();
     let reason = match native.as_str() {
         "guardrail_intervened" | "content_filtered" => Reason::Filtered,
         // The words of Claude, for all models.
@@ -166,7 +167,7 @@ fn stop(holder: &Value) -> Option<Event> {
 
 /// Input that a cache has seen is stated beside the rest.
 fn usage(stated: &Value) -> Option<Usage> {
-    let count = |name: &str| stated[name].as_u64();
+    let count = |name: &str| stated.of(name).as_u64();
     let (plain, output) = (count("inputTokens")?, count("outputTokens")?);
     let read = count("cacheReadInputTokens").unwrap_or(0);
     let write = count("cacheWriteInputTokens").unwrap_or(0);
@@ -187,7 +188,7 @@ fn failure(kind: &str, event: &Value) -> InbandError {
         "serviceUnavailableException" | "modelNotReadyException" => Some(503),
         _ => None,
     };
-    let message = event["message"].as_str().unwrap_or(kind).into();
+    let message = event.of("message").as_str().unwrap_or(kind).into();
     InbandError { kind: Some(kind.into()), message, status, ..InbandError::default() }
 }
 

@@ -9,6 +9,7 @@ use crate::translate::hints;
 use crate::translate::messages::{closed, object_schema, refuse_unknown_sampling};
 use crate::translate::names::{refusal, refusal_as};
 use crate::translate::prompt::{Format, Part, Prompt, Role, Tool, ToolChoice};
+use crate::translate::tree::Tree as _;
 use crate::translate::{Target, Written};
 
 use super::convert;
@@ -157,14 +158,15 @@ fn tools(
     };
     if list.is_empty() {
         // Calls in the conversation are refused where no tool is declared.
-        list = called(dialogue).into_iter().map(|name| spec(name, None, None)).collect();
+        let called = called(dialogue).into_iter();
+        list = called.map(|name| json!({"toolSpec": spec(name, None, None)})).collect();
     }
     if list.is_empty() {
         return Ok(());
     }
     let mut config = json!({"tools": list});
     if let Some(choice) = choice {
-        config["toolChoice"] = choice;
+        config.put("toolChoice", choice);
     }
     body.insert("toolConfig".to_owned(), config);
     if prompt.parallel_calls == Some(false) {
@@ -192,20 +194,20 @@ fn tool(tool: &Tool, model: &str) -> Value {
         && Claude::named(model).takes_strict_tools();
     let schema = strict.then(|| closed(&object_schema(tool.schema.as_ref())));
     let schema = schema.as_ref().or(tool.schema.as_ref());
-    let mut written = spec(&tool.name, tool.described().as_deref(), schema);
+    let mut spec = spec(&tool.name, tool.described().as_deref(), schema);
     if strict {
-        written["toolSpec"]["strict"] = json!(true);
+        spec.put("strict", json!(true));
     }
-    written
+    json!({"toolSpec": spec})
 }
 
 fn spec(name: &str, description: Option<&str>, schema: Option<&Value>) -> Value {
     let mut spec = json!({"name": name});
     if let Some(description) = description.filter(|text| !text.is_empty()) {
-        spec["description"] = json!(description);
+        spec.put("description", json!(description));
     }
-    spec["inputSchema"] = json!({"json": object_schema(schema)});
-    json!({"toolSpec": spec})
+    spec.put("inputSchema", json!({"json": object_schema(schema)}));
+    spec
 }
 
 fn thinking(
@@ -263,7 +265,7 @@ fn format(prompt: &Prompt, body: &mut Map<String, Value>) -> Result<(), BodyErro
     let mut written = json!({"schema": closed(schema).to_string()});
     for (key, text) in [("name", name), ("description", description)] {
         if let Some(text) = text {
-            written[key] = json!(text);
+            written.put(key, json!(text));
         }
     }
     let format = json!({"type": "json_schema", "structure": {"jsonSchema": written}});

@@ -6,6 +6,7 @@ use crate::peek::BodyError;
 use crate::translate::arguments;
 use crate::translate::dialogue::{At, Said};
 use crate::translate::prompt::{CallResult, Part, Prompt, Role, Source};
+use crate::translate::tree::Tree as _;
 
 /// What Google documents for calls whose signature was lost: the model goes on without its thought.
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
@@ -33,7 +34,7 @@ pub(super) fn content(
                 // Of calls made at once only the first is signed.
                 let missing = std::mem::take(&mut unsigned).then_some(NO_SIGNATURE);
                 if let Some(signature) = call.signature.as_deref().or(missing) {
-                    part["thoughtSignature"] = json!(signature);
+                    part.put("thoughtSignature", json!(signature));
                 }
                 parts.push(part);
             }
@@ -77,11 +78,11 @@ fn result(
         }
     }
     let response = response(&texts.join("\n"), result.failed);
-    let mut part = json!({"functionResponse": {"name": name, "response": response}});
+    let mut function = json!({"name": name, "response": response});
     if within && !media.is_empty() {
-        part["functionResponse"]["parts"] = Value::Array(std::mem::take(&mut media));
+        function.put("parts", Value::Array(std::mem::take(&mut media)));
     }
-    Ok((part, media))
+    Ok((json!({"functionResponse": function}), media))
 }
 
 /// The object that a function must return.

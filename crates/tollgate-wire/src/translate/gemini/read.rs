@@ -8,6 +8,7 @@ use crate::translate::fields::{Fields, must};
 use crate::translate::ids;
 use crate::translate::items::in_camel_case;
 use crate::translate::prompt::{Format, Part, Prompt, Reasoning, Sampling, Tool, ToolChoice};
+use crate::translate::tree::Tree as _;
 
 use super::parts::{self, items, object};
 use super::schema::to_json_schema;
@@ -38,7 +39,7 @@ pub(crate) fn read(model: Option<&str>, body: &[u8]) -> Result<Prompt, BodyError
     })?;
     prompt.tools = tools(&mut body)?;
     choice(&mut body, &mut prompt)?;
-    safety(&mut body, &mut prompt)?;
+    safety(&mut body, &mut prompt);
     if let Some(config) = object(&mut body, "generationConfig")? {
         generation(config, &mut prompt)?;
     }
@@ -118,13 +119,13 @@ fn choice(body: &mut Fields, prompt: &mut Prompt) -> Result<(), BodyError> {
 }
 
 /// Filters that are off ask for what other providers do anyhow.
-fn safety(body: &mut Fields, prompt: &mut Prompt) -> Result<(), BodyError> {
-    let Some(settings) = body.value("safetySettings") else { return Ok(()) };
-    let off = |setting: &Value| matches!(setting["threshold"].as_str(), Some("BLOCK_NONE" | "OFF"));
+fn safety(body: &mut Fields, prompt: &mut Prompt) {
+    let Some(settings) = body.value("safetySettings") else { return };
+    let off =
+        |setting: &Value| matches!(setting.of("threshold").as_str(), Some("BLOCK_NONE" | "OFF"));
     if !settings.as_array().is_some_and(|settings| settings.iter().all(off)) {
         prompt.extras.insert("safetySettings".to_owned(), settings);
     }
-    Ok(())
 }
 
 fn generation(mut config: Fields, prompt: &mut Prompt) -> Result<(), BodyError> {
@@ -152,9 +153,9 @@ fn generation(mut config: Fields, prompt: &mut Prompt) -> Result<(), BodyError> 
 
 fn format(config: &mut Fields) -> Result<Option<Format>, BodyError> {
     let notation = config.value("responseSchema").map(to_json_schema);
-    let schema = config.value("responseJsonSchema").or(config.value("_responseJsonSchema"));
+    let schema = ["responseJsonSchema", "_responseJsonSchema"].map(|name| config.value(name));
     let kind = config.string("responseMimeType")?;
-    match (kind.as_deref(), schema.or(notation)) {
+    match (kind.as_deref(), schema.into_iter().flatten().next().or(notation)) {
         (None | Some("" | "text/plain"), None) => Ok(None),
         (Some("application/json"), None) => Ok(Some(Format::Json)),
         (None | Some("" | "application/json"), Some(schema)) => {

@@ -9,6 +9,7 @@ use crate::facts::InbandError;
 use crate::openai::read_error;
 use crate::translate::ids::hash;
 use crate::translate::reply::{Block, Event, Reason, Stop};
+use crate::translate::tree::Tree as _;
 
 use super::{reason, usage};
 
@@ -51,7 +52,7 @@ impl Reader {
             Value::Array(mut chunks) if chunks.len() == 1 => chunks.swap_remove(0),
             chunk => chunk,
         };
-        if !chunk["error"].is_null() {
+        if !chunk.of("error").is_null() {
             out.extend(read_error(chunk.to_string().as_bytes()).map(Event::Error));
             return;
         }
@@ -59,13 +60,13 @@ impl Reader {
             return;
         }
         self.begin(&chunk, out);
-        let candidate = &chunk["candidates"][0];
-        if let Some(parts) = candidate["content"]["parts"].as_array() {
+        let candidate = chunk.of("candidates").item(0);
+        if let Some(parts) = candidate.of("content").of("parts").as_array() {
             for part in parts {
                 self.part(part, out);
             }
         }
-        out.extend(usage::read(&chunk["usageMetadata"]).map(Event::Usage));
+        out.extend(usage::read(chunk.of("usageMetadata")).map(Event::Usage));
         self.stop(&chunk, candidate, out);
     }
 
@@ -80,7 +81,7 @@ impl Reader {
         if std::mem::replace(&mut self.begun, true) {
             return;
         }
-        let text = |key: &str| chunk[key].as_str().map(str::to_owned);
+        let text = |key: &str| chunk.of(key).as_str().map(str::to_owned);
         let id = text("responseId");
         self.id =
             id.clone().unwrap_or_else(|| format!("{:016x}", hash(chunk.to_string().as_bytes())));
@@ -88,7 +89,7 @@ impl Reader {
     }
 
     fn part(&mut self, part: &Value, out: &mut Vec<Event>) {
-        if let Some(call) = part["functionCall"].as_object() {
+        if let Some(call) = part.of("functionCall").as_object() {
             self.close(out);
             let text = |key: &str| call.get(key).and_then(Value::as_str).unwrap_or_default();
             let stated = text("id");
@@ -101,17 +102,17 @@ impl Reader {
             self.next += 1;
             self.calls += 1;
             out.push(Event::Open(number, Block::Call { id, name }));
-            if let Some(signature) = part["thoughtSignature"].as_str() {
+            if let Some(signature) = part.of("thoughtSignature").as_str() {
                 out.push(Event::Proof(number, signature.to_owned()));
             }
             let args = call.get("args").filter(|args| args.is_object());
             let args = args.map_or_else(|| "{}".to_owned(), Value::to_string);
             out.extend([Event::Delta(number, args), Event::Close(number)]);
-        } else if let Some(text) = part["text"].as_str().filter(|text| !text.is_empty()) {
-            let kind = if part["thought"] == true { Block::Thought } else { Block::Text };
+        } else if let Some(text) = part.of("text").as_str().filter(|text| !text.is_empty()) {
+            let kind = if part.of("thought") == true { Block::Thought } else { Block::Text };
             let number = self.block(kind, out);
             out.push(Event::Delta(number, text.to_owned()));
-        } else if let Some(kind) = part["inlineData"]["mimeType"].as_str() {
+        } else if let Some(kind) = part.of("inlineData").of("mimeType").as_str() {
             let message = format!("the model answered with {kind}, which is not translated").into();
             let error = InbandError { message, status: Some(502), ..InbandError::default() };
             out.push(Event::Error(error));
@@ -138,8 +139,8 @@ impl Reader {
     }
 
     fn stop(&mut self, chunk: &Value, candidate: &Value, out: &mut Vec<Event>) {
-        let blocked = chunk["promptFeedback"]["blockReason"].as_str();
-        let stop = match (candidate["finishReason"].as_str(), blocked) {
+        let blocked = chunk.of("promptFeedback").of("blockReason").as_str();
+        let stop = match (candidate.of("finishReason").as_str(), blocked) {
             (Some(native), _) => {
                 let reason = match reason(native) {
                     Reason::End if self.calls > 0 => Reason::Calls,

@@ -1,4 +1,4 @@
-//! Gemini's own notation of schemas, a dialect of OpenAPI, as JSON Schema.
+//! Gemini's own notation of schemas, a dialect of `OpenAPI`, as JSON Schema.
 //!
 //! The other way nothing is to be done: Gemini takes JSON Schema under names of its own.
 
@@ -39,7 +39,8 @@ pub(super) fn to_json_schema(schema: Value) -> Value {
                 out.insert(name, each.into_iter().map(to_json_schema).collect());
             }
             (count, Value::String(digits)) if COUNTS.contains(&count) => {
-                let number = digits.parse::<u64>().map_or(json!(digits), |number| json!(number));
+                let number =
+                    digits.parse::<u64>().map_or_else(|_| json!(digits), |number| json!(number));
                 out.insert(name, number);
             }
             (_, value) => {

@@ -4,12 +4,14 @@
 use serde_json::{Map, Value, json};
 use tollgate_domain::usage::Usage;
 
+use crate::translate::tree::Tree as _;
+
 /// The usage that is stated, where one is.
 pub(super) fn read(usage: &Value) -> Option<Usage> {
-    let count = |name: &str| usage[name].as_u64();
+    let count = |name: &str| usage.of(name).as_u64();
     let prompt = count("promptTokenCount");
     // A chunk at the beginning may tell no more than how it is charged.
-    prompt.or(count("totalTokenCount"))?;
+    prompt.or_else(|| count("totalTokenCount"))?;
     let part = |name: &str| count(name).unwrap_or(0);
     let (tools, thoughts) = (part("toolUsePromptTokenCount"), part("thoughtsTokenCount"));
     let mut read = Usage {

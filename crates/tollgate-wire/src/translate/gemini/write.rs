@@ -7,6 +7,7 @@ use crate::translate::dialogue::alternate;
 use crate::translate::hints;
 use crate::translate::names::{refusal, refusal_as};
 use crate::translate::prompt::{Format, Prompt, Reasoning, ToolChoice};
+use crate::translate::tree::Tree as _;
 use crate::translate::{Target, Written};
 
 use super::convert;
@@ -93,10 +94,10 @@ fn tools(
 fn declaration(tool: &crate::translate::prompt::Tool) -> Value {
     let mut declared = json!({"name": tool.name});
     if let Some(description) = tool.described() {
-        declared["description"] = json!(description);
+        declared.put("description", json!(description));
     }
     if let Some(schema) = &tool.schema {
-        declared["parametersJsonSchema"] = schema.clone();
+        declared.put("parametersJsonSchema", schema.clone());
     }
     declared
 }

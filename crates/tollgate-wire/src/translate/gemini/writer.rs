@@ -10,6 +10,7 @@ use tollgate_domain::usage::Usage;
 use crate::error::provider_event;
 use crate::json::{push_fmt, push_string};
 use crate::translate::reply::{Answer, Block, Event, Filled, Reason, Stop};
+use crate::translate::tree::Tree as _;
 use crate::translate::{View, arguments, failure};
 
 use super::{usage, word};
@@ -22,7 +23,7 @@ pub(crate) fn write_whole(events: &[Event], view: &View) -> Vec<u8> {
     }
     let refused = answer.blocks.iter().any(|filled| filled.block == Block::Refusal);
     let parts: Value = answer.blocks.into_iter().filter_map(part).collect();
-    let candidate = candidate(parts, answer.stop.as_ref(), refused);
+    let candidate = candidate(&parts, answer.stop.as_ref(), refused);
     let mut body = Map::new();
     body.insert("candidates".to_owned(), json!([candidate]));
     if let Some(usage) = &answer.usage {
@@ -33,17 +34,17 @@ pub(crate) fn write_whole(events: &[Event], view: &View) -> Vec<u8> {
     Value::Object(body).to_string().into_bytes()
 }
 
-fn candidate(parts: Value, stop: Option<&Stop>, refused: bool) -> Value {
+fn candidate(parts: &Value, stop: Option<&Stop>, refused: bool) -> Value {
     let mut candidate = json!({"content": {"parts": parts, "role": "model"}});
     if let Some(stop) = stop {
         let reason =
             if refused && stop.reason == Reason::End { Reason::Filtered } else { stop.reason };
-        candidate["finishReason"] = json!(word(reason));
+        candidate.put("finishReason", json!(word(reason)));
         if !stop.native.is_empty() && stop.native != word(reason) {
-            candidate["finishMessage"] = json!(stop.native);
+            candidate.put("finishMessage", json!(stop.native));
         }
     }
-    candidate["index"] = json!(0);
+    candidate.put("index", json!(0));
     candidate
 }
 
@@ -179,7 +180,7 @@ impl Writer {
 
     fn end(&mut self, out: &mut Vec<u8>) {
         if let Some(stop) = self.stop.take() {
-            let candidate = candidate(json!([{"text": ""}]), Some(&stop), self.refused);
+            let candidate = candidate(&json!([{"text": ""}]), Some(&stop), self.refused);
             self.before(out);
             push_fmt(out, format_args!("{{\"candidates\":[{candidate}]"));
             if let Some(usage) = &self.usage {

@@ -9,6 +9,7 @@ use crate::translate::arguments;
 use crate::translate::dialogue::{At, Said};
 use crate::translate::ids::tidy;
 use crate::translate::prompt::{CallResult, Part, Prompt, Role, Source};
+use crate::translate::tree::Tree as _;
 
 /// Letters of an id.
 const ID: usize = 128;
@@ -38,7 +39,7 @@ fn block(prompt: &Prompt, at: At, part: &Part) -> Result<Option<Value>, BodyErro
             let source = document(source).ok_or_else(|| at.refuse(prompt, "file"))?;
             let mut block = json!({"type": "document", "source": source});
             if let Some(name) = name {
-                block["title"] = json!(name);
+                block.put("title", json!(name));
             }
             block
         }
@@ -73,7 +74,7 @@ fn result(prompt: &Prompt, at: At, result: &CallResult) -> Result<Value, BodyErr
     let id = tidy(&result.id, ID);
     let mut block = json!({"type": "tool_result", "tool_use_id": id, "content": content});
     if result.failed {
-        block["is_error"] = json!(true);
+        block.put("is_error", json!(true));
     }
     Ok(block)
 }
@@ -102,15 +103,15 @@ fn document(source: &Source) -> Option<Value> {
         Source::Data { media_type, base64 } => {
             let written = media_type.starts_with("text/") || media_type == "application/json";
             let bytes = written.then(|| BASE64_STANDARD.decode(base64).ok()).flatten()?;
-            String::from_utf8(bytes).ok().map(plain)
+            String::from_utf8(bytes).ok().map(|text| plain(&text))
         }
         Source::Url(url) => fetched(url),
-        Source::Text(text) => Some(plain(text.clone())),
+        Source::Text(text) => Some(plain(text)),
         Source::File(_) => None,
     }
 }
 
-fn plain(text: String) -> Value {
+fn plain(text: &str) -> Value {
     json!({"type": "text", "media_type": "text/plain", "data": text})
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::facts::InbandError;
 use crate::openai::read_error;
 use crate::translate::reply::{Block, Event, Stop};
+use crate::translate::tree::Tree as _;
 
 use super::reason;
 use super::usage::Stated;
@@ -15,12 +16,12 @@ pub(crate) fn read_whole(body: &[u8]) -> Vec<Event> {
         Ok(answer) => answer,
         Err(_) => return vec![Event::Error(unreadable())],
     };
-    if answer["type"] == "error" {
+    if answer.of("type") == "error" {
         return vec![Event::Error(read_error(body).unwrap_or_else(unreadable))];
     }
     let mut out = vec![begin(&answer)];
     let mut reader = Reader::default();
-    let blocks = answer["content"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let blocks = answer.of("content").as_array().map(Vec::as_slice).unwrap_or_default();
     for (index, block) in (0..).zip(blocks) {
         reader.open(index, block, &mut out);
         reader.started(index, block, &mut out);
@@ -64,22 +65,22 @@ impl Reader {
     /// Takes an event.
     pub(crate) fn event(&mut self, _name: &[u8], data: &[u8], out: &mut Vec<Event>) {
         let Ok(event) = serde_json::from_slice::<Value>(data) else { return };
-        let index = event["index"].as_u64().unwrap_or(0);
-        match event["type"].as_str().unwrap_or_default() {
+        let index = event.of("index").as_u64().unwrap_or(0);
+        match event.of("type").as_str().unwrap_or_default() {
             "message_start" => {
-                let message = &event["message"];
+                let message = event.of("message");
                 out.push(begin(message));
                 self.usage.take(message.get("usage"));
             }
             "content_block_start" => {
-                let block = &event["content_block"];
+                let block = event.of("content_block");
                 self.open(index, block, out);
                 self.started(index, block, out);
             }
-            "content_block_delta" => self.delta(index, &event["delta"], out),
+            "content_block_delta" => self.delta(index, event.of("delta"), out),
             "content_block_stop" => self.close(index, out),
             "message_delta" => {
-                out.extend(stop(&event["delta"]));
+                out.extend(stop(event.of("delta")));
                 if self.usage.take(event.get("usage")) {
                     out.push(Event::Usage(self.usage.usage()));
                 }
@@ -90,12 +91,9 @@ impl Reader {
         }
     }
 
-    /// The stream has ended.
-    pub(crate) fn finish(&mut self, _out: &mut Vec<Event>) {}
-
     fn open(&mut self, index: u64, block: &Value, out: &mut Vec<Event>) {
-        let text = |key: &str| block[key].as_str().unwrap_or_default().to_owned();
-        let kind = match block["type"].as_str().unwrap_or_default() {
+        let text = |key: &str| block.of(key).as_str().unwrap_or_default().to_owned();
+        let kind = match block.of("type").as_str().unwrap_or_default() {
             "text" => Block::Text,
             "thinking" => Block::Thought,
             "redacted_thinking" => Block::SealedThought,
@@ -103,7 +101,7 @@ impl Reader {
             // What a tool of the provider did; no translated request has one.
             _ => return,
         };
-        let input = matches!(kind, Block::Call { .. }).then(|| block["input"].clone());
+        let input = matches!(kind, Block::Call { .. }).then(|| block.of("input").clone());
         let input = input.filter(|input| input.as_object().is_some_and(|input| !input.is_empty()));
         let number = self.next;
         self.next += 1;
@@ -114,11 +112,11 @@ impl Reader {
     /// Tells what an opened block holds: in a stream mostly nothing yet.
     fn started(&self, index: u64, block: &Value, out: &mut Vec<Event>) {
         let Some(number) = self.number(index) else { return };
-        let told = ["text", "thinking"].iter().filter_map(|key| block[*key].as_str());
+        let told = ["text", "thinking"].iter().filter_map(|key| block.of(key).as_str());
         out.extend(
             told.filter(|text| !text.is_empty()).map(|text| Event::Delta(number, text.to_owned())),
         );
-        let proofs = ["data", "signature"].iter().filter_map(|key| block[*key].as_str());
+        let proofs = ["data", "signature"].iter().filter_map(|key| block.of(key).as_str());
         out.extend(
             proofs
                 .filter(|proof| !proof.is_empty())
@@ -136,8 +134,8 @@ impl Reader {
         };
         let number = opened.number;
         let text =
-            |key: &str| delta[key].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-        let piece = match delta["type"].as_str().unwrap_or_default() {
+            |key: &str| delta.of(key).as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        let piece = match delta.of("type").as_str().unwrap_or_default() {
             "text_delta" => text("text"),
             "thinking_delta" => text("thinking"),
             "input_json_delta" => text("partial_json").inspect(|_| opened.input = None),
@@ -159,13 +157,13 @@ impl Reader {
 }
 
 fn begin(message: &Value) -> Event {
-    let text = |key: &str| message[key].as_str().map(str::to_owned);
+    let text = |key: &str| message.of(key).as_str().map(str::to_owned);
     Event::Begin { id: text("id"), model: text("model"), created: None }
 }
 
 fn stop(holder: &Value) -> Option<Event> {
-    let native = holder["stop_reason"].as_str()?.to_owned();
-    let sequence = holder["stop_sequence"].as_str().map(str::to_owned);
+    let native = holder.of("stop_reason").as_str()?.to_owned();
+    let sequence = holder.of("stop_sequence").as_str().map(str::to_owned);
     Some(Event::Stop(Stop { reason: reason(&native), native, sequence }))
 }
 

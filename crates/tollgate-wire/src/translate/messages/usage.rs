@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use tollgate_domain::usage::Usage;
 
+use crate::translate::tree::Tree as _;
+
 /// Figures as they are stated: what a later event states replaces the same figure only.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Stated {
@@ -67,10 +69,10 @@ pub(super) fn object(usage: Option<&Usage>) -> Value {
         "output_tokens": usage.output,
     });
     if usage.reasoning > 0 {
-        object["output_tokens_details"] = json!({"thinking_tokens": usage.reasoning});
+        object.put("output_tokens_details", json!({"thinking_tokens": usage.reasoning}));
     }
     if usage.web_searches > 0 {
-        object["server_tool_use"] = json!({"web_search_requests": usage.web_searches});
+        object.put("server_tool_use", json!({"web_search_requests": usage.web_searches}));
     }
     object
 }

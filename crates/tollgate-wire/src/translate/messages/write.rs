@@ -8,6 +8,7 @@ use crate::translate::dialogue::alternate;
 use crate::translate::hints;
 use crate::translate::names::{refusal, refusal_as};
 use crate::translate::prompt::{Format, Prompt, Role, Tool, ToolChoice};
+use crate::translate::tree::Tree as _;
 use crate::translate::{Target, Written};
 
 use super::convert;
@@ -144,7 +145,7 @@ fn tools(prompt: &Prompt, model: Claude, body: &mut Map<String, Value>) -> Resul
     let choice = choice.or_else(|| single.then(|| json!({"type": "auto"})));
     if let Some(mut choice) = choice {
         if single {
-            choice["disable_parallel_tool_use"] = json!(true);
+            choice.put("disable_parallel_tool_use", json!(true));
         }
         body.insert("tool_choice".to_owned(), choice);
     }
@@ -154,14 +155,14 @@ fn tools(prompt: &Prompt, model: Claude, body: &mut Map<String, Value>) -> Resul
 fn tool(tool: &Tool, model: Claude) -> Value {
     let mut object = json!({"name": tool.name});
     if let Some(description) = tool.described() {
-        object["description"] = json!(description);
+        object.put("description", json!(description));
     }
     let schema = object_schema(tool.schema.as_ref());
     if tool.strict == Some(true) && model.takes_strict_tools() {
-        object["input_schema"] = closed(&schema);
-        object["strict"] = json!(true);
+        object.put("input_schema", closed(&schema));
+        object.put("strict", json!(true));
     } else {
-        object["input_schema"] = schema;
+        object.put("input_schema", schema);
     }
     object
 }
@@ -232,7 +233,7 @@ fn format(prompt: &Prompt, body: &mut Map<String, Value>) -> Result<(), BodyErro
         Some(Format::Schema { schema, .. }) => closed(schema),
     };
     let config = body.entry("output_config").or_insert_with(|| json!({}));
-    config["format"] = json!({"type": "json_schema", "schema": schema});
+    config.put("format", json!({"type": "json_schema", "schema": schema}));
     Ok(())
 }
 

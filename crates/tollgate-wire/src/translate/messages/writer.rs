@@ -50,7 +50,9 @@ fn stop_words(stop: Option<&Stop>, refused: bool) -> (&str, Option<&str>) {
     let word = match stop.reason {
         Reason::End if stop.sequence.is_some() => "stop_sequence",
         Reason::End if refused => "refusal",
-        reason => own.filter(|(_, means)| *means == reason).map_or(word(reason), |(own, _)| own),
+        reason => {
+            own.filter(|(_, means)| *means == reason).map_or_else(|| word(reason), |(own, _)| own)
+        }
     };
     (word, stop.sequence.as_deref())
 }
@@ -172,7 +174,7 @@ impl Writer {
         push_fmt(out, format_args!(",\"index\":{index},\"content_block\":"));
         match &opened.kind {
             Block::Text | Block::Refusal => {
-                out.extend_from_slice(b"{\"type\":\"text\",\"text\":\"\"}")
+                out.extend_from_slice(b"{\"type\":\"text\",\"text\":\"\"}");
             }
             Block::Thought => out
                 .extend_from_slice(b"{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}"),

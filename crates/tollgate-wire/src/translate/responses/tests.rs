@@ -1,3 +1,5 @@
+//! Responses on both sides of the hub, member by member.
+
 use serde_json::{Value, json};
 
 use crate::endpoint::Endpoint;

@@ -1,3 +1,5 @@
+//! What is read of answers of Bedrock's models, whole and streamed.
+
 use super::*;
 use serde_json::json;
 
@@ -11,7 +13,7 @@ fn stream(frames: &[(&str, Value)]) -> Vec<Event> {
     out
 }
 
-fn delta(index: u64, delta: Value) -> (&'static str, Value) {
+fn delta(index: u64, delta: &Value) -> (&'static str, Value) {
     ("contentBlockDelta", json!({"contentBlockIndex": index, "delta": delta, "p": "abc"}))
 }
 
@@ -25,18 +27,18 @@ fn a_stream_tells_the_same_as_the_whole_answer() {
         "cacheReadInputTokens": 7, "cacheWriteInputTokens": 3});
     let streamed = stream(&[
         ("messageStart", json!({"role": "assistant", "p": "x"})),
-        delta(0, json!({"reasoningContent": {"text": "hm"}})),
-        delta(0, json!({"reasoningContent": {"signature": "sig"}})),
+        delta(0, &json!({"reasoningContent": {"text": "hm"}})),
+        delta(0, &json!({"reasoningContent": {"signature": "sig"}})),
         closed(0),
-        delta(1, json!({"reasoningContent": {"redactedContent": "c2VhbGVk"}})),
+        delta(1, &json!({"reasoningContent": {"redactedContent": "c2VhbGVk"}})),
         closed(1),
-        delta(2, json!({"text": "hi"})),
+        delta(2, &json!({"text": "hi"})),
         closed(2),
         (
             "contentBlockStart",
             json!({"contentBlockIndex": 3, "start": {"toolUse": {"toolUseId": "t", "name": "f"}}}),
         ),
-        delta(3, json!({"toolUse": {"input": "{\"a\":1}"}})),
+        delta(3, &json!({"toolUse": {"input": "{\"a\":1}"}})),
         closed(3),
         ("messageStop", json!({"stopReason": "tool_use"})),
         ("metadata", json!({"usage": usage, "metrics": {"latencyMs": 1}})),

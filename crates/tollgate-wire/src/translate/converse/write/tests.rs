@@ -1,3 +1,5 @@
+//! What models of Bedrock are asked, by their family.
+
 use super::*;
 use crate::translate::prompt::{Call, CallResult, Reasoning, Sampling, Source, Thought, Turn};
 use serde_json::Number;
@@ -28,8 +30,8 @@ fn refused(model: &str, prompt: &Prompt) -> String {
     write(prompt, &target).unwrap_err().param.unwrap()
 }
 
-fn effort(word: &str) -> Option<Reasoning> {
-    Some(Reasoning { effort: Some(word.to_owned()), ..Reasoning::default() })
+fn effort(word: &str) -> Reasoning {
+    Reasoning { effort: Some(word.to_owned()), ..Reasoning::default() }
 }
 
 fn called() -> Vec<Turn> {
@@ -98,16 +100,20 @@ fn tools_and_choices_are_written_and_none_means_no_tools() {
 fn claude_gets_its_own_fields_and_others_refuse_them() {
     let number = |text: &str| Some(text.parse::<Number>().unwrap());
     let sampling = Sampling { top_k: number("5"), ..Sampling::default() };
-    let prompt = Prompt { sampling, reasoning: effort("low"), max_output: Some(9_000), ..asked() };
+    let prompt =
+        Prompt { sampling, reasoning: Some(effort("low")), max_output: Some(9_000), ..asked() };
     let body = on(CLAUDE, &prompt);
     assert_eq!(body["inferenceConfig"], json!({"maxTokens": 9_000}));
     let own = json!({"top_k": 5, "thinking": {"type": "enabled", "budget_tokens": 4_096}});
     assert_eq!(body["additionalModelRequestFields"], own);
     assert_eq!(refused(LLAMA, &prompt), "top_k");
-    assert_eq!(refused(LLAMA, &Prompt { reasoning: effort("low"), ..asked() }), "reasoning_effort");
-    let off = on(LLAMA, &Prompt { reasoning: effort("none"), ..asked() });
+    assert_eq!(
+        refused(LLAMA, &Prompt { reasoning: Some(effort("low")), ..asked() }),
+        "reasoning_effort"
+    );
+    let off = on(LLAMA, &Prompt { reasoning: Some(effort("none")), ..asked() });
     assert!(off.get("additionalModelRequestFields").is_none());
-    let oss = on("openai.gpt-oss-120b-1:0", &Prompt { reasoning: effort("max"), ..asked() });
+    let oss = on("openai.gpt-oss-120b-1:0", &Prompt { reasoning: Some(effort("max")), ..asked() });
     assert_eq!(oss["additionalModelRequestFields"], json!({"reasoning_effort": "high"}));
     let hot = Sampling { temperature: number("1.1"), ..Sampling::default() };
     assert_eq!(refused(NOVA, &Prompt { sampling: hot, ..asked() }), "temperature");

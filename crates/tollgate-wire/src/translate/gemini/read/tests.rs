@@ -1,3 +1,5 @@
+//! What is read of a request to Gemini, and what is refused.
+
 use super::*;
 use crate::translate::prompt::{Call, CallResult, Role, Source, Thought};
 use serde_json::json;
@@ -16,7 +18,7 @@ fn with(member: &str, value: Value) -> Value {
     body
 }
 
-fn part(part: Value) -> Part {
+fn part(part: &Value) -> Part {
     let body = json!({"contents": [{"role": "model", "parts": [part]}]});
     prompt(&body).turns.remove(0).parts.remove(0)
 }
@@ -102,7 +104,7 @@ fn a_thought_that_was_streamed_in_pieces_is_one_again() {
 #[test]
 fn media_is_told_by_its_type_and_googles_own_files_from_addresses() {
     let file =
-        |kind: &str, uri: &str| part(json!({"fileData": {"mimeType": kind, "fileUri": uri}}));
+        |kind: &str, uri: &str| part(&json!({"fileData": {"mimeType": kind, "fileUri": uri}}));
     let url = || Source::Url("https://x/y".to_owned());
     assert_eq!(file("image/png", "https://x/y"), Part::Image { source: url(), detail: None });
     assert_eq!(file("audio/mp3", "https://x/y"), Part::Audio(url()));
@@ -117,7 +119,7 @@ fn media_is_told_by_its_type_and_googles_own_files_from_addresses() {
 
 #[test]
 fn a_signature_stays_with_its_call_and_one_on_text_is_let_go() {
-    let call = part(json!({"functionCall": {"id": "c", "name": "f"}, "thoughtSignature": "s"}));
+    let call = part(&json!({"functionCall": {"id": "c", "name": "f"}, "thoughtSignature": "s"}));
     let expected = Call {
         id: "c".to_owned(),
         name: "f".to_owned(),
@@ -125,7 +127,7 @@ fn a_signature_stays_with_its_call_and_one_on_text_is_let_go() {
         signature: Some("s".to_owned()),
     };
     assert_eq!(call, Part::Call(expected));
-    let text = part(json!({"text": "hi", "thoughtSignature": "s"}));
+    let text = part(&json!({"text": "hi", "thoughtSignature": "s"}));
     assert_eq!(text, Part::Text("hi".to_owned()));
     assert_eq!(prompt(&with("model", json!("models/x"))).turns[0].role, Role::User);
 }

@@ -1,3 +1,5 @@
+//! What is read of Gemini's answers, whole and streamed.
+
 use super::*;
 use serde_json::json;
 use tollgate_domain::usage::Usage;
@@ -13,14 +15,16 @@ fn stream(chunks: &[Value]) -> Vec<Event> {
 }
 
 fn stops(events: &[Event]) -> Vec<(Reason, &str)> {
-    let stop = |event| match event {
-        &Event::Stop(ref stop) => Some((stop.reason, stop.native.as_str())),
-        _ => None,
-    };
-    events.iter().filter_map(stop).collect()
+    let mut stops = Vec::new();
+    for event in events {
+        if let Event::Stop(stop) = event {
+            stops.push((stop.reason, stop.native.as_str()));
+        }
+    }
+    stops
 }
 
-fn chunk(parts: Value, finish: Option<&str>) -> Value {
+fn chunk(parts: &Value, finish: Option<&str>) -> Value {
     json!({"candidates": [{"content": {"parts": parts, "role": "model"}, "finishReason": finish}],
         "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 2, "totalTokenCount": 7},
         "modelVersion": "gemini-3", "responseId": "r1"})
@@ -29,11 +33,11 @@ fn chunk(parts: Value, finish: Option<&str>) -> Value {
 #[test]
 fn pieces_of_a_kind_are_one_block_and_calls_are_whole() {
     let events = stream(&[
-        chunk(json!([{"text": "hm", "thought": true}]), None),
-        chunk(json!([{"text": " so", "thought": true}, {"text": "a"}]), None),
-        chunk(json!([{"text": "b", "thoughtSignature": "x"}]), None),
+        chunk(&json!([{"text": "hm", "thought": true}]), None),
+        chunk(&json!([{"text": " so", "thought": true}, {"text": "a"}]), None),
+        chunk(&json!([{"text": "b", "thoughtSignature": "x"}]), None),
         chunk(
-            json!([{"functionCall": {"name": "f", "args": {"k": [1]}}, "thoughtSignature": "sig"},
+            &json!([{"functionCall": {"name": "f", "args": {"k": [1]}}, "thoughtSignature": "sig"},
                 {"functionCall": {"name": "f"}}]),
             Some("STOP"),
         ),
@@ -72,7 +76,7 @@ fn pieces_of_a_kind_are_one_block_and_calls_are_whole() {
 
 #[test]
 fn a_whole_answer_tells_what_one_chunk_tells() {
-    let body = chunk(json!([{"text": "hi"}]), Some("MAX_TOKENS"));
+    let body = chunk(&json!([{"text": "hi"}]), Some("MAX_TOKENS"));
     assert_eq!(read_whole(body.to_string().as_bytes()), stream(std::slice::from_ref(&body)));
     assert_eq!(stops(&stream(&[body])), [(Reason::Length, "MAX_TOKENS")]);
 }
@@ -85,27 +89,27 @@ fn a_blocked_prompt_is_a_filtered_answer() {
     assert_eq!(stops(&events), [(Reason::Filtered, "PROHIBITED_CONTENT")]);
     assert_eq!(events.last(), Some(&Event::End));
     for word in ["SAFETY", "RECITATION", "SPII", "IMAGE_SAFETY"] {
-        let events = stream(&[chunk(json!([]), Some(word))]);
+        let events = stream(&[chunk(&json!([]), Some(word))]);
         assert_eq!(stops(&events), [(Reason::Filtered, word)]);
     }
 }
 
 #[test]
 fn a_stream_that_breaks_off_has_no_end() {
-    let events = stream(&[chunk(json!([{"text": "a"}]), None)]);
+    let events = stream(&[chunk(&json!([{"text": "a"}]), None)]);
     assert!(!events.contains(&Event::End) && stops(&events).is_empty());
 }
 
 #[test]
 fn errors_and_pictures_are_failures_and_not_silence() {
     let error = json!({"error": {"code": 503, "message": "busy", "status": "UNAVAILABLE"}});
-    let events = stream(&[chunk(json!([{"text": "a"}]), None), error]);
+    let events = stream(&[chunk(&json!([{"text": "a"}]), None), error]);
     let told = events.iter().find_map(|event| match event {
         Event::Error(error) => Some(&*error.message),
         _ => None,
     });
     assert_eq!(told, Some("busy"));
-    let picture = chunk(json!([{"inlineData": {"mimeType": "image/png", "data": "AA"}}]), None);
+    let picture = chunk(&json!([{"inlineData": {"mimeType": "image/png", "data": "AA"}}]), None);
     assert!(stream(&[picture]).iter().any(|event| matches!(event, Event::Error(_))));
     assert!(matches!(&read_whole(b"<html>")[..], [Event::Error(_)]));
 }

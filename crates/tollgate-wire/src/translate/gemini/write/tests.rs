@@ -1,3 +1,5 @@
+//! What Gemini is asked, by the generation of the model.
+
 use super::*;
 use crate::translate::prompt::{
     Call, CallResult, Part, Role, Sampling, Source, Thought, Tool, Turn,

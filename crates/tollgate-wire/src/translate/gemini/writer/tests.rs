@@ -1,3 +1,5 @@
+//! What clients of Gemini are given, whole, as events and as an array.
+
 use super::*;
 use crate::facts::InbandError;
 
@@ -60,7 +62,7 @@ fn answer() -> Vec<Event> {
 fn gathered(chunks: &[Value]) -> Vec<Value> {
     let mut parts: Vec<Value> = Vec::new();
     let told =
-        chunks.iter().flat_map(|chunk| chunk["candidates"][0]["content"]["parts"].as_array());
+        chunks.iter().filter_map(|chunk| chunk["candidates"][0]["content"]["parts"].as_array());
     for part in told.flatten().filter(|part| **part != json!({"text": ""})) {
         let joins = parts.last().is_some_and(|last| {
             last["text"].is_string()

@@ -1,3 +1,5 @@
+//! What is read of a request to Anthropic, and what is refused.
+
 use super::*;
 use crate::translate::prompt::{Part, Role, Source, Thought};
 
@@ -16,11 +18,11 @@ fn with(member: &str, value: Value) -> Value {
     body
 }
 
-fn saying(role: &str, block: Value) -> Value {
+fn saying(role: &str, block: &Value) -> Value {
     with("messages", json!([{"role": role, "content": [block]}]))
 }
 
-fn part(role: &str, block: Value) -> Part {
+fn part(role: &str, block: &Value) -> Part {
     prompt(&saying(role, block)).turns.remove(0).parts.remove(0)
 }
 
@@ -69,7 +71,7 @@ fn thoughts_keep_their_proof_and_an_empty_signature_is_none() {
         (json!({"type": "redacted_thinking", "data": "d"}), "", Some("d"), true),
     ] {
         let (text, proof) = (text.to_owned(), proof.map(str::to_owned));
-        assert_eq!(part("assistant", block), Part::Thought(Thought { text, proof, sealed }));
+        assert_eq!(part("assistant", &block), Part::Thought(Thought { text, proof, sealed }));
     }
 }
 
@@ -79,14 +81,14 @@ fn every_source_of_a_picture_or_document_is_read() {
     let data = json!({"type": "base64", "media_type": "image/png", "data": "AA"});
     let (media_type, base64) = ("image/png".to_owned(), "AA".to_owned());
     let source = Source::Data { media_type, base64 };
-    assert_eq!(part("user", image(data)), Part::Image { source, detail: None });
+    assert_eq!(part("user", &image(data)), Part::Image { source, detail: None });
     let url = Source::Url("https://x".to_owned());
     let block = image(json!({"type": "url", "url": "https://x"}));
-    assert_eq!(part("user", block), Part::Image { source: url, detail: None });
+    assert_eq!(part("user", &block), Part::Image { source: url, detail: None });
     let block = json!({"type": "document", "title": "t", "citations": {"enabled": false},
         "source": {"type": "text", "media_type": "text/plain", "data": "hi"}});
     let (source, name) = (Source::Text("hi".to_owned()), Some("t".to_owned()));
-    assert_eq!(part("user", block), Part::Document { source, name });
+    assert_eq!(part("user", &block), Part::Document { source, name });
 }
 
 #[test]
@@ -94,7 +96,7 @@ fn results_may_hold_pictures() {
     let block = json!({"type": "tool_result", "tool_use_id": "t", "content": [
         {"type": "text", "text": "see"},
         {"type": "image", "source": {"type": "url", "url": "https://x"}}]});
-    let Part::Result(result) = part("user", block) else { panic!() };
+    let Part::Result(result) = part("user", &block) else { panic!() };
     assert_eq!(result.parts.len(), 2);
 }
 
@@ -105,9 +107,9 @@ fn what_only_anthropic_has_is_refused_by_name() {
     let cited = json!({"type": "document", "source": {"type": "url", "url": "u"},
         "citations": {"enabled": true}});
     for (body, field) in [
-        (saying("assistant", call), "messages[0].content[0]"),
-        (saying("user", searched), "messages[0].content[0]"),
-        (saying("user", cited), "messages[0].content[0].citations.enabled"),
+        (saying("assistant", &call), "messages[0].content[0]"),
+        (saying("user", &searched), "messages[0].content[0]"),
+        (saying("user", &cited), "messages[0].content[0].citations.enabled"),
         (with("tools", json!([{"type": "web_search_20250305", "name": "web_search"}])), "tools[0]"),
         (with("tools", json!([{"name": "a", "defer_loading": true}])), "tools[0].defer_loading"),
         (with("tools", json!([{"name": "a", "input_examples": [1]}])), "tools[0].input_examples"),

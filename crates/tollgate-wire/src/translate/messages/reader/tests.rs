@@ -1,3 +1,5 @@
+//! What is read of Claude's answers, whole and streamed.
+
 use super::*;
 use crate::translate::reply::Reason;
 use serde_json::json;
@@ -9,7 +11,6 @@ fn stream(events: &[Value]) -> Vec<Event> {
     for event in events {
         reader.event(b"", event.to_string().as_bytes(), &mut out);
     }
-    reader.finish(&mut out);
     out
 }
 
@@ -83,7 +84,7 @@ fn an_error_in_a_stream_or_in_place_of_an_answer_is_an_error() {
         Event::Error(error) => error.kind.clone(),
         other => panic!("{other:?}"),
     };
-    assert_eq!(kind(&stream(&[error.clone()])[0]).as_deref(), Some("overloaded_error"));
+    assert_eq!(kind(&stream(std::slice::from_ref(&error))[0]).as_deref(), Some("overloaded_error"));
     let whole = read_whole(error.to_string().as_bytes());
     assert_eq!(kind(&whole[0]).as_deref(), Some("overloaded_error"));
     assert!(

@@ -1,3 +1,5 @@
+//! What Claude is asked, by the generation of the model.
+
 use super::*;
 use crate::translate::prompt::{
     Call, CallResult, Part, Reasoning, Sampling, Source, Thought, Turn,
@@ -28,8 +30,8 @@ fn refused(prompt: &Prompt) -> String {
     write(prompt, &target).unwrap_err().param.unwrap()
 }
 
-fn effort(word: &str) -> Option<Reasoning> {
-    Some(Reasoning { effort: Some(word.to_owned()), ..Reasoning::default() })
+fn effort(word: &str) -> Reasoning {
+    Reasoning { effort: Some(word.to_owned()), ..Reasoning::default() }
 }
 
 fn call(id: &str, arguments: &str) -> Part {
@@ -135,14 +137,14 @@ fn what_claude_cannot_do_is_refused_by_the_clients_name_for_it() {
 
 #[test]
 fn thinking_is_written_for_the_generation_of_the_model() {
-    let prompt = Prompt { reasoning: effort("medium"), max_output: Some(4_000), ..asked() };
+    let prompt = Prompt { reasoning: Some(effort("medium")), max_output: Some(4_000), ..asked() };
     let old = on(MODEL, &prompt);
     assert_eq!(old["thinking"], json!({"type": "enabled", "budget_tokens": 3_200}));
     assert_eq!(old["max_tokens"], 4_000, "the budget is part of it");
     let new = on("claude-opus-5", &prompt);
     assert_eq!(new["thinking"], json!({"type": "adaptive"}));
     assert_eq!(new["output_config"], json!({"effort": "medium"}));
-    let off = on(MODEL, &Prompt { reasoning: effort("none"), ..asked() });
+    let off = on(MODEL, &Prompt { reasoning: Some(effort("none")), ..asked() });
     assert_eq!(off["thinking"], json!({"type": "disabled"}));
     let unable = Target { model: MODEL, thinks: Some(false), ..Target::default() };
     assert_eq!(write(&prompt, &unable).unwrap().left_out, ["reasoning_effort"]);
@@ -163,7 +165,7 @@ fn a_turn_whose_thought_was_lost_goes_on_without_thinking() {
             turn(Role::Assistant, vec![thought(proof), call("a", "{}")]),
             turn(Role::User, vec![result("a", vec![text("r")], false)]),
         ];
-        Prompt { turns, reasoning: effort("high"), ..asked() }
+        Prompt { turns, reasoning: Some(effort("high")), ..asked() }
     };
     let target = Target { model: MODEL, max_output: Some(64_000), ..Target::default() };
     let lost = write(&with(None), &target).unwrap();
@@ -181,7 +183,7 @@ fn a_forced_call_or_a_temperature_beside_thinking_is_refused() {
     let tool =
         Tool { name: "f".to_owned(), description: None, schema: None, strict: None, custom: None };
     let forced = Prompt {
-        reasoning: effort("high"),
+        reasoning: Some(effort("high")),
         tools: vec![tool],
         tool_choice: Some(ToolChoice::Any),
         ..asked()
@@ -189,10 +191,10 @@ fn a_forced_call_or_a_temperature_beside_thinking_is_refused() {
     assert_eq!(refused(&forced), "tool_choice");
     let temperature = Number::from_f64(0.5);
     let sampling = Sampling { temperature, ..Sampling::default() };
-    let cool = Prompt { reasoning: effort("high"), sampling, ..asked() };
+    let cool = Prompt { reasoning: Some(effort("high")), sampling, ..asked() };
     assert_eq!(refused(&cool), "temperature");
     let sampling = Sampling { top_p: Number::from_f64(0.9), ..Sampling::default() };
-    let narrow = Prompt { reasoning: effort("high"), sampling, ..asked() };
+    let narrow = Prompt { reasoning: Some(effort("high")), sampling, ..asked() };
     assert_eq!(refused(&narrow), "top_p");
 }
 
@@ -233,7 +235,7 @@ fn tools_have_an_object_schema_and_a_single_call_needs_a_choice() {
 fn the_schema_of_an_answer_is_closed_and_stands_beside_the_effort() {
     let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}});
     let format = Some(Format::Schema { name: None, description: None, schema, strict: None });
-    let prompt = Prompt { format, reasoning: effort("low"), ..asked() };
+    let prompt = Prompt { format, reasoning: Some(effort("low")), ..asked() };
     let config = &on("claude-opus-5", &prompt)["output_config"];
     assert_eq!(config["effort"], "low", "both stand in one object");
     let written = &config["format"]["schema"];

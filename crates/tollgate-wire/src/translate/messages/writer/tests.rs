@@ -1,3 +1,5 @@
+//! What clients of Anthropic are given, whole and streamed.
+
 use super::*;
 use crate::facts::InbandError;
 
