@@ -20,6 +20,7 @@ use crate::accept::{Arrival, counted};
 use crate::demand::{counted_demand, demand};
 use crate::headroom::LimitHeaders;
 use crate::identify::Labels;
+use crate::media::Media;
 use crate::open_call::{Edge, OpenCall};
 use crate::plane::Plane;
 use crate::read::Asked;
@@ -49,6 +50,8 @@ pub struct Candidate {
     pub chosen: Chosen,
     /// How it is asked, where the client calls the provider's own API.
     pub through: Option<Box<Through>>,
+    /// What it takes, where it is about pictures or sound.
+    pub media: Option<Media>,
 }
 
 /// Decides on a call. Where a limit says so, a cheaper model serves it.
@@ -140,7 +143,7 @@ fn open(
     standing: &Standing,
     (admitted, asked_output): (Admitted, u64),
 ) -> Box<OpenCall> {
-    let Candidate { arrival, endpoint, principal, asked, chosen, through, .. } = candidate;
+    let Candidate { arrival, endpoint, principal, asked, chosen, through, media, .. } = candidate;
     plane.admitted.inc();
     plane.metrics.inflight().inc();
     plane.metrics.own_share(plane.micros_since(arrival.started));
@@ -162,6 +165,7 @@ fn open(
         admitted,
         chosen,
         through,
+        media,
         metrics,
         endpoint,
         peek: asked.peek,

@@ -85,7 +85,14 @@ fn is_stream(head: &response::Parts, wants_stream: bool) -> bool {
     if says(b"text/event-stream") || says(b"application/vnd.amazon.eventstream") {
         return true;
     }
-    wants_stream && head.status.is_success() && !says(b"application/json")
+    let plain = says(b"application/json") || says(b"text/plain");
+    head.status.is_success() && (is_sound(head) || wants_stream && !plain)
+}
+
+/// Whether an answer is plain sound, which passes as it comes.
+pub(crate) fn is_sound(head: &response::Parts) -> bool {
+    let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.get(..6).is_some_and(|kind| kind.eq_ignore_ascii_case(b"audio/"))
 }
 
 /// Where the bytes of a stream come from.

@@ -2,7 +2,9 @@
 //! first; a count is made only where that bound would refuse or shorten the call.
 
 use tollgate_admission::engine::Demand;
+use tollgate_domain::money::Rate;
 use tollgate_domain::price::Served;
+use tollgate_domain::usage::Usage;
 use tollgate_wire::count::{estimate_prompt, upper_bound_input_tokens};
 
 use crate::admit::Candidate;
@@ -13,6 +15,9 @@ const LONG_COUNT: usize = 32 * 1024;
 
 /// What to set aside for a call, by the bound that needs no tokenizer.
 pub fn demand(snapshot: &Snapshot, candidate: &Candidate) -> Demand {
+    if let Some(media) = &candidate.media {
+        return of_media(candidate, &media.most);
+    }
     let bound = upper_bound_input_tokens(&candidate.asked.peek);
     let context = candidate.chosen.price.context_window();
     // A provider refuses what does not fit the model's context, so that is a bound as well; it is
@@ -33,7 +38,7 @@ pub fn counted_demand(
     candidate: &Candidate,
     bound: &Demand,
 ) -> Option<Demand> {
-    if !upper_bound_input_tokens(&candidate.asked.peek).complete {
+    if candidate.media.is_some() || !upper_bound_input_tokens(&candidate.asked.peek).complete {
         return None;
     }
     let asked = &candidate.asked;
@@ -42,6 +47,22 @@ pub fn counted_demand(
         if asked.body.len() > LONG_COUNT { tokio::task::block_in_place(count) } else { count() };
     let input = counted.saturating_add(counted / 8).saturating_add(64);
     (input < bound.input_tokens).then(|| with_input(snapshot, candidate, input))
+}
+
+/// What pictures or sound take at most. Nothing of it can be shortened.
+fn of_media(candidate: &Candidate, most: &Usage) -> Demand {
+    let served = Served {
+        service_tier: candidate.asked.peek.service_tier.as_deref(),
+        ..Served::at(candidate.arrival.time)
+    };
+    Demand {
+        input_tokens: most.input,
+        output_tokens: most.output,
+        input_cost: candidate.chosen.price.charge(most, &served).total,
+        output_rate: Rate::FREE,
+        min_output: most.output,
+        units: 0,
+    }
 }
 
 fn with_input(snapshot: &Snapshot, candidate: &Candidate, input: u64) -> Demand {

@@ -23,6 +23,7 @@ use crate::api::Visit;
 use crate::captcha::vouch;
 use crate::forward::forward;
 use crate::identify::identify;
+use crate::media::Media;
 use crate::plane::Plane;
 use crate::provider::Serving;
 use crate::read::{Called, collect, read};
@@ -128,8 +129,9 @@ impl Travel<'_> {
             return Ok(counted(endpoint, &asked, arrival));
         }
         let arrival = arrival.clone();
+        let (through, media) = (None, Media::of(endpoint, &asked));
         let candidate =
-            Candidate { arrival, endpoint, principal, labels, asked, chosen, through: None };
+            Candidate { arrival, endpoint, principal, labels, asked, chosen, through, media };
         let admitted = admit(plane, snapshot, candidate)?;
         let (call, answered) = forward(admitted, &head).await;
         relay(call, answered).await
@@ -161,7 +163,9 @@ impl Travel<'_> {
         (known.endpoint, known.is_call) = (plane.names.of(endpoint), endpoint.is_billed());
         known.model = Arc::clone(&chosen.route.name);
         let (arrival, through) = (arrival.clone(), Some(through));
-        let candidate = Candidate { arrival, endpoint, principal, labels, asked, chosen, through };
+        let media = Media::of(endpoint, &asked);
+        let candidate =
+            Candidate { arrival, endpoint, principal, labels, asked, chosen, through, media };
         let admitted = admit(plane, snapshot, candidate)?;
         let (call, answered) = forward(admitted, &head).await;
         relay(call, answered).await

@@ -14,7 +14,7 @@ use tollgate_domain::fault::Code;
 use tollgate_wire::dialect::read_answer;
 use tollgate_wire::meter::Meter;
 
-use crate::answer::{Answer, AnswerBody};
+use crate::answer::{Answer, AnswerBody, is_sound};
 use crate::forward::Exchange;
 use crate::open_call::{End, OpenCall, Received};
 use crate::plane::Plane;
@@ -124,9 +124,13 @@ async fn finish_awaited(
                 end_cancelled(call, Received::Nothing);
             }
         }
-        Ok(Ok(Answer { body: AnswerBody::Stream(source), .. })) => {
+        Ok(Ok(Answer { head, body: AnswerBody::Stream(source) })) => {
             let rules = call.chosen.target.provider.vendor.usage;
-            let meter = Meter::new(call.operation(), rules, true);
+            let meter = if is_sound(&head) {
+                Meter::opaque(call.operation())
+            } else {
+                Meter::new(call.operation(), rules, true)
+            };
             let pump = Pump::new(source, meter, Patience { idle: limit, total: limit });
             finish_stream(call, Box::new(pump), finish).await;
         }

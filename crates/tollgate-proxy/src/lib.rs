@@ -18,6 +18,7 @@ pub mod headroom;
 pub mod identify;
 pub mod journey;
 pub mod leftover;
+pub mod media;
 pub mod metrics;
 pub mod open_call;
 mod outgoing;

@@ -23,6 +23,7 @@ use tollgate_wire::translate::{Translator, View, translate_error, translate_whol
 
 use crate::headroom::LimitHeaders;
 use crate::leftover::Leftover;
+use crate::media::Media;
 use crate::metrics::TargetMetrics;
 use crate::past::Past;
 use crate::plane::Plane;
@@ -45,6 +46,8 @@ pub struct OpenCall {
     pub chosen: Chosen,
     /// How it is asked, where the client calls the provider's own API.
     pub through: Option<Box<Through>>,
+    /// What it takes, where it is about pictures or sound.
+    pub media: Option<Media>,
     /// Handles of its metrics.
     pub metrics: Arc<TargetMetrics>,
     /// What was called.
@@ -352,7 +355,10 @@ impl OpenCall {
     fn meter(&self, received: Received<'_>) -> Metered {
         let stated = |usage| Metered { usage, estimated: false };
         let estimated = |facts: &AnswerFacts, visible| Metered {
-            usage: facts.estimate(visible, || self.count_prompt()),
+            usage: match &self.media {
+                Some(media) => media.likely,
+                None => facts.estimate(visible, || self.count_prompt()),
+            },
             estimated: true,
         };
         match received {

@@ -15,6 +15,7 @@ use tollgate_wire::bedrock::messages::{Host, invoke_body};
 use tollgate_wire::bedrock::sigv4;
 use tollgate_wire::dialect::{Rewrite, rewrite};
 use tollgate_wire::endpoint::Endpoint;
+use tollgate_wire::form::rewrite_form;
 
 use crate::identify::{API_KEY, GOOGLE_API_KEY};
 use crate::open_call::OpenCall;
@@ -77,6 +78,9 @@ fn body(call: &OpenCall, operation: Endpoint, head: &Parts) -> Bytes {
     };
     if operation == Endpoint::Other || operation == Endpoint::Read {
         return sent.clone();
+    }
+    if operation == Endpoint::Transcriptions && !sent.trim_ascii_start().starts_with(b"{") {
+        return rewrite_form(sent, peek, &target.model);
     }
     let body = rewrite(operation, sent, peek, &change);
     if operation != Endpoint::Messages || call.through.is_some() {

@@ -14,7 +14,7 @@ use tollgate_domain::fault::Code;
 use tollgate_wire::dialect;
 use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::form::peek_form;
-use tollgate_wire::peek::{BodyError, Peek};
+use tollgate_wire::peek::{BodyError, Peek, Span};
 
 use crate::snapshot::Settings;
 use crate::stop::Stop;
@@ -29,6 +29,8 @@ pub struct Asked {
     pub body: Bytes,
     /// What it asks for.
     pub peek: Peek,
+    /// Where the file of a form stands in the body.
+    pub file: Option<Span>,
     /// Whether a client of Gemini wants its stream as one JSON array: it did not say `alt=sse`.
     pub array: bool,
 }
@@ -51,23 +53,23 @@ pub async fn read(
 ) -> Result<Asked, Stop> {
     let body = collect(settings, &head.headers, body).await?;
     let kind = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let peek = peek(called.endpoint, called.model.as_deref(), kind, &body)
+    let (peek, file) = peek(called.endpoint, called.model.as_deref(), kind, &body)
         .map_err(|error| Stop::field(error.message, error.param.map(Cow::from)))?;
     let sse = head.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "alt=sse"));
     let array = called.endpoint == Endpoint::StreamGenerateContent && !sse;
-    Ok(Asked { body, peek, array })
+    Ok(Asked { body, peek, file, array })
 }
 
-/// Looks into a body. Forms with a file are told by their content type, everything else is JSON.
+/// Looks into a body, and finds the file in it. Forms with a file are told by their content type, everything else is JSON.
 pub fn peek(
     endpoint: Endpoint,
     path_model: Option<&str>,
     content_type: Option<&str>,
     body: &[u8],
-) -> Result<Peek, BodyError> {
+) -> Result<(Peek, Option<Span>), BodyError> {
     match content_type.filter(|kind| kind.starts_with("multipart/form-data")) {
-        Some(kind) => peek_form(kind, body).map(|form| form.peek),
-        None => dialect::peek(endpoint, path_model, body),
+        Some(kind) => peek_form(kind, body).map(|form| (form.peek, form.file)),
+        None => dialect::peek(endpoint, path_model, body).map(|peek| (peek, None)),
     }
 }
 

@@ -13,7 +13,7 @@ use tollgate_wire::dialect::{read_answer, read_error, read_headers};
 use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::meter::Meter;
 
-use crate::answer::{Answer, AnswerBody, Source};
+use crate::answer::{Answer, AnswerBody, Source, is_sound};
 use crate::answer_headers::{Ids, answer_headers};
 use crate::forward::Ended;
 use crate::leftover::Leftover;
@@ -134,14 +134,19 @@ fn relay_promise(
 
 fn relay_stream(call: Box<OpenCall>, head: &Parts, source: Source) -> Response<RelayBody> {
     let rules = call.chosen.target.provider.vendor.usage;
-    let meter = Meter::new(call.operation(), rules, call.sent().1.usage_asked);
+    let operation = call.operation();
+    let meter = if is_sound(head) {
+        Meter::opaque(operation)
+    } else {
+        Meter::new(operation, rules, call.sent().1.usage_asked)
+    };
     let settings = &call.snapshot.settings;
     let patience = match &call.chosen.target.provider.backend {
         Backend::Remote(remote) => Patience { idle: remote.idle, total: remote.total },
         Backend::Simulated(_) => Patience { idle: settings.drain_for, total: settings.drain_for },
     };
     let source = match call.chosen.target.provider.api {
-        Api::Bedrock(_) if call.operation() == Endpoint::Messages => source.unframed(),
+        Api::Bedrock(_) if operation == Endpoint::Messages => source.unframed(),
         _ => source,
     };
     let pump = Pump::new(source, meter, patience).translated(call.translator());

@@ -180,7 +180,7 @@ pub(crate) fn free(provider: &Arc<Provider>) -> Chosen {
 }
 
 fn nothing() -> Asked {
-    Asked { body: Bytes::new(), peek: look(None, b""), array: false }
+    Asked { body: Bytes::new(), peek: look(None, b""), file: None, array: false }
 }
 
 fn keeps_answers(provider: &Provider) -> bool {

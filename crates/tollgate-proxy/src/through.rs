@@ -66,11 +66,12 @@ pub fn pass(
     let content_type = head.headers.get(http::header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok());
     let peek = match endpoint {
-        Endpoint::Other | Endpoint::Read => Ok(look(model.as_deref(), &body)),
+        Endpoint::Other | Endpoint::Read => Ok((look(model.as_deref(), &body), None)),
         _ => peek(endpoint, model.as_deref(), content_type, &body),
     };
-    let peek = peek.map_err(|error| Stop::field(error.message, error.param.map(Cow::from)))?;
-    let asked = Asked { body, peek, array: false };
+    let (peek, file) =
+        peek.map_err(|error| Stop::field(error.message, error.param.map(Cow::from)))?;
+    let asked = Asked { body, peek, file, array: false };
     let chosen = chosen(snapshot, principal, provider, (endpoint, &asked))?;
     let path = path(provider, below, head.uri.query())?;
     let through = Box::new(Through { method: head.method.clone(), path });

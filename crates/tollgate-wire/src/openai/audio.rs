@@ -95,6 +95,15 @@ pub fn speech_usage(text: &str, input: u64) -> Usage {
     }
 }
 
+/// What speech consumes at most: a text has no more tokens than bytes, and voices may be slow.
+pub fn speech_most(text: &str) -> Usage {
+    let input = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    let output = speech_most_tokens(text);
+    let usage = speech_usage(text, input);
+    let audio_seconds = usage.audio_seconds.saturating_mul(4);
+    Usage { output, output_audio: output, audio_seconds, ..usage }
+}
+
 /// The most tokens of sound that a text makes: four times the estimate, for slow voices.
 pub(super) fn speech_most_tokens(text: &str) -> u64 {
     speech_usage(text, 0).output.saturating_mul(4)
