@@ -35,8 +35,9 @@ def with_token(base, key, model):
 
 def with_google(base, key, model):
     # By default this client never tries again; it knows no header that says when.
-    retries = types.HttpRetryOptions(attempts=4, initial_delay=1, jitter=0) if "rate" in key else None
-    options = types.HttpOptions(base_url=base, retry_options=retries)
+    options = types.HttpOptions(base_url=base)
+    if "rate" in key:
+        options.retry_options = types.HttpRetryOptions(attempts=4, initial_delay=1, jitter=0)
     client = genai.Client(api_key=key, http_options=options)
     return lambda: client.models.generate_content(model=model, contents="Say hello, please.")
 

@@ -3,7 +3,7 @@
 //! The clients read the plan that is written here, run each case of it and compare what they see.
 //! This file then compares what the ledger says and what each provider was asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
@@ -179,25 +179,25 @@ fn scripted(request: &Received) -> Reply {
 
 fn config(runs: &[Run], upstream: &Upstream) -> Config {
     let mut config = Config::new();
-    let (mut targets, mut keys, mut prices) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let (mut targets, mut keys, mut prices) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
     for run in runs {
         let Provider { kind, base, model, .. } = run.provider;
         let name = format!("{kind}-{}", run.scene.replace('_', "-"));
-        keys.insert(run.key_name(), ());
+        keys.insert(run.key_name());
         targets.insert(name.clone(), (*kind, format!("/{}{base}", run.scene), run.model(), *model));
-        prices.insert((name.clone(), (*model).to_owned()), ());
+        prices.insert((name.clone(), (*model).to_owned()));
         for answer in &run.answers {
             let served = answer.expected["model"].as_str().unwrap_or(model);
-            prices.insert((name.clone(), served.to_owned()), ());
+            prices.insert((name.clone(), served.to_owned()));
         }
     }
     for (name, (kind, base, public, model)) in &targets {
         config = config.provider(name, kind, &upstream.url(base)).model(public, name, model);
     }
-    for (name, model) in prices.keys() {
+    for (name, model) in &prices {
         config = config.price(name, model, &RATES);
     }
-    for name in keys.keys() {
+    for name in &keys {
         config = config.key(name, &key(name), "service");
     }
     config

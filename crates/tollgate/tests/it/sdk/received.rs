@@ -131,12 +131,13 @@ fn chat(body: &Value) -> Asked {
                 asked.images.extend(urls.filter_map(data_url));
             }
             "assistant" => {
-                asked.calls.extend(items(&message["tool_calls"]).iter().map(|call| Call {
+                let calls = items(&message["tool_calls"]).iter().map(|call| Call {
                     id: text(&call["id"]),
                     name: text(&call["function"]["name"]),
                     arguments: parsed(&call["function"]["arguments"]),
                     signature: None,
-                }))
+                });
+                asked.calls.extend(calls);
             }
             "tool" => asked.results.push((text(&message["tool_call_id"]), joined(content))),
             other => panic!("no role {other}"),
