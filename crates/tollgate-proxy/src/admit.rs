@@ -18,10 +18,11 @@ use tollgate_wire::endpoint::Endpoint;
 
 use crate::accept::{Arrival, counted};
 use crate::demand::{counted_demand, demand};
+use crate::edge::Edge;
 use crate::headroom::LimitHeaders;
 use crate::identify::Labels;
 use crate::media::Media;
-use crate::open_call::{Edge, OpenCall};
+use crate::open_call::OpenCall;
 use crate::plane::Plane;
 use crate::read::Asked;
 use crate::route::{Chosen, Wish, route};

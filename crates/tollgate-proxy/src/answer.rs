@@ -103,7 +103,7 @@ pub enum Source {
     /// From the simulated provider.
     Simulated(Box<Simulated>),
     /// Claude at Bedrock: events in frames, which are taken out of them.
-    Framed(Box<Source>, Box<MessagesStream>),
+    Framed(Box<Self>, Box<MessagesStream>),
 }
 
 /// What the simulated provider still says.

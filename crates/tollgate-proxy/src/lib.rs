@@ -13,6 +13,7 @@ pub mod call_log;
 pub mod captcha;
 pub mod demand;
 pub mod desk;
+pub mod edge;
 pub mod forward;
 pub mod headroom;
 pub mod identify;

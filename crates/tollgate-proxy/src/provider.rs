@@ -1,8 +1,6 @@
 //! A provider: where it is, which API it offers, how it wants to be asked, and which of its
 //! operations serves what a client calls. What its bytes mean is known in `tollgate-wire`.
 
-use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +9,7 @@ use http::{HeaderMap, HeaderValue};
 use tollgate_domain::call::Dialect;
 use tollgate_domain::price::{ModelPrice, PriceTable};
 use tollgate_wire::bedrock::model::{is_claude, price_names};
+use tollgate_wire::bedrock::sigv4::path_segment;
 use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::openai::Vendor;
 use tollgate_wire::simulated::Script;
@@ -235,14 +234,14 @@ impl Remote {
             Api::Openai => format!("{base}{}", below.trim_start_matches("/v1")),
             Api::Azure(Some(version)) if !endpoint.is_responses() => {
                 let below = below.trim_start_matches("/v1");
-                let model = escaped(model);
+                let model = path_segment(model);
                 return format!("{base}/openai/deployments/{model}{below}?api-version={version}");
             }
             Api::Azure(_) => format!("{base}/openai{below}"),
             Api::Anthropic => format!("{base}{below}"),
             Api::Gemini => {
                 let method = endpoint.gemini_method().unwrap_or_default();
-                format!("{base}/v1beta/models/{}:{method}", escaped(model))
+                format!("{base}/v1beta/models/{}:{method}", path_segment(model))
             }
             Api::Vertex(_) => {
                 let (publisher, method) = match endpoint.gemini_method() {
@@ -250,7 +249,7 @@ impl Remote {
                     None if stream => ("anthropic", "streamRawPredict"),
                     None => ("anthropic", "rawPredict"),
                 };
-                format!("{base}/publishers/{publisher}/models/{}:{method}", escaped(model))
+                format!("{base}/publishers/{publisher}/models/{}:{method}", path_segment(model))
             }
             Api::Bedrock(_) => {
                 let operation = match endpoint {
@@ -259,29 +258,13 @@ impl Remote {
                     _ if stream => "invoke-with-response-stream",
                     _ => "invoke",
                 };
-                format!("{base}/model/{}/{operation}", escaped(model))
+                format!("{base}/model/{}/{operation}", path_segment(model))
             }
         };
         if let Some(query) = query.filter(|query| !query.is_empty()) {
-            let _ = write!(path, "?{query}");
+            path.push('?');
+            path.push_str(query);
         }
         path
     }
-}
-
-/// A model's name as it stands in a path.
-fn escaped(model: &str) -> Cow<'_, str> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~' | b'@');
-    if model.bytes().all(plain) {
-        return Cow::Borrowed(model);
-    }
-    let mut out = String::with_capacity(model.len() + 8);
-    for byte in model.bytes() {
-        if plain(byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    Cow::Owned(out)
 }

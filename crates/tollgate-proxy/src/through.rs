@@ -116,7 +116,8 @@ fn chosen(
 ) -> Result<Chosen, Stop> {
     let model = &*asked.peek.model;
     let free = !endpoint.is_billed();
-    if !(free && model.is_empty()) && !principal.may_use_model(model) {
+    let names_none = free && model.is_empty();
+    if !names_none && !principal.may_use_model(model) {
         let shown: String = model.chars().take(100).collect();
         let message = format!("this key may not use the model `{shown}`");
         return Err(Stop::new(Code::ModelNotAllowed, message));
@@ -128,7 +129,7 @@ fn chosen(
         let message = "this path is no call of a model: it needs a key of role `service`";
         return Err(Stop::new(Code::Forbidden, message));
     }
-    if free && model.is_empty() {
+    if names_none {
         return Ok(stored::free(provider));
     }
     let price = match snapshot.price(provider, model) {

@@ -1,6 +1,7 @@
 //! Requests of a form that nobody here knows: what stands in the usual places is read, nothing is
 //! refused.
 
+use crate::json::Text;
 use crate::json::lenient::Pull;
 use crate::peek::{Input, Peek};
 
@@ -19,7 +20,7 @@ pub fn look(path_model: Option<&str>, body: &[u8]) -> Peek {
     while let Some(key) = pull.next_key() {
         match key {
             b"model" | b"modelId" => {
-                if let Some(name) = pull.string_or_skip().and_then(|text| text.decode()) {
+                if let Some(name) = pull.string_or_skip().and_then(Text::decode) {
                     peek.model = Box::from(&*name);
                 }
             }

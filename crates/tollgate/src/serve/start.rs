@@ -87,8 +87,8 @@ impl Handle {
 impl Started {
     /// Opens everything that a server needs.
     pub(crate) async fn start(config: Config, path: Option<PathBuf>) -> anyhow::Result<Self> {
-        let listeners =
-            (bind(config.server.listen).await?, bind(config.server.admin_listen).await?);
+        let server = &config.server;
+        let listeners = (bind(server.listen).await?, bind(server.admin_listen).await?);
         let database = database(&config)?;
         let (ledger, recovery) = open_ledger(&config, &database)?;
         let registry = Registry::open(&database)?;
@@ -141,9 +141,7 @@ impl Started {
             recovery,
             listeners: Mutex::new(Some(listeners)),
             leftovers: Mutex::new(Some(leftovers)),
-            scrape: Scrape::new(move |text| {
-                prometheus_client::encoding::text::encode(text, &metrics)
-            }),
+            scrape: scrape(metrics),
             strays,
         })
     }
@@ -226,6 +224,11 @@ impl Started {
             "the ledger could not be closed; nothing is lost, the next start reads its journal",
         )
     }
+}
+
+/// What `/metrics` shows.
+fn scrape(metrics: MetricRegistry) -> Scrape {
+    Scrape::new(move |text| prometheus_client::encoding::text::encode(text, &metrics))
 }
 
 /// What survives a reload.

@@ -33,7 +33,7 @@ fn kind(case: &Case) -> &'static str {
 /// Path and query of a recorded URL.
 fn path(case: &Case) -> &str {
     let rest = case.url.split_once("://").expect("a URL").1;
-    let path = &rest[rest.find('/').expect("a path")..];
+    let (_, path) = rest.split_at(rest.find('/').expect("a path"));
     path.split('#').next().unwrap_or(path)
 }
 
