@@ -44,6 +44,16 @@ async function execute(client, run) {
     }
     fail(`no error, but ${JSON.stringify(seen)}`);
   }
+  if (scene === "broken") {
+    let seen;
+    try {
+      seen = await client.stream(run);
+    } catch (error) {
+      if (!String(error.message).includes(expected.broken)) throw error;
+      return;
+    }
+    fail(`a stream that broke off seems whole: ${JSON.stringify(seen)}`);
+  }
   if (scene.startsWith("tools")) {
     const [first, second] = await client.tools(run, scene.endsWith("stream"));
     compare(first, expected);

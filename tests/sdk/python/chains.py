@@ -8,8 +8,9 @@ from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
 from langchain_google_genai import ChatGoogleGenerativeAI
 from langchain_google_genai.chat_models import ChatGoogleGenerativeAIError
 from langchain_openai import ChatOpenAI
-from native import Anthropic, Google, OpenAIChat
+from native import Anthropic, Google
 from seen import City, Seen, names, result
+from with_openai import OpenAIChat
 
 
 class Chain:

@@ -59,6 +59,14 @@ def execute(client, run):
             compare_error(client, run, error)
             return
         raise Mismatch(f"no error, but {seen}")
+    if scene == "broken":
+        try:
+            seen = client.stream(run)
+        except Exception as error:
+            if expected["broken"] not in str(error):
+                raise
+            return
+        raise Mismatch(f"a stream that broke off seems whole: {seen}")
     if scene.startswith("tools"):
         first, second = client.tools(run, stream=scene.endswith("stream"))
         compare(first, expected)

@@ -39,6 +39,11 @@ pub(super) fn row(run: &Run, turn: usize, row: &Value, problems: &mut Vec<String
     check.same("attempts", &row["attempts"], &1);
     let Some(usage) = answer.usage() else {
         check.same("outcome", &row["outcome"], &"failed");
+        if run.scene == "broken" {
+            // What the provider had begun is charged, whether or not it stated how much.
+            check.same("free", &(row["cost_usd"] == "0.000000000"), &false);
+            return;
+        }
         check.same("cost", &row["cost_usd"], &"0.000000000");
         return;
     };
@@ -57,7 +62,7 @@ pub(super) fn row(run: &Run, turn: usize, row: &Value, problems: &mut Vec<String
 
 /// Results of tools are sent without streaming, whichever way the calls came.
 fn streams(run: &Run, turn: usize) -> bool {
-    run.scene.ends_with("stream") && turn == 0
+    (run.scene.ends_with("stream") || run.scene == "broken") && turn == 0
 }
 
 /// The provider must have been asked what the client asked, in its own form, with its own key.

@@ -64,12 +64,13 @@ pub(super) const CLIENTS: [Client; 15] = [
 ];
 
 /// What is asked of every client at every provider. A scene is also the name of a fixture.
-pub(super) const SCENES: [&str; 14] = [
+pub(super) const SCENES: [&str; 15] = [
     "plain",
     "cached",
     "thinking",
     "truncated",
     "stream",
+    "broken",
     "image",
     "structured",
     "tools",
