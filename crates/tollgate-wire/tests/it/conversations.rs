@@ -64,23 +64,25 @@ fn next(client: Endpoint, given: &Value) -> Value {
                 "thinking": {"type": "enabled", "budget_tokens": 4_000},
                 "tools": [{"name": "f", "input_schema": tool["parameters"]}]})
         }
-        _ => {
-            let content = given["candidates"][0]["content"].clone();
-            let calls = content["parts"].as_array().cloned().unwrap_or_default();
-            let results: Vec<Value> = calls
-                .iter()
-                .filter_map(|part| part.get("functionCall"))
-                .map(|call| {
-                    json!({"functionResponse": {"id": call["id"], "name": call["name"],
-                        "response": {"result": "done"}}})
-                })
-                .collect();
-            json!({"contents": [{"role": "user", "parts": [{"text": "go"}]}, content,
-                {"role": "user", "parts": results}],
-                "generationConfig": {"thinkingConfig": {"thinkingLevel": "HIGH"}},
-                "tools": [{"functionDeclarations": [tool]}]})
-        }
+        _ => next_of_gemini(given, &tool),
     }
+}
+
+fn next_of_gemini(given: &Value, tool: &Value) -> Value {
+    let content = given["candidates"][0]["content"].clone();
+    let calls = content["parts"].as_array().cloned().unwrap_or_default();
+    let results: Vec<Value> = calls
+        .iter()
+        .filter_map(|part| part.get("functionCall"))
+        .map(|call| {
+            json!({"functionResponse": {"id": call["id"], "name": call["name"],
+                "response": {"result": "done"}}})
+        })
+        .collect();
+    json!({"contents": [{"role": "user", "parts": [{"text": "go"}]}, content,
+        {"role": "user", "parts": results}],
+        "generationConfig": {"thinkingConfig": {"thinkingLevel": "HIGH"}},
+        "tools": [{"functionDeclarations": [tool]}]})
 }
 
 fn sent(client: Endpoint, to: Endpoint, model: &str, request: &Value) -> Value {
@@ -191,7 +193,8 @@ fn a_thought_that_was_streamed_to_geminis_client_comes_back_whole() {
             "usage": {"output_tokens": 3}}),
         json!({"type": "message_stop"}),
     ];
-    let bytes: String = stream.iter().map(|event| format!("data: {event}\n\n")).collect();
+    let events: Vec<String> = stream.iter().map(|event| format!("data: {event}\n\n")).collect();
+    let bytes = events.concat();
     let client = Endpoint::StreamGenerateContent;
     let array = View { array: true, ..view() };
     for view in [view(), array] {
