@@ -227,7 +227,7 @@ mod tests {
             Event::Delta(0, "{}".to_owned()),
             Event::Close(0),
         ]);
-        assert_eq!(out.get(1), Some(&Event::Open(0, call("a__thought__sig+/="))));
+        assert_eq!(out.get(1), Some(&Event::Open(0, call("a__thought__c2lnKy89"))));
         assert!(!out.iter().any(|event| matches!(event, Event::Proof(..))));
         assert!(!out.contains(&Event::End), "the answer did not say that it was over");
     }

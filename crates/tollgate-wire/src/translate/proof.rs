@@ -5,10 +5,11 @@
 //! from, an unmarked one is of the client's own form, and thoughts of other forms stay behind.
 //!
 //! The proof of a call (Gemini) hides in the call's id, because that is the one thing that every
-//! client gives back.
+//! client gives back. It is written there in letters, digits, `-` and `_` alone: Anthropic admits no
+//! others, and some of its clients replace an id that has them by a digest.
 
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 
 use super::Form;
 use super::prompt::{Part, Prompt};
@@ -47,7 +48,14 @@ fn owned(proof: &str, client: Form, provider: Form) -> Option<String> {
 
 /// A call's id with its proof in it.
 pub(super) fn with_signature(id: &str, signature: &str) -> String {
-    [id, IN_ID, signature].concat()
+    [id, IN_ID, &BASE64_URL_SAFE_NO_PAD.encode(signature)].concat()
+}
+
+/// The provider's id and the proof of an id that [`with_signature`] made.
+fn parted(id: &str) -> Option<(String, String)> {
+    let (id, hidden) = id.split_once(IN_ID)?;
+    let signature = BASE64_URL_SAFE_NO_PAD.decode(hidden).ok()?;
+    Some((id.to_owned(), String::from_utf8(signature).ok()?))
 }
 
 /// Takes the proofs out of ids and leaves behind what is not for this provider; says whether any
@@ -67,16 +75,16 @@ pub(super) fn settle(prompt: &mut Prompt, provider: Form) -> bool {
                 true
             }
             Part::Call(call) => {
-                if let Some((id, signature)) = call.id.split_once(IN_ID) {
-                    call.signature = Some(signature.to_owned());
-                    call.id = id.to_owned();
+                if let Some((id, signature)) = parted(&call.id) {
+                    call.signature = Some(signature);
+                    call.id = id;
                 }
                 call.signature.take_if(|_| provider != Form::Gemini);
                 true
             }
             Part::Result(result) => {
-                if let Some((id, _)) = result.id.split_once(IN_ID) {
-                    result.id = id.to_owned();
+                if let Some((id, _)) = parted(&result.id) {
+                    result.id = id;
                 }
                 true
             }
@@ -160,5 +168,17 @@ mod tests {
             let expected = (provider == Form::Gemini).then_some("sig==");
             assert_eq!(call.signature.as_deref(), expected);
         }
+    }
+
+    #[test]
+    fn an_id_with_a_signature_is_one_that_anthropic_admits() {
+        let signature = "Es8F+cQH/NBmUzxq17Uw==";
+        let id = with_signature("toolu_1", signature);
+        assert!(
+            id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)),
+            "{id}"
+        );
+        assert_eq!(parted(&id), Some(("toolu_1".to_owned(), signature.to_owned())));
+        assert_eq!(parted("call__thought__ + not ours"), None);
     }
 }

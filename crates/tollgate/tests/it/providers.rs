@@ -11,7 +11,7 @@ use tollgate_domain::money::NanoUsd;
 use tollgate_domain::usage::Usage;
 use tollgate_testkit::case::Case;
 use tollgate_testkit::client::Http;
-use tollgate_testkit::config::Config;
+use tollgate_testkit::config::{Config, KEY};
 use tollgate_testkit::oracle::price;
 use tollgate_testkit::program::Program;
 use tollgate_testkit::upstream::{Reply, Upstream};
@@ -276,4 +276,34 @@ async fn an_answer_in_the_background_is_charged_once_however_often_it_is_fetched
         let row = program.settled_call(request_id).await;
         assert_eq!(row["cost_usd"], NanoUsd::ZERO.to_string(), "{row:#}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_in_the_query_is_taken_out_of_it_and_the_providers_own_put_in_a_header() {
+    const MODEL: &str = "gemini-2.5-flash";
+    let answer = serde_json::json!({
+        "candidates": [{"content": {"parts": [{"text": "Hi"}], "role": "model"}, "finishReason": "STOP"}],
+        "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 1, "totalTokenCount": 4},
+        "modelVersion": MODEL,
+    });
+    let upstream = Upstream::always(Reply::events([format!("data: {answer}\r\n\r\n")])).await;
+    let config = Config::new()
+        .provider("google", "gemini", &upstream.url(""))
+        .model(MODEL, "google", MODEL)
+        .price("google", MODEL, &RATES);
+    let program = start(config).await;
+    let client = Http::without_key(&program.base());
+    let body = serde_json::json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]});
+    let place = format!("/v1beta/models/{MODEL}:streamGenerateContent");
+    for query in [format!("key={KEY}&alt=sse"), format!("alt=sse&key={KEY}")] {
+        let answer = client.post(&format!("{place}?{query}"), &body).await;
+        assert_eq!(answer.status, 200, "{query}: {}", answer.text());
+        let received = upstream.last();
+        assert_eq!(received.path, format!("{place}?alt=sse"));
+        assert_eq!(received.header("x-goog-api-key"), Some("upstream-secret"));
+        assert!(received.headers.iter().all(|(_, value)| !value.contains("tg_")));
+    }
+    let refused = client.post(&format!("{place}?alt=sse&key=tg_wrong"), &body).await;
+    assert_eq!(refused.status, 401, "{}", refused.text());
+    assert_eq!(refused.json()["error"]["status"], "UNAUTHENTICATED");
 }

@@ -1,6 +1,12 @@
 //! Real clients, in Python and Node, against the running program. They need what
 //! `scripts/setup-sdk` installs, so they run only when asked for: `scripts/test-sdk`.
 
+mod checks;
+mod fixture;
+mod matrix;
+mod received;
+mod refusals;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
