@@ -81,9 +81,13 @@ pub(crate) fn is_promise(case: &Case) -> bool {
     case.name == "openai-responses-background-post"
 }
 
-/// One name for each pair of provider and kind.
+/// One name for each pair of provider and kind. A service of the OpenAI form keeps its own, which
+/// tells how it counts.
 fn provider(case: &Case) -> String {
-    format!("{}-{}", case.provider, kind(case))
+    match kind(case) {
+        "openai" => case.provider.clone(),
+        kind => format!("{}-{kind}", case.provider),
+    }
 }
 
 /// What a call must be charged for: where several models worked, all of their work.

@@ -51,7 +51,11 @@ fn work_that_no_byte_shows_makes_the_bound_incomplete() {
     ] {
         assert!(!upper_bound_input_tokens(&look(&asking(&members))).complete, "{members}");
     }
-    assert!(look(&asking(&json!({"tools": [{"type": "advisor_20260301"}]}))).alternatives);
+    // An advisor is stated by iteration and priced as the model that it is.
+    let advised = look(&asking(&json!({"tools": [{"type": "advisor_20260301"}]})));
+    assert!(advised.tools.hosted && !advised.alternatives);
+    let edited = json!({"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}});
+    assert!(upper_bound_input_tokens(&look(&asking(&edited))).complete);
     assert!(look(&asking(&json!({"fallbacks": [{"model": "claude-opus-4-8"}]}))).alternatives);
     assert!(upper_bound_input_tokens(&look(&asking(&json!({"mcp_servers": []})))).complete);
 }
