@@ -253,9 +253,7 @@ mod tests {
         assert_eq!(deepseek.base_url.as_deref(), Some("http://127.0.0.1:9/v1"));
         assert_eq!(&*config.auth.default_plan, "monitor");
         assert!(config.server.admin_key.is_some());
-        let unserved = config.unserved();
-        assert_eq!(unserved.len(), 1);
-        assert_eq!((unserved[0].key.as_str(), unserved[0].line), ("providers.anthropic", None));
+        assert!(config.unserved().is_empty(), "{:?}", config.unserved());
     }
 
     #[test]
@@ -264,9 +262,6 @@ mod tests {
         for word in ["OPENAI_API_KEY", "DEEPSEEK_API_KEY", "tollgate init", "tollgate demo"] {
             assert!(message.contains(word), "{message}");
         }
-        let only = [("GEMINI_API_KEY", "x")];
-        let message = Config::from_env(&with(&only)).unwrap_err().to_string();
-        assert!(message.contains("does not serve the providers of GEMINI_API_KEY"), "{message}");
     }
 
     #[test]

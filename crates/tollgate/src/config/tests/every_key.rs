@@ -77,9 +77,25 @@ base_url = "http://h/v1"
 api_key = "k"
 price_book = "openai"
 headers = { x-team = "t" }
+responses = false
+unmetered = "refuse"
 timeout = { connect = "1s", first_byte = "1s", idle = "1s", total = "1s" }
 retry = { attempts = 1, base = "1s", max = "1s" }
 breaker = { error_rate = 1, window = "1s", min_calls = 1, open_for = "1s", slow_first_byte = "1s" }
+[providers.azure]
+kind = "azure"
+base_url = "https://h"
+api_version = "v"
+[providers.vertex]
+kind = "vertex"
+base_url = "https://h"
+credentials_file = "account.json"
+[providers.aws]
+kind = "bedrock"
+region = "us-east-1"
+access_key_id = "i"
+secret_access_key = "s"
+session_token = "t"
 [providers.sim]
 kind = "simulated"
 latency = "0s"
