@@ -49,8 +49,12 @@ pub(crate) struct BenchArgs {
     /// Streams that are held open for the measurement of memory.
     #[arg(long, default_value_t = 2_000)]
     streams: usize,
-    /// Measurements to make: calls, streams, paced, latency, memory.
-    #[arg(long, value_delimiter = ',', default_value = "calls,streams,paced,latency,memory")]
+    /// Measurements to make: calls, streams, paced, translated, latency, memory.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "calls,streams,paced,translated,latency,memory"
+    )]
     only: Vec<String>,
     /// Where the figures are written as JSON.
     #[arg(long, default_value = "target/bench.json")]
@@ -86,7 +90,12 @@ impl Bench {
         report.note_binary("tollgate", &self.args.tollgate)?;
         {
             let proxies = Proxies::start(&self.args, self.origin).await?;
-            for (what, mode) in [("calls", "fast"), ("streams", "stream"), ("paced", "paced")] {
+            for (what, mode) in [
+                ("calls", "fast"),
+                ("streams", "stream"),
+                ("paced", "paced"),
+                ("translated", "translated"),
+            ] {
                 if self.wants(what) {
                     self.closed_loop(&proxies, &mut report, what, mode).await?;
                 }

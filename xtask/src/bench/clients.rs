@@ -5,20 +5,33 @@ pub(super) const KEY: &str = "tg_bench_0123456789abcdef0123456789abcdef";
 /// The model that is asked for.
 pub(super) const MODEL: &str = "bench-1";
 
-/// A chat completion whose prompt tells the provider how to answer: see [`super::origin`].
+/// A request whose prompt tells the provider how to answer (see [`super::origin`]): a chat
+/// completion, or for `translated` a message in the form of another dialect, which is answered with
+/// the same stream. The other proxy passes both on unread.
 pub(super) fn request(mode: &str) -> Vec<u8> {
-    let stream = match mode {
-        "fast" | "delay" => "",
-        _ => ",\"stream\":true,\"stream_options\":{\"include_usage\":true}",
+    const SYSTEM: &str = "You are a helpful assistant that answers briefly.";
+    const PROMPT: &str = "Summarise in one sentence what a reverse proxy does, for a reader who has \
+         never seen one, and name one example.";
+    let (path, body) = if mode == "translated" {
+        let body = format!(
+            "{{\"model\":\"{MODEL}\",\"max_tokens\":256,\"stream\":true,\"system\":\"{SYSTEM}\",\
+             \"messages\":[{{\"role\":\"user\",\"content\":\"mode=stream {PROMPT}\"}}]}}"
+        );
+        ("/v1/messages", body)
+    } else {
+        let stream = match mode {
+            "fast" | "delay" => "",
+            _ => ",\"stream\":true,\"stream_options\":{\"include_usage\":true}",
+        };
+        let body = format!(
+            "{{\"model\":\"{MODEL}\",\"max_tokens\":256{stream},\"messages\":[\
+             {{\"role\":\"system\",\"content\":\"{SYSTEM}\"}},\
+             {{\"role\":\"user\",\"content\":\"mode={mode} {PROMPT}\"}}]}}"
+        );
+        ("/v1/chat/completions", body)
     };
-    let body = format!(
-        "{{\"model\":\"{MODEL}\",\"max_tokens\":256{stream},\"messages\":[\
-         {{\"role\":\"system\",\"content\":\"You are a helpful assistant that answers briefly.\"}},\
-         {{\"role\":\"user\",\"content\":\"mode={mode} Summarise in one sentence what a reverse \
-         proxy does, for a reader who has never seen one, and name one example.\"}}]}}"
-    );
     format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {KEY}\r\n\
+        "POST {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {KEY}\r\n\
          content-type: application/json\r\naccept: */*\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )
