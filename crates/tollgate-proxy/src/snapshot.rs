@@ -211,7 +211,8 @@ impl Snapshot {
         }
         for provider in &self.providers {
             let book_id = provider.book_id.as_deref().unwrap_or_default();
-            for model in self.prices.book().models(book_id) {
+            let own = self.prices.configured(&provider.name);
+            for model in self.prices.book().models(book_id).chain(own) {
                 models.entry(model.to_owned()).or_insert_with(|| Arc::clone(&provider.name));
             }
         }

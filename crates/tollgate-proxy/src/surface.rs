@@ -114,10 +114,14 @@ pub async fn side_door(
 ) -> Result<Response<RelayBody>, Stop> {
     let created = u64::try_from(plane.started_at.as_second()).unwrap_or_default();
     let created_at = plane.started_at.to_string();
-    if !matches!(door, Door::Live | Door::Health | Door::Ready) {
-        let (principal, _) = identify(snapshot, arrival, headers, uri)?;
-        vouch(snapshot, arrival, principal, headers).await?;
-    }
+    let principal = match door {
+        Door::Live | Door::Health | Door::Ready => None,
+        _ => {
+            let (principal, _) = identify(snapshot, arrival, headers, uri)?;
+            Some(vouch(snapshot, arrival, principal, headers).await?)
+        }
+    };
+    let may_use = |model: &str| principal.as_ref().is_some_and(|it| it.may_use_model(model));
     let body = match door {
         Door::Live => Bytes::from_static(b"{\"status\":\"ok\"}"),
         Door::Health => {
@@ -127,11 +131,12 @@ pub async fn side_door(
         Door::Ready => return Ok(readiness(plane)),
         Door::Models | Door::GeminiModels => {
             let names = snapshot.public_models();
-            let entries = names.iter().map(|(id, owner)| entry((created, &created_at), id, owner));
+            let own = names.iter().filter(|(id, _)| may_use(id));
+            let entries = own.map(|(id, owner)| entry((created, &created_at), id, owner));
             models_list(list_dialect(door, headers), entries)
         }
         Door::Model(id) | Door::GeminiModel(id) => {
-            let route = snapshot.route(id).ok_or_else(|| {
+            let route = snapshot.route(id).filter(|_| may_use(id)).ok_or_else(|| {
                 Stop::new(Code::UnknownModel, format!("no configured provider serves `{id}`"))
             })?;
             let owner = route.targets.first().map_or("", |target| &*target.provider.name);

@@ -106,6 +106,12 @@ impl PriceTable {
         price
     }
 
+    /// The models of a provider that the configuration prices.
+    pub fn configured<'a>(&'a self, provider: &'a str) -> impl Iterator<Item = &'a str> {
+        let own = self.sources.overrides.keys().filter(move |(name, _)| **name == *provider);
+        own.map(|(_, model)| &**model)
+    }
+
     /// The book below.
     pub fn book(&self) -> &Arc<PriceBook> {
         &self.sources.book
