@@ -1,0 +1,50 @@
+//! A provider's own API under `/providers/…` where somebody tries to get round: other models than a
+//! key may use, other addresses than the configured one, answers that nobody pays for. And what is
+//! no JSON passes as it is.
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::json;
+use tollgate_domain::money::NanoUsd;
+use tollgate_testkit::client::Http;
+use tollgate_testkit::config::Config;
+use tollgate_testkit::upstream::{Reply, Upstream};
+
+use crate::cases::RATES;
+use crate::start;
+
+const USER: &str = "tg_user_for_tests_0123456789abcdef";
+
+fn completion(model: &str) -> Reply {
+    Reply::json(
+        200,
+        &json!({"id": "c", "object": "chat.completion", "model": model,
+            "choices": [{"index": 0, "finish_reason": "stop",
+                "message": {"role": "assistant", "content": "hi"}}],
+            "usage": {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}}),
+    )
+}
+
+fn chat(model: &str) -> serde_json::Value {
+    json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_deployment_in_a_path_is_the_model_whatever_the_body_says() {
+    let upstream = Upstream::always(completion("dear")).await;
+    let config = Config::new()
+        .provider("az", "azure", &upstream.url(""))
+        .price("az", "cheap", &RATES)
+        .price("az", "dear", &RATES)
+        .section(&format!(
+            "[[auth.keys]]\nname = \"u\"\nkey = \"{USER}\"\nrole = \"user\"\nmodels = [\"cheap\"]"
+        ));
+    let program = start(config).await;
+    let client = Http::new(&program.base(), USER);
+    let path = "/providers/az/openai/deployments/dear/chat/completions?api-version=1";
+    let refused = client.post(path, &chat("cheap")).await;
+    assert_eq!(refused.error_code(), "model_not_allowed", "{}", refused.text());
+    let path = path.replace("dear", "cheap");
+    assert_eq!(client.post(&path, &chat("dear")).await.status, 200);
+    assert_eq!(upstream.count(), 1);
+}
