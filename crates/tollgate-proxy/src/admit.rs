@@ -98,7 +98,9 @@ fn cheaper(
         Stop::limit(refusal, candidate.arrival.time)
     };
     let Some(model) = refusal.downgrade().cloned() else { return Err(refused(refusal)) };
-    if *model == *candidate.chosen.route.name {
+    // The path of a provider's own API is that provider's, and may name the model: another model
+    // cannot be put in its place.
+    if *model == *candidate.chosen.route.name || candidate.through.is_some() {
         return Err(refused(refusal));
     }
     plane.metrics.decided("downgraded", Arc::clone(&refusal.limit.name));

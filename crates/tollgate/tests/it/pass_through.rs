@@ -48,3 +48,27 @@ async fn the_deployment_in_a_path_is_the_model_whatever_the_body_says() {
     assert_eq!(client.post(&path, &chat("dear")).await.status, 200);
     assert_eq!(upstream.count(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_cheaper_model_is_put_into_a_path_that_names_the_model() {
+    let upstream = Upstream::always(Reply::status(500)).await;
+    let config = Config::new()
+        .provider("gem", "gemini", &upstream.url(""))
+        .price("gem", "pro", &RATES)
+        .price("gem", "flash", &RATES)
+        .model("flash", "gem", "flash")
+        .plan(
+            "free",
+            &[r#"{ name = "pros", metric = "requests", window = "day", max = 0,
+                models = ["pro"], on_limit = "downgrade:flash" }"#
+                .replace('\n', " ")
+                .as_str()],
+        )
+        .default_plan("free");
+    let program = start(config).await;
+    let path = "/providers/gem/v1beta/models/pro:generateContent";
+    let body = json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}]});
+    let refused = program.client().post(path, &body).await;
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    assert_eq!(upstream.count(), 0, "the path would have called the dear model");
+}
