@@ -72,3 +72,13 @@ async fn no_cheaper_model_is_put_into_a_path_that_names_the_model() {
     assert_eq!(refused.status, 429, "{}", refused.text());
     assert_eq!(upstream.count(), 0, "the path would have called the dear model");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_method_that_is_admitted_is_the_one_that_the_provider_sees() {
+    let upstream = Upstream::always(Reply::json(200, &json!({}))).await;
+    let program = start(Config::new().provider("up", "openai", &upstream.url("/v1"))).await;
+    let client = program.client().with("x-http-method-override", "POST");
+    let path = "/providers/up/v1/chat/completions";
+    assert_eq!(client.send(Method::GET, path, Bytes::new()).await.unwrap().status, 200);
+    assert_eq!(upstream.last().header("x-http-method-override"), None);
+}
