@@ -66,7 +66,9 @@ async fn relay_whole(
     let (rules, operation) = (call.chosen.target.provider.vendor.usage, call.operation());
     let mut facts = read_answer(operation, rules, &body);
     read_headers(operation, &|name| head.headers.get(name)?.to_str().ok(), &mut facts);
-    if head.status.is_success() && (facts.cut || !operation.answers_with(&body)) {
+    // What is asked for in an unknown form may be anything: a file, a picture, nothing at all.
+    let cut = facts.cut && !matches!(operation, Endpoint::Other | Endpoint::Read);
+    if head.status.is_success() && (cut || !operation.answers_with(&body)) {
         let message = "the provider's answer is not the JSON that it should be";
         let stop = Stop::new(Code::UpstreamError, message).after_spending();
         settle_failed(call, &stop, Received::Nothing);

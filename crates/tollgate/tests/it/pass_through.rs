@@ -74,6 +74,22 @@ async fn no_cheaper_model_is_put_into_a_path_that_names_the_model() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn files_and_empty_answers_pass_as_they_are() {
+    let upstream = Upstream::always(Reply::status(500)).await;
+    let program = start(Config::new().provider("up", "openai", &upstream.url("/v1"))).await;
+    for file in [&b"{\"a\":1}\n{\"a\":2}\n"[..], b"plain text", b"\x89PNG\r\n", b""] {
+        upstream.answer(
+            Reply::status(200)
+                .header("content-type", "application/octet-stream")
+                .whole(Bytes::from_static(file)),
+        );
+        let answer = program.client().get("/providers/up/v1/files/file-1/content").await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.body, file);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_method_that_is_admitted_is_the_one_that_the_provider_sees() {
     let upstream = Upstream::always(Reply::json(200, &json!({}))).await;
     let program = start(Config::new().provider("up", "openai", &upstream.url("/v1"))).await;
