@@ -98,3 +98,109 @@ async fn the_method_that_is_admitted_is_the_one_that_the_provider_sees() {
     assert_eq!(client.send(Method::GET, path, Bytes::new()).await.unwrap().status, 200);
     assert_eq!(upstream.last().header("x-http-method-override"), None);
 }
+
+/// The responses form: an object whose answer is made, or is being made, in the background.
+fn response(status: &str, background: bool) -> serde_json::Value {
+    let usage = (status == "completed").then(|| {
+        json!({"input_tokens": 1_000, "output_tokens": 2_000,
+        "total_tokens": 3_000})
+    });
+    json!({"id": "resp_1", "object": "response", "created_at": 1, "status": status, "model": "m",
+        "background": background, "output": [], "usage": usage})
+}
+
+fn background(upstream: &Upstream) -> Config {
+    Config::new()
+        .provider("openai", "openai", &upstream.url("/v1"))
+        .price("openai", "m", &RATES)
+        .section(&format!(
+            "[[auth.keys]]\nname = \"u\"\nkey = \"{USER}\"\nrole = \"user\"\n\
+             on_disconnect = \"abort\""
+        ))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_hangs_up_on_a_background_stream_pays_for_the_answer_that_is_made() {
+    let upstream = Upstream::start(|request| {
+        if request.method == "POST" {
+            let created = json!({"type": "response.created", "sequence_number": 0,
+                "response": response("in_progress", true)});
+            Reply::events([format!("event: response.created\ndata: {created}\n\n")])
+                .after(1, tollgate_testkit::upstream::Piece::Hang)
+        } else {
+            Reply::json(200, &response("completed", true))
+        }
+    })
+    .await;
+    let program = start(background(&upstream)).await;
+    let client = Http::new(&program.base(), USER).with("x-request-id", "left");
+    let body = json!({"model": "m", "input": "hi", "background": true, "stream": true});
+    let mut stream = client.stream("/v1/responses", &body).await;
+    assert!(stream.next().await.unwrap().is_some());
+    drop(stream);
+    let row = program.settled_call("left").await;
+    assert_eq!(row["output_tokens"], 2_000, "{row:#}");
+    assert_eq!(row["estimated"], false, "{row:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_answer_can_be_read_as_a_stream() {
+    let done = json!({"type": "response.completed", "sequence_number": 9,
+        "response": response("completed", true)});
+    let events = format!("event: response.completed\ndata: {done}\n\n");
+    let sent = events.clone();
+    let upstream = Upstream::start(move |request| match request.method.as_str() {
+        "POST" => Reply::json(200, &response("completed", false)),
+        _ => Reply::events([sent.clone()]),
+    })
+    .await;
+    let program = start(background(&upstream)).await;
+    let client = Http::new(&program.base(), USER);
+    let body = json!({"model": "m", "input": "hi"});
+    assert_eq!(client.post("/v1/responses", &body).await.status, 200);
+    let read = client.with("x-request-id", "read").get("/v1/responses/resp_1?stream=true").await;
+    assert_eq!(read.text(), events);
+    let row = program.settled_call("read").await;
+    assert_eq!(
+        (&row["outcome"], &row["cost_usd"]),
+        (&"success".into(), &NanoUsd::ZERO.to_string().into()),
+        "{row:#}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_deletes_a_background_answer_before_it_is_counted_pays_what_it_holds() {
+    let upstream = Upstream::start(|request| match request.method.as_str() {
+        "POST" => Reply::json(200, &response("queued", true)),
+        _ => Reply::json(404, &json!({"error": {"message": "no such response"}})),
+    })
+    .await;
+    let program = start(background(&upstream)).await;
+    let client = Http::new(&program.base(), USER).with("x-request-id", "deleted");
+    let body = json!({"model": "m", "input": "hi", "background": true, "max_output_tokens": 5_000});
+    assert_eq!(client.post("/v1/responses", &body).await.status, 200);
+    tollgate_testkit::wait::eventually("it is in doubt", crate::SOON, || async {
+        let rows = program.calls();
+        let row = rows.iter().find(|row| row["request_id"] == "deleted").ok_or("no row")?;
+        let held = row["outcome"] == "in_doubt" && upstream.count() > 1;
+        if held && row["output_tokens"] == 5_000 { Ok(()) } else { Err(format!("{row:#}")) }
+    })
+    .await;
+    let quota = client.get("/api/billing").await;
+    assert_ne!(quota.json()["total_cost_usd"], NanoUsd::ZERO.to_string(), "{}", quota.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_answer_is_not_charged_again_when_it_is_fetched_after_a_restart() {
+    let upstream = Upstream::always(Reply::json(200, &response("completed", false))).await;
+    let mut program = start(background(&upstream)).await;
+    let made = program.client().with("x-request-id", "made");
+    let body = json!({"model": "m", "input": "hi"});
+    assert_eq!(made.post("/v1/responses", &body).await.status, 200);
+    assert_eq!(program.settled_call("made").await["output_tokens"], 2_000);
+    program.restart().await;
+    let fetched = program.client().with("x-request-id", "fetched");
+    assert_eq!(fetched.get("/v1/responses/resp_1").await.status, 200);
+    let row = program.settled_call("fetched").await;
+    assert_eq!(row["cost_usd"], NanoUsd::ZERO.to_string(), "{row:#}");
+}
