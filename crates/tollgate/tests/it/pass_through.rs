@@ -204,3 +204,30 @@ async fn a_stored_answer_is_not_charged_again_when_it_is_fetched_after_a_restart
     let row = program.settled_call("fetched").await;
     assert_eq!(row["cost_usd"], NanoUsd::ZERO.to_string(), "{row:#}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_translated_call_asks_for_as_much_output_as_its_client_does() {
+    let upstream = Upstream::always(Reply::json(
+        200,
+        &json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-opus-4-6",
+            "content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn",
+            "usage": {"input_tokens": 5, "output_tokens": 1}}),
+    ))
+    .await;
+    let config = Config::new().provider("anthropic", "anthropic", &upstream.url("")).price(
+        "anthropic",
+        "claude-opus-4-6",
+        &RATES,
+    );
+    let program = start(config).await;
+    for (asked, sent) in [(Some(20_000), 20_000), (None, 4_096)] {
+        let mut body = json!({"model": "claude-opus-4-6",
+            "messages": [{"role": "user", "content": "hi"}]});
+        if let Some(asked) = asked {
+            body["max_completion_tokens"] = json!(asked);
+        }
+        let answer = program.client().post("/v1/chat/completions", &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(upstream.last().json()["max_tokens"], sent);
+    }
+}
