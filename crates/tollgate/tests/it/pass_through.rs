@@ -231,3 +231,16 @@ async fn a_translated_call_asks_for_as_much_output_as_its_client_does() {
         assert_eq!(upstream.last().json()["max_tokens"], sent);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_counted_here_for_a_vendor_without_the_responses_form() {
+    let upstream = Upstream::always(Reply::status(404)).await;
+    let config =
+        Config::new().provider("up", "openai", &upstream.url("/v1")).price("up", "m", &RATES);
+    let program = start(config).await;
+    let body = json!({"model": "m", "input": "one two three"});
+    let counted = program.client().post("/v1/responses/input_tokens", &body).await;
+    assert_eq!(counted.status, 200, "{}", counted.text());
+    assert!(counted.json()["input_tokens"].as_u64() > Some(2), "{}", counted.text());
+    assert_eq!(upstream.count(), 0);
+}
