@@ -115,6 +115,11 @@ impl Answers {
         Some((Arc::clone(&owner.user), Arc::clone(&owner.provider)))
     }
 
+    /// Whether an answer is known to be of another user.
+    pub fn is_of_another(&self, id: &str, user: &str) -> bool {
+        self.0.lock().owners.get(id).is_some_and(|owner| *owner.user != *user)
+    }
+
     /// Somebody has fetched an answer: a call that waits for it hears of it. Says whether the answer
     /// is known, and so charged or about to be.
     fn fetched(&self, id: &str, arrived: impl FnOnce() -> Arrived) -> bool {

@@ -244,3 +244,18 @@ async fn tokens_are_counted_here_for_a_vendor_without_the_responses_form() {
     assert!(counted.json()["input_tokens"].as_u64() > Some(2), "{}", counted.text());
     assert_eq!(upstream.count(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_goes_on_from_an_answer_of_somebody_else() {
+    let upstream = Upstream::always(Reply::json(200, &response("completed", false))).await;
+    let other = "tg_other_for_tests_0123456789abcdef";
+    let program = start(background(&upstream).key("other", other, "user")).await;
+    let body = json!({"model": "m", "input": "hi"});
+    let client = Http::new(&program.base(), USER);
+    assert_eq!(client.post("/v1/responses", &body).await.status, 200);
+    let next = json!({"model": "m", "input": "say it again", "previous_response_id": "resp_1"});
+    let stranger = Http::new(&program.base(), other).post("/v1/responses", &next).await;
+    assert_eq!(stranger.status, 404, "{}", stranger.text());
+    assert_eq!(upstream.count(), 1);
+    assert_eq!(client.post("/v1/responses", &next).await.status, 200);
+}
