@@ -63,6 +63,7 @@ pub fn admit(
 ) -> Result<Box<OpenCall>, Stop> {
     let standing = standing(plane, &snapshot, &candidate.principal)?;
     refuse_alternatives(&candidate)?;
+    refuse_strange_answer(plane, &candidate)?;
     let mut downgrades = Vec::new();
     for _ in 0..=MOST_DOWNGRADES {
         refuse_stopped(plane, &snapshot, &traffic(&candidate, &standing))?;
@@ -98,7 +99,9 @@ fn cheaper(
         Stop::limit(refusal, candidate.arrival.time)
     };
     let Some(model) = refusal.downgrade().cloned() else { return Err(refused(refusal)) };
-    if *model == *candidate.chosen.route.name {
+    // The path of a provider's own API is that provider's, and may name the model: another model
+    // cannot be put in its place.
+    if *model == *candidate.chosen.route.name || candidate.through.is_some() {
         return Err(refused(refusal));
     }
     plane.metrics.decided("downgraded", Arc::clone(&refusal.limit.name));
@@ -207,6 +210,17 @@ fn refuse_alternatives(candidate: &Candidate) -> Result<(), Stop> {
         return Err(Stop::field(message, Some("models".into())));
     }
     Ok(())
+}
+
+/// Refuses to go on from an answer that is another user's.
+fn refuse_strange_answer(plane: &Plane, candidate: &Candidate) -> Result<(), Stop> {
+    let Candidate { principal, asked, .. } = candidate;
+    let Some(id) = asked.peek.previous.as_deref() else { return Ok(()) };
+    if principal.key.role.acts_for_others() || !plane.answers.is_of_another(id, &principal.user) {
+        return Ok(());
+    }
+    let message = "no answer of this id is kept for this caller";
+    Err(Stop { param: Some("previous_response_id".into()), ..Stop::new(Code::NotFound, message) })
 }
 
 /// The ledger row, as far as it is known before the call is sent.

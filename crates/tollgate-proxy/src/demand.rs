@@ -6,6 +6,8 @@ use tollgate_domain::money::Rate;
 use tollgate_domain::price::Served;
 use tollgate_domain::usage::Usage;
 use tollgate_wire::count::{estimate_prompt, upper_bound_input_tokens};
+use tollgate_wire::endpoint::Endpoint;
+use tollgate_wire::peek::Peek;
 
 use crate::admit::Candidate;
 use crate::snapshot::Snapshot;
@@ -18,7 +20,7 @@ pub fn demand(snapshot: &Snapshot, candidate: &Candidate) -> Demand {
     if let Some(media) = &candidate.media {
         return of_media(candidate, &media.most);
     }
-    let bound = upper_bound_input_tokens(&candidate.asked.peek);
+    let bound = upper_bound_input_tokens(sent(candidate).1);
     let context = candidate.chosen.price.context_window();
     // A provider refuses what does not fit the model's context, so that is a bound as well; it is
     // the only one where the body does not tell all.
@@ -38,15 +40,30 @@ pub fn counted_demand(
     candidate: &Candidate,
     bound: &Demand,
 ) -> Option<Demand> {
-    if candidate.media.is_some() || !upper_bound_input_tokens(&candidate.asked.peek).complete {
+    let (endpoint, peek, body) = sent(candidate);
+    if candidate.media.is_some() || !upper_bound_input_tokens(peek).complete {
         return None;
     }
-    let asked = &candidate.asked;
-    let count = || estimate_prompt(candidate.endpoint, &asked.peek, &asked.body);
-    let counted =
-        if asked.body.len() > LONG_COUNT { tokio::task::block_in_place(count) } else { count() };
-    let input = counted.saturating_add(counted / 8).saturating_add(64);
+    let counted = count_prompt(endpoint, peek, body);
+    let hidden = peek.input.hidden_tokens.saturating_add(64);
+    let input = counted.saturating_add(counted / 8).saturating_add(hidden);
     (input < bound.input_tokens).then(|| with_input(snapshot, candidate, input))
+}
+
+/// Counts the tokens of a prompt; a long one where blocking is allowed.
+pub(crate) fn count_prompt(endpoint: Endpoint, peek: &Peek, body: &[u8]) -> u64 {
+    let count = || estimate_prompt(endpoint, peek, body);
+    if body.len() > LONG_COUNT { tokio::task::block_in_place(count) } else { count() }
+}
+
+/// What the provider is sent: a translation may be longer than what the client wrote, or bring
+/// along what its provider adds to a prompt.
+fn sent(candidate: &Candidate) -> (Endpoint, &Peek, &[u8]) {
+    let Candidate { endpoint, asked, chosen, .. } = candidate;
+    match chosen.translated.as_deref() {
+        Some(sent) => (chosen.operation(*endpoint), &sent.peek, &sent.body),
+        None => (*endpoint, &asked.peek, &asked.body),
+    }
 }
 
 /// What pictures or sound take at most. Nothing of it can be shortened.
@@ -66,15 +83,19 @@ fn of_media(candidate: &Candidate, most: &Usage) -> Demand {
 }
 
 fn with_input(snapshot: &Snapshot, candidate: &Candidate, input: u64) -> Demand {
-    let Candidate { endpoint, asked, chosen, arrival, .. } = candidate;
+    let Candidate { chosen, arrival, .. } = candidate;
+    let (endpoint, peek, _) = sent(candidate);
     let output = if endpoint.generates() {
         let model = chosen.route.max_output.unwrap_or(snapshot.settings.assumed_output);
-        asked.peek.output_bound(model)
+        peek.output_bound(model)
     } else {
         0
     };
-    let served =
-        Served { service_tier: asked.peek.service_tier.as_deref(), ..Served::at(arrival.time) };
+    let served = Served {
+        service_tier: peek.service_tier.as_deref(),
+        speed: peek.speed.as_deref(),
+        ..Served::at(arrival.time)
+    };
     let ceiling = chosen.price.ceiling(&served, input);
     Demand {
         input_tokens: input,

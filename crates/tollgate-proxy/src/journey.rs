@@ -58,8 +58,13 @@ pub async fn serve(
     // What follows a chunked request on the same connection is never taken for a request: another
     // reader on the way may have seen its end elsewhere.
     let last = request.headers().contains_key(TRANSFER_ENCODING);
-    let mut known = Known { dialect: dialect_of(request.uri().path()), ..Known::default() };
-    let served = match place(&request, &from) {
+    let place = place(&request, &from);
+    let dialect = match &place {
+        Ok(Place::Call(endpoint, _)) => endpoint.dialect(),
+        _ => dialect_of(request.uri().path()),
+    };
+    let mut known = Known { dialect, ..Known::default() };
+    let served = match place {
         Ok(Place::Call(endpoint, model)) => {
             (known.endpoint, known.is_call) = (plane.names.of(endpoint), true);
             let model = model.map(|model| Box::from(&*model));

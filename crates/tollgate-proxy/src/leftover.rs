@@ -12,14 +12,14 @@ use tollgate_admission::identity::OnDisconnect;
 use tollgate_domain::call::{CallRecord, Outcome};
 use tollgate_domain::fault::Code;
 use tollgate_wire::dialect::read_answer;
-use tollgate_wire::meter::Meter;
 
-use crate::answer::{Answer, AnswerBody, is_sound};
+use crate::answer::{Answer, AnswerBody};
 use crate::forward::Exchange;
 use crate::open_call::{End, OpenCall, Received};
 use crate::plane::Plane;
 use crate::pump::{Patience, Pump, Step};
-use crate::stored::await_answer;
+use crate::relay::pump;
+use crate::stored::{await_answer, is_promise};
 
 /// How long to wait before a row that could not be written is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
@@ -105,7 +105,8 @@ async fn finish_awaited(
     exchange: Exchange,
     mut finish: watch::Receiver<bool>,
 ) {
-    if call.on_disconnect == OnDisconnect::Abort {
+    // An answer in the background is made whether somebody listens or not.
+    if call.on_disconnect == OnDisconnect::Abort && !call.peek.background {
         drop(exchange);
         return end_cancelled(call, Received::Unanswered);
     }
@@ -118,6 +119,9 @@ async fn finish_awaited(
         Ok(Ok(Answer { head, body: AnswerBody::Whole(body) })) => {
             let rules = call.chosen.target.provider.vendor.usage;
             let facts = read_answer(call.operation(), rules, &body);
+            if let Some(id) = facts.id.clone().filter(|_| is_promise(call.operation(), &facts)) {
+                return await_answer(call, id, finish).await;
+            }
             if head.status.is_success() {
                 end_cancelled(call, Received::Whole(&facts, &body));
             } else {
@@ -125,13 +129,7 @@ async fn finish_awaited(
             }
         }
         Ok(Ok(Answer { head, body: AnswerBody::Stream(source) })) => {
-            let rules = call.chosen.target.provider.vendor.usage;
-            let meter = if is_sound(&head) {
-                Meter::opaque(call.operation())
-            } else {
-                Meter::new(call.operation(), rules, true)
-            };
-            let pump = Pump::new(source, meter, Patience { idle: limit, total: limit });
+            let pump = pump(&call, &head, source, Patience { idle: limit, total: limit });
             finish_stream(call, Box::new(pump), finish).await;
         }
         Ok(Err(_)) => end_cancelled(call, Received::Nothing),
@@ -145,10 +143,17 @@ async fn finish_stream(
     mut pump: Box<Pump>,
     mut finish: watch::Receiver<bool>,
 ) {
-    if call.on_disconnect == OnDisconnect::Drain {
+    // An answer in the background is awaited by polling as soon as its name is known.
+    let background = call.peek.background;
+    let enough = |pump: &Pump| background && pump.is_named();
+    if (call.on_disconnect == OnDisconnect::Drain || background) && !enough(&pump) {
         pump.hurry(call.snapshot.settings.drain_for);
         let drained = async {
-            while let Step::Bytes(_) | Step::Tick = poll_fn(|cx| pump.poll_step(cx)).await {}
+            while let Step::Bytes(_) | Step::Tick = poll_fn(|cx| pump.poll_step(cx)).await {
+                if enough(&pump) {
+                    break;
+                }
+            }
         };
         // When the program ends, what has come by then is what is charged.
         tokio::select! {
@@ -158,6 +163,9 @@ async fn finish_stream(
     }
     let ending = pump.ending(&call.chosen.target.model);
     drop(pump);
+    if let Some(id) = call.goes_on(&ending.facts.answer) {
+        return await_answer(call, id, finish).await;
+    }
     end_cancelled(call, Received::Stream(&ending));
 }
 

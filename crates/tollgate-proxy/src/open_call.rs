@@ -193,6 +193,19 @@ impl OpenCall {
         }
     }
 
+    /// The id of an answer that is not made yet and that its provider goes on making whoever listens:
+    /// one in the background. What it takes is known when it is there.
+    pub fn goes_on(&self, facts: &AnswerFacts) -> Option<Box<str>> {
+        let made = facts.status.is_some_and(|status| !status.is_pending());
+        let background = self.operation().is_responses() && self.peek.background;
+        facts.id.clone().filter(|_| background && !made && facts.error.is_none())
+    }
+
+    /// Leaves the call in doubt at what it holds: nobody will say any more what it used.
+    pub fn give_up(self) {
+        self.plane.metrics.inflight().dec();
+    }
+
     /// Charges a row for an answer that its provider kept.
     pub fn charge_kept(&self, facts: &AnswerFacts, row: &mut CallRecord) {
         let price = self.price_served(facts.model.as_deref());

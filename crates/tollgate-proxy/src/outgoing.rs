@@ -213,7 +213,7 @@ fn new_headers(from_client: &HeaderMap) -> HeaderMap {
 /// that belongs to one connection are not; nor is the wish for compression, because usage is read
 /// from the answer as it passes.
 fn passes(name: &HeaderName) -> bool {
-    const STAY: [HeaderName; 17] = [
+    const STAY: [HeaderName; 20] = [
         HOST,
         AUTHORIZATION,
         API_KEY,
@@ -231,6 +231,10 @@ fn passes(name: &HeaderName) -> bool {
         FORWARDED,
         HeaderName::from_static("keep-alive"),
         HeaderName::from_static("baggage"),
+        // What was admitted is the method that was sent.
+        HeaderName::from_static("x-http-method"),
+        HeaderName::from_static("x-http-method-override"),
+        HeaderName::from_static("x-method-override"),
     ];
     !STAY.contains(name)
         && !KEPT_HERE.iter().any(|prefix| name.as_str().starts_with(prefix))

@@ -191,7 +191,10 @@ impl Provider {
     /// Whether it has an operation that is no conversation.
     fn has(&self, endpoint: Endpoint, model: &str) -> bool {
         match self.api {
-            Api::Openai | Api::Azure(_) => endpoint.dialect() == Dialect::Openai,
+            Api::Openai | Api::Azure(_) => {
+                endpoint.dialect() == Dialect::Openai
+                    && (self.responses || !endpoint.is_responses())
+            }
             Api::Anthropic => endpoint == Endpoint::MessageTokens,
             Api::Gemini | Api::Vertex(_) => {
                 endpoint.gemini_method().is_some() && !model.starts_with(CLAUDE)

@@ -146,6 +146,17 @@ impl Pump {
         }
     }
 
+    /// Whether the provider has said under which id it keeps the answer.
+    pub fn is_named(&self) -> bool {
+        self.meter.facts().id.is_some()
+    }
+
+    /// What is ready to leave. It came before the end, and the events that end the stream build on
+    /// it.
+    pub fn take_ready(&mut self) -> VecDeque<Bytes> {
+        std::mem::take(&mut self.ready)
+    }
+
     /// Whether the client's stream may hold comments.
     pub fn takes_remarks(&self) -> bool {
         self.meter.framing() == Framing::Events && self.translator.is_none()

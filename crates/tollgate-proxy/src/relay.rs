@@ -66,7 +66,9 @@ async fn relay_whole(
     let (rules, operation) = (call.chosen.target.provider.vendor.usage, call.operation());
     let mut facts = read_answer(operation, rules, &body);
     read_headers(operation, &|name| head.headers.get(name)?.to_str().ok(), &mut facts);
-    if head.status.is_success() && (facts.cut || !operation.answers_with(&body)) {
+    // What is asked for in an unknown form may be anything: a file, a picture, nothing at all.
+    let cut = facts.cut && !matches!(operation, Endpoint::Other | Endpoint::Read);
+    if head.status.is_success() && (cut || !operation.answers_with(&body)) {
         let message = "the provider's answer is not the JSON that it should be";
         let stop = Stop::new(Code::UpstreamError, message).after_spending();
         settle_failed(call, &stop, Received::Nothing);
@@ -133,29 +135,34 @@ fn relay_promise(
 }
 
 fn relay_stream(call: Box<OpenCall>, head: &Parts, source: Source) -> Response<RelayBody> {
-    let rules = call.chosen.target.provider.vendor.usage;
-    let operation = call.operation();
-    let meter = if is_sound(head) {
-        Meter::opaque(operation)
-    } else {
-        Meter::new(operation, rules, call.sent().1.usage_asked)
-    };
     let settings = &call.snapshot.settings;
     let patience = match &call.chosen.target.provider.backend {
         Backend::Remote(remote) => Patience { idle: remote.idle, total: remote.total },
         Backend::Simulated(_) => Patience { idle: settings.drain_for, total: settings.drain_for },
     };
-    let source = match call.chosen.target.provider.api {
-        Api::Bedrock(_) if operation == Endpoint::Messages => source.unframed(),
-        _ => source,
-    };
-    let pump = Pump::new(source, meter, patience).translated(call.translator());
+    let pump = pump(&call, head, source, patience).translated(call.translator());
     let headers = answer_headers(&head.headers, &Ids::of(&call), None);
     let status = head.status;
     let mut response = Response::new(RelayBody::stream(call, pump, status.as_u16()));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+/// What brings and meters the stream of a provider.
+pub(crate) fn pump(call: &OpenCall, head: &Parts, source: Source, patience: Patience) -> Pump {
+    let (operation, provider) = (call.operation(), &call.chosen.target.provider);
+    // What is only read, such as a kept answer as a stream, is not metered: only its call is.
+    let meter = if is_sound(head) || operation == Endpoint::Read {
+        Meter::opaque(operation)
+    } else {
+        Meter::new(operation, provider.vendor.usage, call.sent().1.usage_asked)
+    };
+    let source = match provider.api {
+        Api::Bedrock(_) if operation == Endpoint::Messages => source.unframed(),
+        _ => source,
+    };
+    Pump::new(source, meter, patience)
 }
 
 /// Settles a call that ends with an error of ours.

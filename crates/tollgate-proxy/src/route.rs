@@ -80,18 +80,16 @@ pub fn route(
         );
         Stop { param: Some("model".into()), ..Stop::new(Code::UnknownModel, message) }
     })?;
-    let allowed: Vec<_> = route
-        .targets
-        .iter()
-        .filter(|target| principal.may_use_provider(&target.provider.name))
-        .collect();
-    if allowed.is_empty() {
+    let allowed = |target: &&Arc<Target>| principal.may_use_provider(&target.provider.name);
+    if !route.targets.iter().any(|target| allowed(&target)) {
         let message = format!("this key may not use a provider of the model `{}`", route.name);
         return Err(Stop::new(Code::ModelNotAllowed, message));
     }
     let stream = wish.asked.peek.stream;
-    let able: Vec<_> = allowed
-        .into_iter()
+    let mut able: Vec<_> = route
+        .targets
+        .iter()
+        .filter(allowed)
         .filter_map(|target| {
             let serving = target.provider.serving(wish.endpoint, &target.model, stream)?;
             Some((target, serving))
@@ -100,8 +98,8 @@ pub fn route(
     if able.is_empty() {
         return Err(unable(&route, wish.endpoint));
     }
-    let priced: Vec<_> = able.into_iter().filter(|(target, _)| target.price.is_some()).collect();
-    let (target, serving) = weighted(&priced, draw).ok_or_else(|| unpriced(&route))?;
+    able.retain(|(target, _)| target.price.is_some());
+    let (target, serving) = weighted(&able, draw).ok_or_else(|| unpriced(&route))?;
     let target = Arc::clone(target);
     let price = target.price.clone().ok_or_else(|| unpriced(&route))?;
     let translated = translated(snapshot, wish, (&route, &target), serving)?;
@@ -127,7 +125,10 @@ fn translated(
 ) -> Result<Option<Arc<Translated>>, Stop> {
     let Serving::Translated(operation) = serving else { return Ok(None) };
     let refuse = |error: BodyError| Stop::field(error.message, error.param.map(Cow::from));
-    let most = route.max_output.unwrap_or(snapshot.settings.assumed_output);
+    // What is assumed where nobody says anything is no reason to give a client less than it asks.
+    let asked_output = wish.asked.peek.max_output.unwrap_or_default();
+    let assumed = snapshot.settings.assumed_output.max(asked_output);
+    let most = route.max_output.unwrap_or(assumed);
     let vendor = target.provider.vendor;
     let wanted = translate::Target {
         model: &target.model,

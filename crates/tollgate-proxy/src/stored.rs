@@ -5,8 +5,9 @@
 //! open, with what it holds, and is settled by a poll of our own when the provider has finished, so
 //! it is charged once however often its client fetches it, and also if it never does.
 //!
-//! An answer that was not made here is charged when it is first fetched, and never again; that is
-//! noted with the usage that happened elsewhere, which survives a restart.
+//! A background answer that was not made here is charged when it is first fetched, and never again;
+//! that is noted with the usage that happened elsewhere, which survives a restart. Any other was
+//! charged with the call that made it.
 //!
 //! What is remembered here is lost at a restart. Then only those who act for all users can fetch
 //! older answers; nobody sees what is not theirs.
@@ -114,6 +115,11 @@ impl Answers {
         Some((Arc::clone(&owner.user), Arc::clone(&owner.provider)))
     }
 
+    /// Whether an answer is known to be of another user.
+    pub fn is_of_another(&self, id: &str, user: &str) -> bool {
+        self.0.lock().owners.get(id).is_some_and(|owner| *owner.user != *user)
+    }
+
     /// Somebody has fetched an answer: a call that waits for it hears of it. Says whether the answer
     /// is known, and so charged or about to be.
     fn fetched(&self, id: &str, arrived: impl FnOnce() -> Arrived) -> bool {
@@ -194,8 +200,9 @@ pub(crate) fn is_promise(operation: Endpoint, facts: &AnswerFacts) -> bool {
 }
 
 /// Waits for an answer in the background until it is there, by polling and by listening whether its
-/// client has fetched it, then settles its call. When the program ends first, the call is in doubt
-/// at what it holds.
+/// client has fetched it, then settles its call. When the program ends first, or the answer is gone
+/// before it was seen here (its client may have read it as a stream and deleted it), the call is in
+/// doubt at what it holds.
 pub(crate) async fn await_answer(
     call: Box<OpenCall>,
     id: Box<str>,
@@ -219,7 +226,11 @@ pub(crate) async fn await_answer(
             asked = async {
                 tokio::time::sleep(pause).await;
                 question.ask().await
-            } => asked.ok().flatten(),
+            } => match asked {
+                Ok(Heard::Come(arrived)) => Some(*arrived),
+                Ok(Heard::Gone) => break,
+                Ok(Heard::Pending) | Err(_) => None,
+            },
         };
         pause = (pause * 2).min(LONGEST_PAUSE);
         if let Some((facts, body)) = arrived {
@@ -227,6 +238,7 @@ pub(crate) async fn await_answer(
             return;
         }
     }
+    call.give_up();
 }
 
 fn settle(call: Box<OpenCall>, facts: &AnswerFacts, body: &[u8]) {
@@ -260,7 +272,9 @@ pub(crate) fn due(call: &OpenCall, ok: bool, body: &Bytes) -> Option<Due> {
     let id = kept_id(&through.path)?;
     let target = &call.chosen.target;
     let facts = read_answer(Endpoint::Responses, target.provider.vendor.usage, body);
-    if facts.usage.is_none() || facts.cut || is_promise(Endpoint::Responses, &facts) {
+    // Any other answer was charged where it was made, here before a restart, or elsewhere.
+    let made_later = facts.background && !is_promise(Endpoint::Responses, &facts);
+    if facts.usage.is_none() || facts.cut || !made_later {
         return None;
     }
     if call.plane.answers.fetched(id, || (facts.clone(), body.clone())) {
@@ -314,6 +328,16 @@ fn kept_id(path: &str) -> Option<&str> {
     (!id.is_empty() && !id.contains('/')).then_some(id)
 }
 
+/// What a poll tells.
+enum Heard {
+    /// Nothing yet: the answer is being made.
+    Pending,
+    /// The answer.
+    Come(Box<Arrived>),
+    /// There is no such answer any more.
+    Gone,
+}
+
 /// What is asked about an answer in the background.
 struct Question {
     provider: Arc<Provider>,
@@ -332,25 +356,25 @@ impl Question {
         Some(Self { provider, path, max_answer, clock: call.plane.clock.clone() })
     }
 
-    /// Asks once; `None` while the answer is still being made.
-    async fn ask(&self) -> Result<Option<(AnswerFacts, Bytes)>, Broken> {
-        let Backend::Remote(remote) = &self.provider.backend else { return Ok(None) };
+    /// Asks once.
+    async fn ask(&self) -> Result<Heard, Broken> {
+        let Backend::Remote(remote) = &self.provider.backend else { return Ok(Heard::Pending) };
         let request = self.request(remote)?;
         let asked = async {
             let (head, mut body) = Arc::clone(&remote.pool).send(request).await?.into_parts();
             Ok::<_, Broken>((head, body.collect(self.max_answer).await?.unwrap_or_default()))
         };
         let Ok(answered) = tokio::time::timeout(remote.first_byte, asked).await else {
-            return Ok(None);
+            return Ok(Heard::Pending);
         };
         let (head, body) = answered?;
         if head.status == StatusCode::NOT_FOUND {
-            // It was deleted: nobody will ever say what it used, so it is estimated.
-            return Ok(Some((AnswerFacts::default(), Bytes::new())));
+            return Ok(Heard::Gone);
         }
         let facts = read_answer(Endpoint::Responses, self.provider.vendor.usage, &body);
         let there = head.status.is_success() && !facts.cut;
-        Ok((there && !is_promise(Endpoint::Responses, &facts)).then_some((facts, body)))
+        let there = there && !is_promise(Endpoint::Responses, &facts);
+        Ok(if there { Heard::Come(Box::new((facts, body))) } else { Heard::Pending })
     }
 
     fn request(&self, remote: &Remote) -> Result<Request<Full<Bytes>>, Broken> {

@@ -140,13 +140,13 @@ impl Streaming {
         let end = pump.cut(&call.chosen.target.model);
         let usage = call.usage_of_cut(&end);
         let stated = call.peek.usage_asked.then_some(&usage);
+        self.last.extend(pump.take_ready());
         if pump.takes_remarks() {
             self.last.push_back(Bytes::from_static(CUT_REMARK));
         }
         self.last.push_back(pump.cut_events(&call.chosen.target.model, stated));
         drop(pump);
-        let end = End::of_cut(&end, self.status);
-        self.wait_for(call.end(&end));
+        self.end_of(call, &end, &End::of_cut(&end, self.status));
     }
 
     /// Ends the stream where an operator has stopped calls like it.
@@ -187,10 +187,18 @@ impl Streaming {
     /// The same where the end is known. Where `stop` has cut it off, the client is told.
     fn settle_at(&mut self, ending: &Ending, stop: Option<&Stop>) {
         let Some(call) = self.call.take() else { return };
-        let end = End::of_stream(ending, self.status, stop);
-        self.wait_for(call.end(&end));
+        self.end_of(call, ending, &End::of_stream(ending, self.status, stop));
         if let (Some(stop), Some(pump)) = (stop, &mut self.pump) {
             self.last.push_back(pump.error_event(stop));
+        }
+    }
+
+    /// Settles the call, unless its provider goes on with the answer: then it stays open until that
+    /// is made.
+    fn end_of(&mut self, call: Box<OpenCall>, ending: &Ending, end: &End<'_>) {
+        match call.goes_on(&ending.facts.answer) {
+            Some(id) => Leftover::Background(call, id).hand_over(),
+            None => self.wait_for(call.end(end)),
         }
     }
 

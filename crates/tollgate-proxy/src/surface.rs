@@ -8,7 +8,6 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use tollgate_domain::call::Dialect;
 use tollgate_domain::fault::Code;
-use tollgate_wire::count::estimate_prompt;
 use tollgate_wire::endpoint::{Endpoint, Route};
 use tollgate_wire::models::{ModelEntry, count_body, model_body, models_list};
 use tollgate_wire::passthrough;
@@ -16,6 +15,7 @@ use tollgate_wire::passthrough;
 use crate::accept::{Arrival, REQUEST_ID};
 use crate::api::Api;
 use crate::captcha::vouch;
+use crate::demand::count_prompt;
 use crate::identify::identify;
 use crate::plane::Plane;
 use crate::read::Asked;
@@ -189,7 +189,7 @@ pub fn dialect_of(path: &str) -> Dialect {
 
 /// Answers a count of tokens for a provider that has no such operation: counted here, free.
 pub fn counted(endpoint: Endpoint, asked: &Asked, arrival: &Arrival) -> Response<RelayBody> {
-    let tokens = estimate_prompt(endpoint, &asked.peek, &asked.body);
+    let tokens = count_prompt(endpoint, &asked.peek, &asked.body);
     let mut response = json(count_body(endpoint, tokens));
     if let Ok(id) = HeaderValue::from_str(&arrival.request_id) {
         response.headers_mut().insert(REQUEST_ID, id);

@@ -10,7 +10,7 @@ use http::request::Parts;
 use tollgate_admission::identity::Principal;
 use tollgate_domain::fault::Code;
 use tollgate_domain::price::ModelPrice;
-use tollgate_wire::endpoint::{Endpoint, Route as Path};
+use tollgate_wire::endpoint::{Endpoint, Route as Path, unescaped};
 use tollgate_wire::passthrough::{self, Purpose};
 use tollgate_wire::unknown::look;
 
@@ -69,8 +69,15 @@ pub fn pass(
         Endpoint::Other | Endpoint::Read => Ok((look(model.as_deref(), &body), None)),
         _ => peek(endpoint, model.as_deref(), content_type, &body),
     };
-    let (peek, file) =
+    let (mut peek, file) =
         peek.map_err(|error| Stop::field(error.message, error.param.map(Cow::from)))?;
+    // A provider goes by the path where that names a model (deployments at Azure), whatever the
+    // body says.
+    if let Some(model) =
+        model.filter(|model| !endpoint.names_model_in_path() && **model != *peek.model)
+    {
+        peek.model = Box::from(&*model);
+    }
     let asked = Asked { body, peek, file, array: false };
     let chosen = chosen(snapshot, principal, provider, (endpoint, &asked))?;
     let path = path(provider, below, head.uri.query())?;
@@ -167,7 +174,7 @@ fn path(provider: &Provider, below: &str, query: Option<&str>) -> Result<Box<str
         let message = "the simulated provider has no API of its own; call its models by name";
         return Err(Stop::new(Code::NotFound, message));
     };
-    if below.split('/').any(|part| part == ".." || part == ".") {
+    if leads_upwards(below) {
         return Err(Stop::new(Code::InvalidRequest, "a path may not lead upwards"));
     }
     let base = &*remote.base_path;
@@ -180,4 +187,39 @@ fn path(provider: &Provider, below: &str, query: Option<&str>) -> Result<Box<str
         path.push_str(&kept.join("&"));
     }
     Ok(path.into())
+}
+
+/// Whether a part of a path stands for a folder above or for the same one, as it is written or as a
+/// server may read it: with its escapes resolved (twice, where one proxy follows another), or with
+/// the other slash.
+fn leads_upwards(path: &str) -> bool {
+    let once = unescaped(path);
+    let twice = unescaped(&once);
+    [path, &once, &twice]
+        .into_iter()
+        .any(|path| path.split(['/', '\\']).any(|part| part == ".." || part == "."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_path_leads_out_of_the_configured_address_however_it_is_written() {
+        for path in [
+            "/v1/../admin",
+            "/v1/./files",
+            "/%2e%2e/admin",
+            "/.%2E/v1/messages",
+            "/%252e%252e/admin",
+            "/v1/..%2fadmin",
+            "/v1/..%5Cadmin",
+            "/v1\\..\\admin",
+        ] {
+            assert!(leads_upwards(path), "{path}");
+        }
+        for path in ["/v1/messages", "/model/us.m-v1%3A0/converse", "/v1/files/a..b", "/v1/x%2Fy"] {
+            assert!(!leads_upwards(path), "{path}");
+        }
+    }
 }

@@ -22,6 +22,8 @@ pub struct AnswerFacts {
     pub created: Option<u64>,
     /// State of a response that may live on (responses form only).
     pub status: Option<ResponseStatus>,
+    /// Whether it is one that was made in the background (responses form only).
+    pub background: bool,
     /// The tier that served: the price goes by this, not by the one asked for.
     pub service_tier: Option<Box<str>>,
     /// The speed that served, where a provider sells speeds apart from tiers.

@@ -22,13 +22,11 @@ pub enum Purpose {
 }
 
 /// Ends of paths behind which a `POST` costs nothing.
-const FREE: [&str; 11] = [
+const FREE: [&str; 9] = [
     // Kept by the hour, which no answer tells.
     "/cachedContents",
     "/files",
     "/uploads",
-    "/parts",
-    "/complete",
     "/cancel",
     "/tokenize",
     "/detokenize",
@@ -36,8 +34,11 @@ const FREE: [&str; 11] = [
     "/api/pull",
     "/count-tokens",
 ];
-/// Parts of paths behind which a `POST` orders work for later.
-const LATER: [&str; 13] = [
+/// Ends of paths behind which the same holds of an upload. Elsewhere `/complete` calls a model.
+const OF_UPLOAD: [&str; 2] = ["/parts", "/complete"];
+/// Parts of paths behind which a `POST` orders work for later, or a credential with which somebody
+/// else calls the provider.
+const LATER: [&str; 15] = [
     "/batches",
     ":batchGenerateContent",
     ":asyncBatchEmbedContent",
@@ -51,6 +52,8 @@ const LATER: [&str; 13] = [
     "/videos",
     ":predictLongRunning",
     "/embed-jobs",
+    "/realtime/",
+    "/auth_tokens",
 ];
 
 /// What a request does, by its method (in capitals) and its path without query.
@@ -71,7 +74,9 @@ pub fn purpose(method: &str, path: &str) -> Purpose {
         // A cancelled batch is no new order.
         return if path.ends_with("/cancel") { Purpose::Read } else { Purpose::Later };
     }
-    if FREE.iter().any(|end| path.ends_with(end)) { Purpose::Read } else { Purpose::Call }
+    let uploads = path.contains("/uploads/") && OF_UPLOAD.iter().any(|end| path.ends_with(end));
+    let free = uploads || FREE.iter().any(|end| path.ends_with(end));
+    if free { Purpose::Read } else { Purpose::Call }
 }
 
 /// The operation at a path (without query) below a provider, and the model where the path names
@@ -251,6 +256,10 @@ mod tests {
             ("GET", "/v1/realtime", Call),
             ("POST", "/v1/files", Read),
             ("POST", "/v1/uploads/u/parts", Read),
+            ("POST", "/v1/uploads/u/complete", Read),
+            ("POST", "/v1/complete", Call),
+            ("POST", "/v1/realtime/client_secrets", Later),
+            ("POST", "/v1alpha/auth_tokens", Later),
             ("POST", "/v1/responses/resp_1/cancel", Read),
             ("POST", "/v1/messages/count_tokens", Read),
             ("POST", "/v1/moderations", Read),

@@ -103,6 +103,8 @@ pub struct Peek {
     pub user: Option<Box<str>>,
     /// The answer comes later, by polling.
     pub background: bool,
+    /// The id of a stored answer that this one follows.
+    pub previous: Option<Box<str>>,
     /// Whether the provider is to store the answer; `None` leaves it to the provider.
     pub store: Option<bool>,
     /// The body names further models or a routing of its own (an aggregator's extension), so the

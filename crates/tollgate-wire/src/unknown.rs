@@ -6,7 +6,7 @@ use crate::json::lenient::Pull;
 use crate::peek::{Input, Peek};
 
 /// What a body says about its cost, as far as it says it in the words that most APIs share:
-/// `model` (or `modelId`), `stream`, and a maximum of output tokens. A body that is no JSON says
+/// `model` (or `modelId`) where the path names none, `stream`, and a maximum of output tokens. A body that is no JSON says
 /// nothing but its length.
 pub fn look(path_model: Option<&str>, body: &[u8]) -> Peek {
     let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
@@ -19,7 +19,7 @@ pub fn look(path_model: Option<&str>, body: &[u8]) -> Peek {
     }
     while let Some(key) = pull.next_key() {
         match key {
-            b"model" | b"modelId" => {
+            b"model" | b"modelId" if path_model.is_none() => {
                 if let Some(name) = pull.string_or_skip().and_then(Text::decode) {
                     peek.model = Box::from(&*name);
                 }
@@ -49,5 +49,11 @@ mod tests {
             let peek = look(Some("of-the-path"), body);
             assert_eq!((&*peek.model, peek.stream, peek.max_output), ("of-the-path", false, None));
         }
+    }
+
+    #[test]
+    fn the_model_of_the_path_is_the_one_that_serves() {
+        let peek = look(Some("dear"), br#"{"model":"cheap","modelId":"cheaper"}"#);
+        assert_eq!(&*peek.model, "dear");
     }
 }

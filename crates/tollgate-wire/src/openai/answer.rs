@@ -100,6 +100,7 @@ pub(crate) fn response(pull: &mut Pull<'_>, rules: UsageRules, facts: &mut Answe
                 let word = pull.string_or_skip().and_then(Text::decode);
                 facts.status = word.and_then(|word| ResponseStatus::from_word(&word));
             }
+            b"background" => facts.background = pull.skip() == Some(b"true"),
             b"incomplete_details" => reason(pull, facts),
             b"created_at" => facts.created = pull.whole(),
             _ => member(key, pull, rules, true, facts),

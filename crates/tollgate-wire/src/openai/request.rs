@@ -107,7 +107,11 @@ impl Draft {
                 self.peek.tools.hosted |= asked;
             }
             Field::Plugins => self.peek.tools.hosted |= cursor.value(&mut ())?.kind != Kind::Null,
-            Field::PreviousResponseId | Field::Conversation => {
+            Field::PreviousResponseId => {
+                self.peek.previous = fields::text(cursor, name)?;
+                self.peek.input.earlier_turns |= self.peek.previous.is_some();
+            }
+            Field::Conversation => {
                 self.peek.input.earlier_turns |= cursor.value(&mut ())?.kind != Kind::Null;
             }
             Field::Modalities => self.modalities(cursor)?,

@@ -147,3 +147,62 @@ async fn many_clients_that_leave_at_random_leave_no_call_open() {
     }
     program.cli(&["ledger", "verify"]);
 }
+
+/// An event of Claude in a frame of Bedrock.
+fn framed(event: &Value) -> Vec<u8> {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in event.to_string().as_bytes().chunks(3) {
+        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
+        let bits = bits << (8 * (3 - three.len()));
+        for place in 0..4 {
+            let letter = LETTERS[usize::try_from(bits >> (18 - 6 * place) & 63).unwrap()];
+            text.push(if place > three.len() { '=' } else { char::from(letter) });
+        }
+    }
+    let mut frame = Vec::new();
+    let payload = serde_json::json!({ "bytes": text }).to_string();
+    tollgate_wire::bedrock::frame::push_event(&mut frame, "chunk", payload.as_bytes());
+    frame
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claude_at_bedrock_is_charged_as_stated_though_its_client_left_before_it_spoke() {
+    const CLAUDE: &str = "anthropic.claude-3-haiku-20240307-v1:0";
+    let events = [
+        serde_json::json!({"type": "message_start", "message": {"id": "m", "type": "message",
+            "role": "assistant", "model": "claude-3-haiku-20240307", "content": [],
+            "usage": {"input_tokens": 70, "output_tokens": 1}}}),
+        serde_json::json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"},
+            "usage": {"output_tokens": 90}}),
+        serde_json::json!({"type": "message_stop"}),
+    ];
+    let gate = Gate::new();
+    let reply = Reply::status(200)
+        .header("content-type", "application/vnd.amazon.eventstream")
+        .pieces(events.iter().map(|event| Piece::Send(framed(event).into())))
+        .first(Piece::Gate(gate.clone()));
+    let upstream = Upstream::always(reply).await;
+    let config = Config::new()
+        .provider_with("aws", "bedrock", &upstream.url(""), "region = \"us-east-1\"")
+        .price("aws", CLAUDE, &oracle::PRICES)
+        .section(&format!(
+            "[[auth.keys]]\nname = \"leaver\"\nkey = \"{LEAVER}\"\nrole = \"service\"\n\
+             on_disconnect = \"drain\""
+        ));
+    let program = start(config).await;
+    let client = Http::new(&program.base(), LEAVER).with("x-request-id", "aws");
+    let body = serde_json::json!({"model": CLAUDE, "max_tokens": 99, "stream": true,
+        "messages": [{"role": "user", "content": "hi"}]});
+    let asked = tokio::spawn(async move {
+        client.stream("/v1/messages", &body).await;
+    });
+    tokio::time::timeout(SOON, gate.reached()).await.expect("the provider was not asked");
+    asked.abort();
+    let _cancelled = asked.await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    gate.open();
+    let row = program.settled_call("aws").await;
+    assert_eq!((&row["input_tokens"], &row["output_tokens"]), (&70.into(), &90.into()), "{row:#}");
+    assert_eq!(row["estimated"], false, "{row:#}");
+}

@@ -21,6 +21,7 @@ mod identity;
 mod limits;
 mod overshoot;
 mod own_limits;
+mod pass_through;
 mod providers;
 mod refusals;
 mod relay;
