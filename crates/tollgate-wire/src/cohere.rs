@@ -8,11 +8,12 @@
 use bytes::Bytes;
 use tollgate_domain::usage::Usage;
 
-use crate::facts::{AnswerFacts, InbandError};
+use crate::facts::AnswerFacts;
 use crate::figures;
 use crate::framing::Event;
+use crate::inband::error_value;
 use crate::json::lenient::Pull;
-use crate::json::{Text, push_fmt};
+use crate::json::{Text, push_fmt, push_string};
 use crate::meter::{Fate, Seen};
 use crate::tally::Tally;
 
@@ -78,6 +79,7 @@ pub(crate) fn read_event(event: &Event<'_>, seen: &mut Seen) -> Fate {
             Pull::new(data).object(|pull, key| match key {
                 b"id" if kind == b"message-start" => pull.keep(&mut seen.facts.id),
                 b"delta" => generated(pull, &mut seen.tally, DEPTH),
+                b"error" => member(key, pull, true, &mut seen.facts),
                 _ => skip(pull),
             });
         }
@@ -98,6 +100,16 @@ pub(crate) fn cut(usage: Option<&Usage>) -> Bytes {
             format_args!(",\"usage\":{{\"billed_units\":{units},\"tokens\":{units}}}"),
         );
     }
+    out.extend_from_slice(b"}}\n\n");
+    out.into()
+}
+
+/// An error in a stream that has begun, as this form states it: at its end.
+pub(crate) fn error_event(message: &str) -> Bytes {
+    let mut out = b"event: message-end\ndata: {\"type\":\"message-end\",\"delta\":\
+        {\"finish_reason\":\"ERROR\",\"error\":"
+        .to_vec();
+    push_string(&mut out, message);
     out.extend_from_slice(b"}}\n\n");
     out.into()
 }
@@ -123,14 +135,7 @@ fn member(key: &[u8], pull: &mut Pull<'_>, generates: bool, facts: &mut AnswerFa
         }
         b"id" | b"generation_id" => pull.keep(&mut facts.id),
         b"finish_reason" => pull.keep(&mut facts.finish_reason),
-        b"error" => {
-            if let Some(text) = pull.string_or_skip().filter(|text| !text.raw.is_empty()) {
-                let message = text.decode_lossy();
-                let end = message.floor_char_boundary(1024);
-                let message = message.get(..end).unwrap_or_default().into();
-                facts.error = Some(InbandError { message, ..InbandError::default() });
-            }
-        }
+        b"error" => facts.error = error_value(pull).or_else(|| facts.error.take()),
         _ => skip(pull),
     }
 }

@@ -50,6 +50,18 @@ impl Form {
             _ => Self::Openai,
         }
     }
+
+    /// Whether streams of this form are known in this framing. An unknown one is taken for the form
+    /// that most vendors speak.
+    const fn comes_in(self, framing: Framing) -> bool {
+        match framing {
+            Framing::Events => !matches!(self, Self::Converse | Self::Invoke | Self::Ollama),
+            Framing::Array => matches!(self, Self::Gemini),
+            Framing::Lines => matches!(self, Self::Ollama),
+            Framing::Frames => matches!(self, Self::Converse | Self::Invoke),
+            Framing::Opaque => false,
+        }
+    }
 }
 
 /// Reads what a request says about its cost. `path_model` is the model that the path names, in the
@@ -130,8 +142,19 @@ pub fn answer_text(endpoint: Endpoint, body: &[u8], count: impl FnOnce(&str) -> 
 /// The events that end a stream from our side, in the words of its form, as if the caller's own
 /// maximum had been reached. `usage` is stated to the client where it asked for it (always, in
 /// forms that always state it); `model` names the model where no event did so far.
+///
+/// A stream whose form has no end in its framing (an unknown one of lines, sound) just stops; an
+/// array is closed.
 pub fn cut_events(cut: &Cut<'_>, model: &str, usage: Option<&Usage>) -> Bytes {
-    match Form::of(cut.endpoint) {
+    let form = Form::of(cut.endpoint);
+    if !form.comes_in(cut.framing) {
+        return match (cut.framing, cut.seen.events) {
+            (Framing::Array, 0) => Bytes::from_static(b"[]\r\n"),
+            (Framing::Array, _) => Bytes::from_static(b"\r\n]\r\n"),
+            _ => Bytes::new(),
+        };
+    }
+    match form {
         Form::Openai | Form::Other => openai::cut(cut, model, usage),
         Form::Media => media::cut(cut, usage),
         Form::Anthropic => anthropic::cut_events(cut, model, usage),
@@ -151,7 +174,13 @@ pub fn error_events(cut: &Cut<'_>, error: &ErrorView<'_>) -> Bytes {
         [before, &error_body(dialect, error), after].concat().into()
     };
     match (cut.framing, cut.seen.events) {
+        (Framing::Events, _) if cut.endpoint == Endpoint::CohereChat => {
+            cohere::error_event(error.message)
+        }
         (Framing::Events, _) => error_event(dialect, error, sequence),
+        (Framing::Lines, _) if cut.endpoint == Endpoint::OllamaChat => {
+            ollama::error_line(error.message)
+        }
         (Framing::Lines, _) => body(b"", b"\n"),
         (Framing::Array, 0) => body(b"[", b"]\r\n"),
         (Framing::Array, _) => body(b",\r\n", b"\r\n]\r\n"),

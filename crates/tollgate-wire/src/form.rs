@@ -96,7 +96,8 @@ impl Seen {
             .ok_or_else(|| BodyError::of(name, format!("`{name}` is no text, or too long")))?;
         match name {
             "model" => {
-                if value.trim().is_empty() || value.trim() != value {
+                let plain = value.trim() == value && !value.chars().any(char::is_control);
+                if value.is_empty() || !plain {
                     let message = "`model` must be the plain name of a model";
                     return Err(BodyError::of(name, message));
                 }
@@ -328,6 +329,7 @@ mod tests {
             (form(&[model.clone(), part("stream", "maybe")]), "true or false"),
             (form(&[part("stream", "true")]), "missing"),
             (form(&[part("model", " ")]), "plain name"),
+            (form(&[part("model", "a\r\n-%x\r\nb")]), "plain name"),
             (form(&[bare]), "line end"),
             (form(&[two_names]), "no plain name"),
             (form(&[starred]), "no plain name"),

@@ -56,6 +56,8 @@ pub(crate) struct Seen {
     pub(crate) done: bool,
     /// What came would do as an end, in a form that has no event of its own for it.
     pub(crate) stopped: bool,
+    /// The endpoint whose stream an unknown one has turned out to be like.
+    pub(crate) like: Option<Endpoint>,
 }
 
 impl Seen {
@@ -209,7 +211,8 @@ impl Meter {
 
     /// What is needed to end this stream from our side.
     pub fn cut(&self) -> Cut<'_> {
-        Cut { endpoint: self.endpoint, framing: self.framing(), seen: &self.seen }
+        let endpoint = self.seen.like.unwrap_or(self.endpoint);
+        Cut { endpoint, framing: self.framing(), seen: &self.seen }
     }
 
     /// Takes the facts of an event and says where its bytes go.

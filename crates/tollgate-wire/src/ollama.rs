@@ -7,9 +7,10 @@
 use bytes::Bytes;
 use tollgate_domain::usage::Usage;
 
-use crate::facts::{AnswerFacts, InbandError};
+use crate::facts::AnswerFacts;
 use crate::figures;
 use crate::framing::Event;
+use crate::inband::error_value;
 use crate::json::lenient::Pull;
 use crate::json::{Text, push_fmt, push_string};
 use crate::meter::{Fate, Seen};
@@ -56,6 +57,14 @@ pub(crate) fn cut(model: &str, usage: Option<&Usage>) -> Bytes {
     out.into()
 }
 
+/// An error in a stream that has begun: its text alone, as clients of this form show it.
+pub(crate) fn error_line(message: &str) -> Bytes {
+    let mut out = b"{\"error\":".to_vec();
+    push_string(&mut out, message);
+    out.extend_from_slice(b"}\n");
+    out.into()
+}
+
 /// Takes what one object says; `false` where it ends too early.
 fn document(data: &[u8], seen: &mut Seen) -> bool {
     let mut odd = false;
@@ -69,12 +78,7 @@ fn document(data: &[u8], seen: &mut Seen) -> bool {
         b"eval_count" => output = figures::count(pull, &mut odd),
         b"response" | b"thinking" => text(pull, &mut seen.tally),
         b"message" => message(pull, &mut seen.tally),
-        b"error" => {
-            let message = pull.string_or_skip().map(Text::decode_lossy).unwrap_or_default();
-            let end = message.floor_char_boundary(1024);
-            let message = message.get(..end).unwrap_or_default().into();
-            seen.facts.error = Some(InbandError { message, ..InbandError::default() });
-        }
+        b"error" => seen.facts.error = error_value(pull).or_else(|| seen.facts.error.take()),
         _ => {
             pull.skip();
         }
@@ -128,6 +132,17 @@ mod tests {
     fn a_prompt_from_the_cache_is_unknown_and_not_zero() {
         let without = LAST.replace("\"prompt_eval_count\":26,", "");
         assert_eq!(read_answer(without.as_bytes()).usage, None);
+    }
+
+    #[test]
+    fn an_error_is_a_text_or_an_object_and_null_is_none() {
+        let error = |body: &str| read_answer(body.as_bytes()).error.map(|error| error.message);
+        for body in [r#"{"error":"busy"}"#, r#"{"error":{"message":"busy","code":"x"}}"#] {
+            assert_eq!(error(body).as_deref(), Some("busy"), "{body}");
+        }
+        assert_eq!(error(r#"{"error":null,"done":true}"#), None);
+        let line = error_line("a \"b\"\n");
+        assert_eq!(error(str::from_utf8(&line).unwrap()).as_deref(), Some("a \"b\"\n"));
     }
 
     #[test]

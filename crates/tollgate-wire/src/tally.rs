@@ -41,7 +41,8 @@ impl Tally {
         if kept == 0 {
             return self.bytes.div_ceil(4);
         }
-        let tokens = count(&Text { raw: &self.kept }.decode_lossy());
+        // What is put in for bytes that are no text may be longer than they are.
+        let tokens = count(&Text { raw: &self.kept }.decode_lossy()).min(kept);
         let scaled = (u128::from(tokens) * u128::from(self.bytes)).div_ceil(u128::from(kept));
         u64::try_from(scaled).unwrap_or(u64::MAX)
     }
@@ -66,6 +67,13 @@ mod tests {
         }
         assert_eq!(tally.bytes(), 65_536);
         assert_eq!(tally.estimate(|text| text.len() as u64 / 4), 16_384);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_count_no_more_tokens_than_they_are() {
+        let mut tally = Tally::default();
+        tally.push(Text { raw: &[0xff; 10] });
+        assert_eq!(tally.estimate(|text| text.len() as u64), 10);
     }
 
     #[test]

@@ -44,6 +44,7 @@ impl Reader {
             && let Some(endpoint) = event.data.as_deref().and_then(other::stream_like)
         {
             *self = Self::of(endpoint, *rules, true);
+            seen.like = Some(endpoint);
         }
         match self {
             Self::Openai(reader) => reader.read(event, seen),

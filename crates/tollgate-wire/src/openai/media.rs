@@ -7,7 +7,7 @@ use super::vendor::UsageRules;
 use super::{audio, images};
 use crate::endpoint::Endpoint;
 use crate::facts::AnswerFacts;
-use crate::framing::{Event, Framing};
+use crate::framing::Event;
 use crate::json::Text;
 use crate::json::lenient::Pull;
 use crate::json::{push_fmt, push_string};
@@ -105,11 +105,8 @@ pub(crate) fn read_event(rules: UsageRules, event: &Event<'_>, seen: &mut Seen) 
     seen.fate()
 }
 
-/// The event that ends such a stream from our side; plain sound just ends.
+/// The event that ends such a stream from our side.
 pub(crate) fn cut(cut: &Cut<'_>, usage: Option<&Usage>) -> Bytes {
-    if cut.framing == Framing::Opaque {
-        return Bytes::new();
-    }
     let endpoint = cut.endpoint;
     let kind = match endpoint {
         Endpoint::Speech => "speech.audio.done",

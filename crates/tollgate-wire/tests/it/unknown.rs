@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 use serde_json::json;
+use tollgate_domain::fault::Code;
 use tollgate_domain::usage::Usage;
 use tollgate_wire::bedrock::frame::push_event;
-use tollgate_wire::dialect::{Rewrite, cut_events, peek, rewrite};
+use tollgate_wire::dialect::{Rewrite, cut_events, error_events, peek, rewrite};
 use tollgate_wire::endpoint::Endpoint;
+use tollgate_wire::error::ErrorView;
 use tollgate_wire::meter::Meter;
 
 use crate::vendors::{events, meter, run, whole};
@@ -179,6 +181,41 @@ fn streams_that_we_end_read_as_ones_that_reached_their_maximum() {
     ))
     .into_owned();
     assert!(closed.contains("contentBlockStop") && closed.contains("{\"contentBlockIndex\":3}"));
+}
+
+#[test]
+fn a_stream_that_we_end_with_an_error_reads_as_one_that_failed() {
+    for endpoint in Endpoint::all().filter(|endpoint| endpoint.streams()) {
+        let stream = meter(endpoint, "openai");
+        let view = ErrorView::new(Code::Internal, "went \"wrong\"");
+        let body = error_events(&stream.cut(), &view);
+        let failed = run(endpoint, "openai", &body);
+        let error = failed.facts.answer.error.map(|error| error.message);
+        assert_eq!(error.as_deref(), Some("went \"wrong\""), "{endpoint:?}: {body:?}");
+    }
+}
+
+#[test]
+fn an_unknown_stream_is_ended_in_the_form_and_the_framing_that_it_came_in() {
+    let usage = Usage::tokens(3, 4);
+    let message = "data: {\"type\":\"message_start\",\"message\":{}}\n\n";
+    for (begun, end) in [
+        ("{\"a\":1}\n", ""),
+        ("{\"choices\":[]}\n", ""),
+        ("{\"eval_count\":1}\n", "\"done\":true"),
+        ("[{\"a\":1}\n,", "\r\n]\r\n"),
+        ("[", "[]\r\n"),
+        (message, "event: message_stop"),
+        ("data: {\"a\":1}\n\n", "data: [DONE]"),
+    ] {
+        let mut stream = meter(Endpoint::Other, "openai");
+        stream.push(&Bytes::from_static(begun.as_bytes()), &mut Vec::new()).unwrap();
+        let written = cut_events(&stream.cut(), "m", Some(&usage));
+        let written = str::from_utf8(&written).unwrap();
+        assert!(written.contains(end), "{begun}: {written}");
+        assert_eq!(written.is_empty(), end.is_empty(), "{begun}: {written}");
+        assert!(begun.starts_with("data") || !written.contains("data: "), "{begun}: {written}");
+    }
 }
 
 #[test]
