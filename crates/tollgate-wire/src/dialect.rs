@@ -64,15 +64,15 @@ impl Form {
     }
 }
 
-/// Reads what a request says about its cost. `path_model` is the model that the path names, in the
-/// forms where it does ([`Endpoint::names_model_in_path`]), with the prefix `models/` or without.
+/// Reads what a request says about its cost. `path_model` is the model that the path names, with the
+/// prefix `models/` or without; then the body need not.
 ///
 /// Forms with a file (transcriptions) are read by [`crate::form::peek_form`].
 pub fn peek(endpoint: Endpoint, path_model: Option<&str>, body: &[u8]) -> Result<Peek, BodyError> {
     match Form::of(endpoint) {
-        Form::Openai => openai::peek(endpoint, body),
+        Form::Openai => openai::peek_at(endpoint, path_model, body),
         Form::Media => media::peek(endpoint, body),
-        Form::Anthropic => anthropic::peek(endpoint, body),
+        Form::Anthropic => anthropic::peek(endpoint, path_model, body),
         Form::Gemini => gemini::peek(endpoint, path_model, body),
         Form::Converse | Form::Invoke | Form::Cohere | Form::Ollama | Form::Other => {
             native::peek(endpoint, path_model, body)

@@ -19,6 +19,7 @@ pub use answer::read_answer;
 pub(crate) use answer::{member, response};
 pub(crate) use cut::{cut_events as cut, push_responses_usage, push_usage};
 pub use request::peek;
+pub(crate) use request::peek_at;
 pub use rewrite::rewrite;
 pub(crate) use stream::Reader;
 

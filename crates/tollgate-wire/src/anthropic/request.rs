@@ -40,7 +40,11 @@ fields::fields! { Field {
 } }
 
 /// Reads what `body` says about its cost. See [`Peek`].
-pub(crate) fn peek(endpoint: Endpoint, body: &[u8]) -> Result<Peek, BodyError> {
+pub(crate) fn peek(
+    endpoint: Endpoint,
+    path_model: Option<&str>,
+    body: &[u8],
+) -> Result<Peek, BodyError> {
     let mut cursor = fields::document(body)?;
     let mut draft = Draft::default();
     draft.peek.spans.insert_at = cursor.offset() + 1;
@@ -49,7 +53,7 @@ pub(crate) fn peek(endpoint: Endpoint, body: &[u8]) -> Result<Peek, BodyError> {
         None => Ok(cursor.value(&mut ()).map(drop)?),
     })?;
     cursor.end()?;
-    draft.finish(endpoint, body.len())
+    draft.finish(endpoint, path_model, body.len())
 }
 
 /// The body as it is sent. Where the maximum is lowered below a budget for thinking, the budget is
@@ -200,8 +204,18 @@ impl Draft {
         .map(drop)
     }
 
-    fn finish(mut self, endpoint: Endpoint, length: usize) -> Result<Peek, BodyError> {
-        for field in [Field::Model, Field::Messages] {
+    fn finish(
+        mut self,
+        endpoint: Endpoint,
+        path_model: Option<&str>,
+        length: usize,
+    ) -> Result<Peek, BodyError> {
+        // At Vertex the path names the model, and the body must not.
+        if let Some(model) = path_model.filter(|_| !self.keys.has(Field::Model)) {
+            self.peek.model = Box::from(model);
+        }
+        let model = if path_model.is_some() { None } else { Some(Field::Model) };
+        for field in model.into_iter().chain([Field::Messages]) {
             if !self.keys.has(field) {
                 return Err(BodyError::of(field.name(), format!("`{}` is missing", field.name())));
             }

@@ -46,6 +46,15 @@ const DEFAULT_MODERATION: &str = "omni-moderation-latest";
 
 /// Reads what `body` says about its cost. See [`Peek`].
 pub fn peek(endpoint: Endpoint, body: &[u8]) -> Result<Peek, BodyError> {
+    peek_at(endpoint, None, body)
+}
+
+/// The same where the path may name the model (deployments at Azure), so that the body need not.
+pub(crate) fn peek_at(
+    endpoint: Endpoint,
+    path_model: Option<&str>,
+    body: &[u8],
+) -> Result<Peek, BodyError> {
     let mut cursor = fields::document(body)?;
     let mut draft = Draft::new(endpoint, cursor.offset() + 1);
     cursor.object(|cursor, key| match draft.keys.known(key)? {
@@ -53,7 +62,7 @@ pub fn peek(endpoint: Endpoint, body: &[u8]) -> Result<Peek, BodyError> {
         None => Ok(cursor.value(&mut ()).map(drop)?),
     })?;
     cursor.end()?;
-    draft.finish(body.len())
+    draft.finish(path_model, body.len())
 }
 
 /// A peek under construction.
@@ -223,12 +232,13 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(mut self, length: usize) -> Result<Peek, BodyError> {
+    fn finish(mut self, path_model: Option<&str>, length: usize) -> Result<Peek, BodyError> {
         if !self.keys.has(Field::Model) {
-            if self.endpoint != Endpoint::Moderations {
-                return Err(BodyError::of("model", "`model` is missing: name the model to call"));
-            }
-            self.peek.model = Box::from(DEFAULT_MODERATION);
+            let moderation = Some(DEFAULT_MODERATION);
+            let usual = moderation.filter(|_| self.endpoint == Endpoint::Moderations);
+            self.peek.model = path_model.or(usual).map(Box::from).ok_or_else(|| {
+                BodyError::of("model", "`model` is missing: name the model to call")
+            })?;
         }
         let required = match self.endpoint {
             Endpoint::ChatCompletions => Some(Field::Messages),

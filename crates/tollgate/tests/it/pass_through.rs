@@ -50,6 +50,27 @@ async fn the_deployment_in_a_path_is_the_model_whatever_the_body_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_need_not_name_the_model_that_its_path_names() {
+    let upstream = Upstream::always(completion("gpt")).await;
+    let config = Config::new()
+        .provider("az", "azure", &upstream.url(""))
+        .price("az", "gpt", &RATES)
+        .provider("gc", "vertex", &upstream.url("/v1/projects/p/locations/l"))
+        .price("gc", "claude-opus-4-6", &RATES);
+    let program = start(config).await;
+    let mut body = chat("");
+    body.as_object_mut().unwrap().remove("model");
+    for path in [
+        "/providers/az/openai/deployments/gpt/chat/completions",
+        "/providers/gc/publishers/anthropic/models/claude-opus-4-6:rawPredict",
+    ] {
+        let answer = program.client().post(path, &body).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        assert_eq!(upstream.last().json(), body, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_cheaper_model_is_put_into_a_path_that_names_the_model() {
     let upstream = Upstream::always(Reply::status(500)).await;
     let config = Config::new()
@@ -235,8 +256,9 @@ async fn a_translated_call_asks_for_as_much_output_as_its_client_does() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_counted_here_for_a_vendor_without_the_responses_form() {
     let upstream = Upstream::always(Reply::status(404)).await;
-    let config =
-        Config::new().provider("up", "openai", &upstream.url("/v1")).price("up", "m", &RATES);
+    let config = Config::new()
+        .provider_with("up", "openai", &upstream.url("/v1"), "responses = false")
+        .price("up", "m", &RATES);
     let program = start(config).await;
     let body = json!({"model": "m", "input": "one two three"});
     let counted = program.client().post("/v1/responses/input_tokens", &body).await;
