@@ -79,7 +79,13 @@ async fn relay_whole(
         return Ok(relay_promise(call, &head, body, id.into()));
     }
     let kept = match due(&call, head.status.is_success(), &body) {
-        Some(due) if operation == Endpoint::Read => due.claim().await,
+        Some(due) if operation == Endpoint::Read => match due.claim().await {
+            Ok(claimed) => claimed,
+            Err(stop) => {
+                settle_failed(call, &stop, Received::Nothing);
+                return Err(stop);
+            }
+        },
         _ => None,
     };
     let refused = if head.status.is_success() { None } else { read_error(&body) };

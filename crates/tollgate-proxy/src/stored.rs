@@ -280,9 +280,7 @@ pub(crate) fn due(call: &OpenCall, ok: bool, body: &Bytes) -> Option<Due> {
     if call.plane.answers.fetched(id, || (facts.clone(), body.clone())) {
         return None;
     }
-    let record = call.admitted.record();
-    call.plane.answers.remember(id, &record.user, &record.provider);
-    let mut row = record.clone();
+    let mut row = call.admitted.record().clone();
     call.charge_kept(&facts, &mut row);
     let event = UsageEvent {
         source: Arc::from(format!("answers of {}", target.provider.name)),
@@ -296,12 +294,12 @@ pub(crate) fn due(call: &OpenCall, ok: bool, body: &Bytes) -> Option<Due> {
 
 impl Due {
     /// Takes the charge on, once for all time: what it charges, or nothing where it was charged
-    /// before.
-    pub(crate) async fn claim(self) -> Option<Claimed> {
+    /// before. Where that cannot be noted, the answer must not be given out.
+    pub(crate) async fn claim(self) -> Result<Option<Claimed>, Stop> {
         let Self { facts, event, desk, now } = self;
         let taken = event.clone();
-        let taken = desk.ask(move |books| Ok(books.take_events(&[taken], now)?)).await;
-        taken.is_ok_and(|fresh| fresh == [true]).then_some(Claimed { facts, event, desk })
+        let fresh = desk.ask(move |books| Ok(books.take_events(&[taken], now)?)).await?;
+        Ok((fresh == [true]).then_some(Claimed { facts, event, desk }))
     }
 }
 

@@ -38,7 +38,8 @@ const FREE: [&str; 9] = [
 const OF_UPLOAD: [&str; 2] = ["/parts", "/complete"];
 /// Parts of paths behind which a `POST` orders work for later, or a credential with which somebody
 /// else calls the provider.
-const LATER: [&str; 15] = [
+const LATER: [&str; 16] = [
+    "/threads/",
     "/batches",
     ":batchGenerateContent",
     ":asyncBatchEmbedContent",
