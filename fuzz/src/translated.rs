@@ -96,7 +96,7 @@ pub fn check_stream(input: &Input<'_>, upstream: Endpoint, body: &Bytes) {
         let both = || format!("{}\nbut\n{}", shown(&cut.0), shown(&whole.0));
         assert!(cut == whole, "{upstream:?} to {client:?}: the cuts matter: {}", both());
         for end in [End::Cut, End::Error] {
-            let (bytes, is_whole) = run(new(), &pieces, end);
+            let (bytes, is_whole) = run(new(), std::slice::from_ref(body), end);
             assert!(is_whole, "{upstream:?} to {client:?}: not ended");
             let read = Bytes::from(bytes);
             let read = meter(Meter::new(client, UsageRules::default(), true), &[read]);
