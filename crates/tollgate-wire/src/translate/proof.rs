@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_proof_without_a_mark_is_of_the_clients_own_form() {
-        let proof = Some("EqQBCgIYAhIM".to_owned());
+        let proof = Some("c2lnbmF0dXJl".to_owned());
         let thought = Part::Thought(Thought { text: String::new(), proof, sealed: true });
         assert!(!settle(&mut prompt(Form::Messages, thought.clone()), Form::Converse));
         assert!(settle(&mut prompt(Form::Messages, thought), Form::Responses));
