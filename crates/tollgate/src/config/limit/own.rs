@@ -107,7 +107,7 @@ mod tests {
             ("name=d,metric=tokens,window=balance,max=1", "nobody pays in"),
             ("name=d,metric=tokns,window=day,max=1", "did you mean `tokens`"),
             ("name=d,metric=tokens,window=day,max=${HOME}", "HOME"),
-            ("nam=d,metric=tokens,window=day,max=1", "unknown key `nam`"),
+            ("label=d,metric=tokens,window=day,max=1", "unknown key `label`"),
         ] {
             let told = read(text).unwrap_err();
             assert!(told.contains(said), "{text}: {told}");
