@@ -56,6 +56,9 @@ pub(crate) struct BenchArgs {
         default_value = "calls,streams,paced,translated,latency,memory"
     )]
     only: Vec<String>,
+    /// Leaves out the five limits, to see what they cost.
+    #[arg(long)]
+    without_limits: bool,
     /// Where the figures are written as JSON.
     #[arg(long, default_value = "target/bench.json")]
     out: PathBuf,

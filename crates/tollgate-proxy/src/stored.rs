@@ -26,7 +26,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tollgate_admission::books::UsageEvent;
 use tollgate_admission::identity::Principal;
-use tollgate_domain::call::Outcome;
+use tollgate_domain::call::{CallRecord, Outcome};
 use tollgate_domain::clock::Clock;
 use tollgate_domain::fault::Code;
 use tollgate_domain::price::ModelPrice;
@@ -211,6 +211,15 @@ pub(crate) async fn await_answer(
     let Some(question) = Question::of(&call, &id) else { return };
     let record = call.admitted.record();
     let told = call.plane.answers.expect(&id, &record.user, &record.provider);
+    // From here on this call is charged for the answer, settled or in doubt, also where somebody
+    // fetches it after a restart.
+    let charge = charge_of(&call, &id, record.clone());
+    let (desk, now) = (call.plane.desk.clone(), call.plane.clock.now());
+    let noted = desk.ask(move |books| {
+        books.take_events(std::slice::from_ref(&charge), now)?;
+        Ok(books.events_recorded(&[charge])?)
+    });
+    drop(noted.await);
     let (mut told, mut deaf) = (told, false);
     let deadline = Instant::now() + PATIENCE;
     let mut pause = FIRST_PAUSE;
@@ -282,14 +291,21 @@ pub(crate) fn due(call: &OpenCall, ok: bool, body: &Bytes) -> Option<Due> {
     }
     let mut row = call.admitted.record().clone();
     call.charge_kept(&facts, &mut row);
-    let event = UsageEvent {
-        source: Arc::from(format!("answers of {}", target.provider.name)),
+    let event = charge_of(call, id, row);
+    Some(Due { facts, event, desk: call.plane.desk.clone(), now: call.plane.clock.now() })
+}
+
+/// The charge for a kept answer, as it is noted beside usage that happened elsewhere: one for an
+/// answer of a provider, whoever fetches it.
+fn charge_of(call: &OpenCall, id: &str, row: CallRecord) -> UsageEvent {
+    UsageEvent {
+        source: Arc::from(format!("answers of {}", row.provider)),
         id: Arc::from(id),
-        record: Arc::new(row),
+        // Notes are told apart by key as well, and an answer has none.
+        record: Arc::new(CallRecord { key: None, ..row }),
         plan: Arc::clone(&call.plan),
         units: 0,
-    };
-    Some(Due { facts, event, desk: call.plane.desk.clone(), now: call.plane.clock.now() })
+    }
 }
 
 impl Due {

@@ -35,7 +35,30 @@ pub(super) fn nginx(
     )
 }
 
-/// Tollgate with everything on that a call passes. The cache is off, or it would answer by itself.
+/// Five limits on three scopes.
+pub(super) const LIMITS: &str = r#"[plans.bench]
+limits = [
+  { name = "burst",    metric = "requests",    window = "sliding 60s", max = 1000000000 },
+  { name = "parallel", metric = "concurrency", max = 1000000 },
+  { name = "monthly",  metric = "successes",   window = "month",       max = 1000000000 },
+]
+[limits.per_ip]
+scope = "ip"
+metric = "requests"
+window = "sliding 60s"
+max = 1000000000
+[limits.company]
+scope = "global"
+metric = "cost_usd"
+window = "day"
+max = 1000000.00
+"#;
+
+/// The plan without any.
+pub(super) const NO_LIMITS: &str = "[plans.bench]\nlimits = []\n";
+
+/// Tollgate with everything on that a call passes, but for its limits. The cache is off, or it
+/// would answer by itself.
 pub(super) fn tollgate(
     listen: SocketAddr,
     admin: SocketAddr,
@@ -74,22 +97,6 @@ max_output_tokens = 4096
 input = 0.15
 output = 0.60
 cached_input = 0.075
-[plans.bench]
-limits = [
-  {{ name = "burst",    metric = "requests",    window = "sliding 60s", max = 1000000000 }},
-  {{ name = "parallel", metric = "concurrency", max = 1000000 }},
-  {{ name = "monthly",  metric = "successes",   window = "month",       max = 1000000000 }},
-]
-[limits.per_ip]
-scope = "ip"
-metric = "requests"
-window = "sliding 60s"
-max = 1000000000
-[limits.company]
-scope = "global"
-metric = "cost_usd"
-window = "day"
-max = 1000000.00
 "#,
         path = folder.display()
     )

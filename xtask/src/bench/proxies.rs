@@ -127,7 +127,12 @@ fn nginx(args: &BenchArgs, origin: SocketAddr) -> Result<Proxy> {
 fn tollgate(args: &BenchArgs, origin: SocketAddr) -> Result<Proxy> {
     let folder = folder()?;
     let (listen, admin) = (free_port()?, free_port()?);
-    let text = configuration::tollgate(listen, admin, origin, folder.path());
+    let mut text = configuration::tollgate(listen, admin, origin, folder.path());
+    text.push_str(if args.without_limits {
+        configuration::NO_LIMITS
+    } else {
+        configuration::LIMITS
+    });
     let config = folder.path().join("tollgate.toml");
     fs::write(&config, text)?;
     // The log line of each call is written, to where it costs no disk.

@@ -227,6 +227,25 @@ async fn a_stored_answer_is_not_charged_again_when_it_is_fetched_after_a_restart
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_background_answer_is_not_charged_again_when_another_key_fetches_it_after_a_restart() {
+    let upstream = Upstream::start(|request| match request.method.as_str() {
+        "POST" => Reply::json(200, &response("queued", true)),
+        _ => Reply::json(200, &response("completed", true)),
+    })
+    .await;
+    let mut program = start(background(&upstream)).await;
+    let made = Http::new(&program.base(), USER).with("x-request-id", "made");
+    let body = json!({"model": "m", "input": "hi", "background": true});
+    assert_eq!(made.post("/v1/responses", &body).await.status, 200);
+    assert_eq!(program.settled_call("made").await["output_tokens"], 2_000);
+    program.restart().await;
+    let fetched = program.client().with("x-request-id", "fetched");
+    assert_eq!(fetched.get("/v1/responses/resp_1").await.status, 200);
+    let row = program.settled_call("fetched").await;
+    assert_eq!(row["cost_usd"], NanoUsd::ZERO.to_string(), "{row:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_translated_call_asks_for_as_much_output_as_its_client_does() {
     let upstream = Upstream::always(Reply::json(
         200,
