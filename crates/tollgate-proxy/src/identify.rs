@@ -126,6 +126,21 @@ pub(crate) fn credential<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a
     pairs.filter_map(|pair| pair.strip_prefix("key=")).map(str::as_bytes).next()
 }
 
+/// A query without the credential that [`credential`] reads from one.
+pub(crate) fn without_credential(query: &str) -> String {
+    let kept = query.split('&').filter(|pair| !pair.starts_with("key="));
+    kept.collect::<Vec<_>>().join("&")
+}
+
+/// Appends a client's query to a path at a provider, without its credential.
+pub(crate) fn push_query(path: &mut String, query: Option<&str>) {
+    let kept = query.map(without_credential).unwrap_or_default();
+    if !kept.is_empty() {
+        path.push('?');
+        path.push_str(&kept);
+    }
+}
+
 /// A name that the application gave in a header; absent when empty.
 fn named(headers: &HeaderMap, header: &HeaderName) -> Result<Option<Arc<str>>, Stop> {
     let Some(value) = headers.get(header) else {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tollgate_admission::gate::{Admitted, Settled};
 use tollgate_admission::identity::OnDisconnect;
 use tollgate_admission::ledger::LedgerError;
@@ -137,6 +138,15 @@ pub(crate) fn class_of(error: &InbandError) -> &str {
         .unwrap_or(Code::UpstreamError.as_str())
 }
 
+/// How an answer was served, as it says itself.
+fn served(facts: Option<&AnswerFacts>, at: Timestamp) -> Served<'_> {
+    Served {
+        service_tier: facts.and_then(|facts| facts.service_tier.as_deref()),
+        speed: facts.and_then(|facts| facts.speed.as_deref()),
+        ..Served::at(at)
+    }
+}
+
 /// What a call turned out to have used.
 struct Metered {
     usage: Usage,
@@ -209,11 +219,7 @@ impl OpenCall {
     /// Charges a row for an answer that its provider kept.
     pub fn charge_kept(&self, facts: &AnswerFacts, row: &mut CallRecord) {
         let price = self.price_served(facts.model.as_deref());
-        let served = Served {
-            service_tier: facts.service_tier.as_deref(),
-            speed: facts.speed.as_deref(),
-            ..Served::at(row.time)
-        };
+        let served = served(Some(facts), row.time);
         let metered = Metered { usage: facts.usage.unwrap_or_default(), estimated: false };
         row.cost = self.cost(Some(facts), &metered, (&price, &served));
         row.usage = metered.usage;
@@ -264,11 +270,7 @@ impl OpenCall {
         let model = facts.and_then(|facts| facts.model.as_deref());
         let price = self.price_served(model);
         let time = admitted.record().time;
-        let served = Served {
-            service_tier: facts.and_then(|facts| facts.service_tier.as_deref()),
-            speed: facts.and_then(|facts| facts.speed.as_deref()),
-            ..Served::at(time)
-        };
+        let served = served(facts, time);
         let cost = self.cost(facts, &metered, (&price, &served));
         self.settle(end, facts, &metered, &Priced { cost, price })
     }

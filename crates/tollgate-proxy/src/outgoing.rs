@@ -17,7 +17,7 @@ use tollgate_wire::dialect::{Rewrite, rewrite};
 use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::form::rewrite_form;
 
-use crate::identify::{API_KEY, GOOGLE_API_KEY};
+use crate::identify::{API_KEY, GOOGLE_API_KEY, without_credential};
 use crate::open_call::OpenCall;
 use crate::provider::{Api, Remote, Serving, Signer, Wanted};
 use crate::upstream::{Broken, Phase};
@@ -103,10 +103,7 @@ fn query(api: &Api, operation: Endpoint, client: Option<&str>) -> Option<String>
         return None;
     }
     match client {
-        Some(query) => {
-            let pairs = query.split('&').filter(|pair| !pair.starts_with("key="));
-            Some(pairs.collect::<Vec<_>>().join("&"))
-        }
+        Some(query) => Some(without_credential(query)),
         None if operation == Endpoint::StreamGenerateContent => Some("alt=sse".to_owned()),
         None => None,
     }

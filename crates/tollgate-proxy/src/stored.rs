@@ -39,6 +39,7 @@ pub use answers::Answers;
 use answers::Arrived;
 
 use crate::desk::Desk;
+use crate::identify::push_query;
 use crate::open_call::{End, OpenCall, Received, class_of};
 use crate::outgoing::{address, authorize, finish};
 use crate::provider::{Api, Backend, Provider, Remote, Serving};
@@ -78,18 +79,16 @@ pub fn kept(
         .filter(|provider| principal.may_use_provider(&provider.name))
         .ok_or_else(unknown)?;
     let Backend::Remote(remote) = &provider.backend else { return Err(unknown()) };
-    let below = head.uri.path().trim_start_matches("/v1");
-    let mut path = match provider.api {
-        Api::Azure(_) => format!("{}/openai/v1{below}", remote.base_path),
-        _ => format!("{}{below}", remote.base_path),
-    };
-    if let Some(query) = head.uri.query() {
-        let pairs = query.split('&').filter(|pair| !pair.starts_with("key="));
-        path.push('?');
-        path.push_str(&pairs.collect::<Vec<_>>().join("&"));
-    }
+    let mut path = kept_path(provider, remote, head.uri.path().trim_start_matches("/v1"));
+    push_query(&mut path, head.uri.query());
     let through = Box::new(Through { method: head.method.clone(), path: path.into() });
     Ok(Passed { endpoint: Endpoint::Read, asked: nothing(), chosen: free(provider), through })
+}
+
+/// Where a provider keeps its answers: `below` begins with `/responses`.
+fn kept_path(provider: &Provider, remote: &Remote, below: &str) -> String {
+    let version = if matches!(provider.api, Api::Azure(_)) { "/openai/v1" } else { "" };
+    format!("{}{version}{below}", remote.base_path)
 }
 
 /// Who is asked for what calls no model.
@@ -287,8 +286,7 @@ impl Question {
     fn of(call: &OpenCall, id: &str) -> Option<Self> {
         let provider = Arc::clone(&call.chosen.target.provider);
         let Backend::Remote(remote) = &provider.backend else { return None };
-        let below = if matches!(provider.api, Api::Azure(_)) { "/openai/v1" } else { "" };
-        let path = format!("{}{below}/responses/{id}", remote.base_path);
+        let path = kept_path(&provider, remote, &format!("/responses/{id}"));
         let max_answer = call.snapshot.settings.max_answer;
         Some(Self { provider, path, max_answer, clock: call.plane.clock.clone() })
     }

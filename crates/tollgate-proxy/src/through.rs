@@ -14,6 +14,7 @@ use tollgate_wire::endpoint::{Endpoint, Route as Path, unescaped};
 use tollgate_wire::passthrough::{self, Purpose};
 use tollgate_wire::unknown::look;
 
+use crate::identify::push_query;
 use crate::provider::{Backend, Provider, Serving, Unmetered};
 use crate::read::{Asked, peek};
 use crate::route::Chosen;
@@ -180,12 +181,7 @@ fn path(provider: &Provider, below: &str, query: Option<&str>) -> Result<Box<str
     let base = &*remote.base_path;
     let has_base = below.strip_prefix(base).is_some_and(|rest| rest.starts_with('/'));
     let mut path = if has_base { below.to_owned() } else { format!("{base}{below}") };
-    let pairs = query.into_iter().flat_map(|query| query.split('&'));
-    let kept: Vec<&str> = pairs.filter(|pair| !pair.starts_with("key=")).collect();
-    if !kept.is_empty() {
-        path.push('?');
-        path.push_str(&kept.join("&"));
-    }
+    push_query(&mut path, query);
     Ok(path.into())
 }
 
