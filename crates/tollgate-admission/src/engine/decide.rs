@@ -124,16 +124,14 @@ impl<'a> Decision<'a> {
             Ask::Action { .. } => (NanoUsd::ZERO, 0),
         };
         let terms = kept::Terms { hold, output_asked: asked, output_granted: output, refused_by };
-        let weighed = spots.iter().map(|Spot { rule, standing, .. }| kept::Weighed {
-            name: &rule.limit.name,
-            plan: rule.plan.as_deref(),
-            scope: rule.scopes,
-            metric: rule.limit.metric,
-            window: rule.limit.window,
-            max: standing.ceiling,
-            used: standing.used,
-            reserved: standing.held,
-            taken: self.need(rule.limit.metric, output),
+        let weighed = spots.iter().map(|Spot { rule, standing, .. }| {
+            let figures = kept::Figures {
+                max: standing.ceiling,
+                used: standing.used,
+                reserved: standing.held,
+                taken: self.need(rule.limit.metric, output),
+            };
+            (&rule.kept, figures)
         });
         kept::Decision::write(&terms, weighed)
     }
