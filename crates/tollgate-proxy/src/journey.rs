@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use http::header::{CONNECTION, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tollgate_domain::fault::Code;
 use tollgate_wire::endpoint::Endpoint;
 
@@ -38,6 +38,9 @@ use crate::streaming::RelayBody;
 use crate::surface::{Place, counted, dialect_of, find, side_door};
 use crate::through::{Passed, pass};
 
+/// The longest body, in bytes, that is received of a call for which there is no room.
+const SHORT_BODY: u64 = 64 * 1024;
+
 /// The connection that a request came by.
 #[derive(Clone, Debug)]
 pub struct Connection {
@@ -57,16 +60,21 @@ pub async fn serve(
     let arrival = accept(&plane, &snapshot, request.headers(), from.peer);
     // What follows a chunked request on the same connection is never taken for a request: another
     // reader on the way may have seen its end elsewhere.
-    let last = request.headers().contains_key(TRANSFER_ENCODING);
+    let mut last = request.headers().contains_key(TRANSFER_ENCODING);
     let place = place(&request, &from);
-    let dialect = match &place {
-        Ok(Place::Call(endpoint, _)) => endpoint.dialect(),
-        _ => dialect_of(request.uri().path()),
+    let (dialect, endpoint) = match &place {
+        Ok(Place::Call(endpoint, _)) => (endpoint.dialect(), plane.names.of(*endpoint)),
+        _ => (dialect_of(request.uri().path()), Arc::default()),
     };
-    let mut known = Known { dialect, ..Known::default() };
+    let mut known = Known { dialect, endpoint, ..Known::default() };
     let served = match place {
+        Ok(Place::Call(..) | Place::Through | Place::Kept(..)) if !plane.has_room(&snapshot) => {
+            let received = discard(&snapshot, request, &from).await;
+            last |= !received;
+            Err(no_room(&plane))
+        }
         Ok(Place::Call(endpoint, model)) => {
-            (known.endpoint, known.is_call) = (plane.names.of(endpoint), true);
+            known.is_call = true;
             let model = model.map(|model| Box::from(&*model));
             let (plane, arrival, from) = (&plane, &arrival, &from);
             let call = Travel { plane, snapshot, arrival, endpoint, model, from };
@@ -175,6 +183,24 @@ impl Travel<'_> {
         let (call, answered) = forward(admitted, &head).await;
         relay(call, answered).await
     }
+}
+
+/// Why a call is not taken up now.
+fn no_room(plane: &Plane) -> Stop {
+    plane.metrics.decided("shed", Arc::default());
+    Stop::new(Code::Overloaded, "there is no room for another call; try again shortly")
+}
+
+/// Receives the body of a call that is refused unread, where it is short, so that the connection can
+/// serve another call: to open one costs more than to refuse. Says whether it did.
+async fn discard(snapshot: &Snapshot, request: Request<Incoming>, from: &Connection) -> bool {
+    let (head, body) = request.into_parts();
+    let short = body.size_hint().upper().is_some_and(|length| length <= SHORT_BODY);
+    if !short || collect(&snapshot.settings, &head.headers, body).await.is_err() {
+        return false;
+    }
+    from.watch.expect_head();
+    true
 }
 
 /// What stands at the path of a request whose head means one thing only.

@@ -23,6 +23,7 @@ pub mod media;
 pub mod metrics;
 pub mod open_call;
 mod outgoing;
+pub mod overload;
 pub mod past;
 pub mod plane;
 pub mod provider;

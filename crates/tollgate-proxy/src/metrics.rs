@@ -107,6 +107,7 @@ pub struct Metrics {
     admission: Family<Admission, Counter>,
     overhead: Histogram,
     inflight: Gauge,
+    shed_share: Gauge<f64, AtomicU64>,
     log_dropped: Counter,
     refusals_dropped: Counter,
 }
@@ -128,6 +129,7 @@ impl Metrics {
             admission: Family::default(),
             overhead: Histogram::new(OWN_SECONDS),
             inflight: Gauge::default(),
+            shed_share: Gauge::default(),
             log_dropped: Counter::default(),
             refusals_dropped: Counter::default(),
         };
@@ -162,6 +164,11 @@ impl Metrics {
             m.admission.clone(),
         );
         registry.register("tollgate_inflight", "Calls in flight", m.inflight.clone());
+        registry.register(
+            "tollgate_overload_shed_ratio",
+            "Share of calls that is refused because work waits too long for a core",
+            m.shed_share.clone(),
+        );
         registry.register(
             "tollgate_log_lines_dropped",
             "Log lines dropped because their writer was behind",
@@ -285,6 +292,11 @@ impl Metrics {
     /// Calls in flight.
     pub fn inflight(&self) -> &Gauge {
         &self.inflight
+    }
+
+    /// Notes the share of calls that is refused under overload, in parts per thousand.
+    pub fn shed_share(&self, per_mille: u32) {
+        self.shed_share.set(f64::from(per_mille) / 1_000.0);
     }
 
     /// Refused calls that have no row.

@@ -19,6 +19,7 @@ use crate::call_log::CallLog;
 use crate::desk::Desk;
 use crate::leftover::Leftover;
 use crate::metrics::Metrics;
+use crate::overload::Overload;
 use crate::refusals::Refusals;
 use crate::snapshot::Snapshot;
 use crate::stored::Answers;
@@ -61,6 +62,8 @@ pub struct Plane {
     pub started_at: Timestamp,
     /// Whether the program is ending.
     pub ending: AtomicBool,
+    /// Whether there is room for another call.
+    pub overload: Overload,
     /// Why calls would not be served just now, if they would not.
     pub obstacle: Obstacle,
 }
@@ -99,6 +102,12 @@ impl Plane {
             return Some("the program is ending".to_owned());
         }
         self.obstacle.look()
+    }
+
+    /// Whether there is room for another call.
+    pub fn has_room(&self, snapshot: &Snapshot) -> bool {
+        self.metrics.inflight().get() < i64::from(snapshot.settings.max_calls)
+            && !self.overload.refuses(|| self.ids.draw())
     }
 
     /// Microseconds since `started`, on the clock that measures latency.

@@ -54,6 +54,10 @@ impl Known {
 pub fn refused(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) {
     let status = stop.code.status();
     plane.metrics.refused(&known.endpoint, status);
+    // Under overload nothing is spent on what is refused because of it.
+    if stop.code == Code::Overloaded {
+        return;
+    }
     let has_row = known.has_row(stop.code);
     let Labels { session, feature, tags } = known.labels;
     let row = Arc::new(CallRecord {

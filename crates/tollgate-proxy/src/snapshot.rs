@@ -79,6 +79,10 @@ pub struct Settings {
     pub kill_switch: Option<Arc<str>>,
     /// Whether users are served without having been registered.
     pub auto_register: bool,
+    /// Most calls under way at a time; further ones are refused.
+    pub max_calls: u32,
+    /// How long work may wait for a core before calls are refused; zero is any time.
+    pub shed_after: Duration,
     /// Largest request body, in bytes.
     pub max_body: usize,
     /// Largest answer that is not a stream, in bytes.

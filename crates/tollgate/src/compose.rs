@@ -179,5 +179,7 @@ fn settings(config: &Config) -> Settings {
         drain_for: server.drain_for,
         assumed_output: server.max_output_tokens,
         assumed_context: ASSUMED_CONTEXT,
+        max_calls: server.max_calls,
+        shed_after: server.shed_after,
     }
 }

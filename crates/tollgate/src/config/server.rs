@@ -34,6 +34,10 @@ pub struct Server {
     pub header_read_timeout: Duration,
     /// Most connections at a time, per listener.
     pub max_connections: u32,
+    /// Most calls under way at a time; further ones are refused.
+    pub max_calls: u32,
+    /// How long work may wait for a core before calls are refused; zero is any time.
+    pub shed_after: Duration,
     /// How long calls in flight may take to finish after SIGTERM.
     pub shutdown_grace: Duration,
     /// The zone of calendar windows and reports where nothing else names one.
@@ -60,6 +64,8 @@ impl Server {
             body_pause: fields.get::<Span>("body_pause").0,
             header_read_timeout: fields.get::<Span>("header_read_timeout").0,
             max_connections: fields.get::<Count>("max_connections").0,
+            max_calls: fields.get::<Count>("max_calls").0,
+            shed_after: fields.get("shed_after"),
             shutdown_grace: fields.get("shutdown_grace"),
             timezone: fields.get("timezone"),
             on_disconnect: fields.get("on_disconnect"),

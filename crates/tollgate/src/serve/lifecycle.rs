@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tollgate_proxy::leftover;
+use tollgate_proxy::{leftover, overload};
 
 use super::start::{Handle, Started};
 use super::{access_tokens, follow, jwks, reload, sweep};
@@ -54,6 +54,7 @@ async fn serve(
     started.spawn_listeners(&mut tasks, &stopped);
     tasks.spawn(follow::follow(started.controls(), stopped.clone()));
     tasks.spawn(sweep::run(started.handle(), stopped.clone()));
+    tasks.spawn(overload::look_after(Arc::clone(&started.plane), stopped.clone()));
     let mut last = JoinSet::new();
     last.spawn(leftover::look_after(
         Arc::clone(&started.plane),

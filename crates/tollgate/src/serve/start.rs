@@ -24,6 +24,7 @@ use tollgate_proxy::call_log::{CallLog, Format};
 use tollgate_proxy::desk::Desk;
 use tollgate_proxy::leftover::Leftover;
 use tollgate_proxy::metrics::Metrics;
+use tollgate_proxy::overload::Overload;
 use tollgate_proxy::past::Past;
 use tollgate_proxy::plane::{Obstacle, Plane};
 use tollgate_proxy::refusals::Refusals;
@@ -114,6 +115,7 @@ impl Started {
             metrics: data_metrics,
             leftovers: sender,
             answers: Answers::default(),
+            overload: Overload::default(),
             names: EndpointNames::default(),
             started: ground.clock.monotonic(),
             started_at: ground.clock.now(),

@@ -82,6 +82,18 @@ const SERVER_KEYS: &[Key] = &[
     ),
     key("max_connections", "number", "10000", "Most client connections at a time, per listener."),
     key(
+        "max_calls",
+        "number",
+        "10000",
+        "Most calls under way at a time; further ones are refused with `overloaded` (503).",
+    ),
+    key(
+        "shed_after",
+        "duration",
+        "\"20ms\"",
+        "How long work may wait for a core of the machine before a share of the calls is refused with `overloaded` (503), so that the others keep their latency. `\"0s\"` refuses none.",
+    ),
+    key(
         "shutdown_grace",
         "duration",
         "\"30s\"",
