@@ -20,6 +20,7 @@ use tollgate_wire::dialect::answer_text;
 use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::facts::{AnswerFacts, InbandError};
 use tollgate_wire::peek::Peek;
+use tollgate_wire::remains::{read_remains, remaining_text};
 use tollgate_wire::translate::{Translator, View, translate_error, translate_whole};
 
 use crate::edge::Edge;
@@ -83,6 +84,8 @@ pub enum Received<'a> {
     Unanswered,
     /// A whole answer that was not streamed.
     Whole(&'a AnswerFacts, &'a [u8]),
+    /// A part of an answer that was to come whole.
+    Part(&'a AnswerFacts, &'a [u8]),
     /// A stream, whole or in part.
     Stream(&'a Ending),
     /// An answer that its provider kept and that is charged now.
@@ -211,6 +214,11 @@ impl OpenCall {
         facts.id.clone().filter(|_| background && !made && facts.error.is_none())
     }
 
+    /// What can be read of an answer that was to come whole and of which this has come.
+    pub fn remains(&self, body: &[u8]) -> AnswerFacts {
+        read_remains(self.operation(), self.chosen.target.provider.vendor.usage, body)
+    }
+
     /// Leaves the call in doubt at what it holds: nobody will say any more what it used.
     pub fn give_up(self) {
         self.plane.metrics.inflight().dec();
@@ -259,7 +267,9 @@ impl OpenCall {
     pub fn end(self, end: &End<'_>) -> Result<Settled, LedgerError> {
         let Self { admitted, .. } = &self;
         let facts = match end.received {
-            Received::Whole(facts, _) | Received::Kept(facts) => Some(facts),
+            Received::Whole(facts, _) | Received::Part(facts, _) | Received::Kept(facts) => {
+                Some(facts)
+            }
             Received::Stream(ending) => Some(&ending.facts.answer),
             Received::Nothing | Received::Unanswered => None,
         };
@@ -351,6 +361,7 @@ impl OpenCall {
             },
             estimated: true,
         };
+        let count = |text: &str| count::count_tokens(self.model(), text);
         match received {
             Received::Kept(facts) => stated(facts.usage.unwrap_or_default()),
             _ if !self.operation().is_billed() => stated(Usage::default()),
@@ -358,10 +369,11 @@ impl OpenCall {
             Received::Unanswered => estimated(&AnswerFacts::default(), 0),
             Received::Whole(facts, body) => match facts.usage {
                 Some(usage) => stated(usage),
-                None => {
-                    let count = |text: &str| count::count_tokens(self.model(), text);
-                    estimated(facts, answer_text(self.operation(), body, count))
-                }
+                None => estimated(facts, answer_text(self.operation(), body, count)),
+            },
+            Received::Part(facts, body) => match facts.usage {
+                Some(usage) => stated(usage),
+                None => estimated(facts, remaining_text(self.operation(), body, count)),
             },
             Received::Stream(ending) => match ending.facts.answer.usage {
                 Some(usage) => stated(usage),
