@@ -310,7 +310,7 @@ impl OpenCall {
         metered: &Metered,
         priced: &Priced,
     ) -> Result<Settled, LedgerError> {
-        let Self { plane, snapshot, admitted, metrics, started, first_byte_us, .. } = self;
+        let Self { plane, admitted, metrics, started, first_byte_us, .. } = self;
         let latency_us = plane.micros_since(started);
         let fill = |row: &mut CallRecord| {
             row.status = end.status;
@@ -332,16 +332,19 @@ impl OpenCall {
             row.latency_us = latency_us;
             row.ttft_us = first_byte_us;
         };
+        // An answer that was kept was not foreseen at admission: the limits that are in force when
+        // it is charged learn of it with the end of the call.
+        let count = |row: &CallRecord| {
+            if matches!(end.received, Received::Kept(_)) {
+                Past::new(&plane, &plane.snapshot.load()).call(row);
+            }
+        };
         plane.metrics.inflight().dec();
-        let settled = admitted.settle(plane.clock.now(), fill);
+        let settled = admitted.settle_and(plane.clock.now(), fill, count);
         let record = match &settled {
             Ok(settled) => &settled.record,
             Err(unwritten) => &unwritten.record,
         };
-        // It was not foreseen at admission, so the counters learn of it now.
-        if matches!(end.received, Received::Kept(_)) {
-            Past::new(&plane, &snapshot).call(record);
-        }
         plane.metrics.finished(&metrics, record);
         plane.log.push(Arc::clone(record));
         settled.map_err(|unwritten| {
