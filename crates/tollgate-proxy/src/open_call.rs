@@ -219,11 +219,6 @@ impl OpenCall {
         read_remains(self.operation(), self.chosen.target.provider.vendor.usage, body)
     }
 
-    /// Leaves the call in doubt at what it holds: nobody will say any more what it used.
-    pub fn give_up(self) {
-        self.plane.metrics.inflight().dec();
-    }
-
     /// Charges a row for an answer that its provider kept.
     pub fn charge_kept(&self, facts: &AnswerFacts, row: &mut CallRecord) {
         let price = self.price_served(facts.model.as_deref());

@@ -123,8 +123,8 @@ pub(crate) fn is_promise(operation: Endpoint, facts: &AnswerFacts) -> bool {
 
 /// Waits for an answer in the background until it is there, by polling and by listening whether its
 /// client has fetched it, then settles its call. When the program ends first, or the answer is gone
-/// before it was seen here (its client may have read it as a stream and deleted it), the call is in
-/// doubt at what it holds.
+/// before it was seen here (its client may have read it as a stream and deleted it), nobody will say
+/// any more what it used: the call is dropped, and so settled as a stray, in doubt at what it holds.
 pub(crate) async fn await_answer(
     call: Box<OpenCall>,
     id: Box<str>,
@@ -169,7 +169,6 @@ pub(crate) async fn await_answer(
             return;
         }
     }
-    call.give_up();
 }
 
 fn settle(call: Box<OpenCall>, facts: &AnswerFacts, body: &[u8]) {
