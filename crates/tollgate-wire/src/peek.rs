@@ -75,6 +75,10 @@ pub struct Tools {
     pub functions: bool,
     /// A search of the web by the provider, billed per search.
     pub web_search: bool,
+    /// The most searches of the web that the request allows; `None` leaves it to the model.
+    pub max_web_searches: Option<u64>,
+    /// A search of files by the provider, billed per search.
+    pub file_search: bool,
     /// Any tool that the provider runs: its results are billed as input.
     pub hosted: bool,
 }
@@ -126,6 +130,18 @@ pub struct Peek {
 impl Peek {
     /// The most output tokens that can be billed, where a choice may be `model_max` tokens long
     /// unless the caller set less.
+impl Tools {
+    /// Notes a tool that searches the web, so often at most.
+    pub(crate) fn searches_the_web(&mut self, most: Option<u64>) {
+        self.max_web_searches = match (self.web_search, self.max_web_searches, most) {
+            (false, ..) => most,
+            (true, Some(before), Some(most)) => Some(before.saturating_add(most)),
+            (true, ..) => None,
+        };
+        (self.web_search, self.hosted) = (true, true);
+    }
+}
+
     pub fn output_bound(&self, model_max: u64) -> u64 {
         let each = self.max_output.unwrap_or(model_max);
         each.saturating_mul(self.choices.max(1)).saturating_add(self.input.prediction_bytes)

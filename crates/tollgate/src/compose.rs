@@ -26,6 +26,9 @@ use providers::provider;
 /// Input tokens set aside for a request without a bound of its own, where the model's context is
 /// not known. The largest context that is sold today.
 const ASSUMED_CONTEXT: u64 = 2_000_000;
+/// Searches that are set aside where a request allows them without a bound: models seldom make more
+/// for one answer, and what they do make is charged.
+const ASSUMED_SEARCHES: u64 = 10;
 
 /// What stays the same when the configuration is loaded again.
 #[derive(Clone, Debug)]
@@ -179,5 +182,6 @@ fn settings(config: &Config) -> Settings {
         drain_for: server.drain_for,
         assumed_output: server.max_output_tokens,
         assumed_context: ASSUMED_CONTEXT,
+        assumed_searches: ASSUMED_SEARCHES,
     }
 }

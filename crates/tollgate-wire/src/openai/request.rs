@@ -111,9 +111,9 @@ impl Draft {
             Field::Prompt => self.prompt(cursor)?,
             Field::Tools => self.tools(cursor)?,
             Field::WebSearchOptions => {
-                let asked = cursor.value(&mut ())?.kind != Kind::Null;
-                self.peek.tools.web_search |= asked;
-                self.peek.tools.hosted |= asked;
+                if cursor.value(&mut ())?.kind != Kind::Null {
+                    self.peek.tools.searches_the_web(None);
+                }
             }
             Field::Plugins => self.peek.tools.hosted |= cursor.value(&mut ())?.kind != Kind::Null,
             Field::PreviousResponseId => {
@@ -221,7 +221,10 @@ impl Draft {
             })?;
             tools.functions |= hosted.is_none();
             tools.hosted |= hosted.is_some();
-            tools.web_search |= hosted.is_some_and(|kind| kind.contains("web_search"));
+            tools.file_search |= hosted.as_deref().is_some_and(|kind| kind == "file_search");
+            if hosted.is_some_and(|kind| kind.contains("web_search")) {
+                tools.searches_the_web(None);
+            }
             Ok::<(), BodyError>(())
         })
     }
