@@ -94,6 +94,7 @@ fn with_input(snapshot: &Snapshot, candidate: &Candidate, input: u64) -> Demand 
     let served = Served {
         service_tier: peek.service_tier.as_deref(),
         speed: peek.speed.as_deref(),
+        geo: peek.geo.as_deref(),
         ..Served::at(arrival.time)
     };
     let ceiling = chosen.price.ceiling(&served, input);

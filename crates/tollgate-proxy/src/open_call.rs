@@ -146,6 +146,7 @@ fn served(facts: Option<&AnswerFacts>, at: Timestamp) -> Served<'_> {
     Served {
         service_tier: facts.and_then(|facts| facts.service_tier.as_deref()),
         speed: facts.and_then(|facts| facts.speed.as_deref()),
+        geo: facts.and_then(|facts| facts.geo.as_deref()),
         ..Served::at(at)
     }
 }
