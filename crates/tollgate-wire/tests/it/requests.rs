@@ -42,6 +42,22 @@ fn what_bears_on_cost_is_read() {
 }
 
 #[test]
+fn each_kind_of_search_that_the_provider_makes_is_seen() {
+    let tools = |kind: &str| look(&with(&format!(r#""tools":[{{"type":"{kind}"}}]"#))).tools;
+    for (kind, web, files) in [
+        ("web_search", true, false),
+        ("web_search_preview_2025_03_11", true, false),
+        ("file_search", false, true),
+        ("function", false, false),
+    ] {
+        let seen = tools(kind);
+        assert_eq!((seen.web_search, seen.file_search), (web, files), "{kind}");
+        assert_eq!(seen.max_web_searches, None, "{kind}");
+    }
+    assert!(look(&with(r#""web_search_options":{}"#)).tools.web_search);
+}
+
+#[test]
 fn null_is_as_good_as_absent() {
     let seen = look(&with(
         r#""stream":null,"stream_options":null,"max_tokens":null,"n":null,"service_tier":null,

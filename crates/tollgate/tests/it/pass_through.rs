@@ -30,6 +30,45 @@ fn chat(model: &str) -> serde_json::Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_picture_of_a_form_is_charged_and_no_json_passes_as_one() {
+    let pictures = json!({"created": 1, "data": [{"b64_json": "AA=="}]});
+    let upstream = Upstream::always(Reply::json(200, &pictures)).await;
+    let config = Config::new()
+        .provider("up", "openai", &upstream.url("/v1"))
+        .price("up", "gpt-image-1", &RATES)
+        .price("up", "cheap", &RATES);
+    let program = start(config).await;
+    let mut form = String::new();
+    for (name, value) in
+        [("model", "gpt-image-1"), ("prompt", "a cat"), ("n", "3"), ("image", "0123456789")]
+    {
+        form +=
+            &format!("--x\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+    }
+    form += "--x--\r\n";
+    let edit = |id: &str, body: String| {
+        let client = program.client().with("x-request-id", id);
+        let client = client.with("content-type", "multipart/form-data; boundary=x");
+        async move { client.send(Method::POST, "/providers/up/images/edits", body.into()).await }
+    };
+    assert_eq!(edit("edit", form.clone()).await.unwrap().status, 200);
+    assert_eq!(upstream.last().body, form);
+    let row = program.settled_call("edit").await;
+    assert_eq!((&row["output_tokens"], &row["estimated"]), (&json!(3 * 6_240), &json!(true)));
+    // What is JSON is read as JSON, whatever its content type says.
+    let sent = upstream.count();
+    for path in ["/v1/chat/completions", "/providers/up/chat/completions", "/v1/responses"] {
+        let client = program.client().with("content-type", "Multipart/Form-Data; boundary=x");
+        let body = form.replace("gpt-image-1", "cheap");
+        for body in [chat("cheap").to_string(), body] {
+            let answer = client.send(Method::POST, path, body.into()).await.unwrap();
+            assert_eq!((answer.status, answer.error_code().as_str()), (400, "invalid_request"));
+        }
+    }
+    assert_eq!(upstream.count(), sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_deployment_in_a_path_is_the_model_whatever_the_body_says() {
     let upstream = Upstream::always(completion("dear")).await;
     let config = Config::new()
