@@ -213,15 +213,28 @@ fn refuse_alternatives(candidate: &Candidate) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Refuses to go on from an answer that is another user's.
+/// Refuses to go on from what a provider keeps unless it is known to be the caller's: all callers
+/// share the account there. Those who act for all users answer for it themselves.
 fn refuse_strange_answer(plane: &Plane, candidate: &Candidate) -> Result<(), Stop> {
-    let Candidate { principal, asked, .. } = candidate;
-    let Some(id) = asked.peek.previous.as_deref() else { return Ok(()) };
-    if principal.key.role.acts_for_others() || !plane.answers.is_of_another(id, &principal.user) {
+    let Candidate { principal, asked, chosen, .. } = candidate;
+    if principal.key.role.acts_for_others() {
         return Ok(());
     }
-    let message = "no answer of this id is kept for this caller";
-    Err(Stop { param: Some("previous_response_id".into()), ..Stop::new(Code::NotFound, message) })
+    let provider = &chosen.target.provider.name;
+    let strange = |id: &str| !plane.answers.is_of(provider, id, &principal.user);
+    if asked.peek.previous.as_deref().is_some_and(strange) {
+        let message = "no answer of this id is kept for this caller";
+        let param = Some("previous_response_id".into());
+        return Err(Stop { param, ..Stop::new(Code::NotFound, message) });
+    }
+    if let Some(field) = asked.peek.kept {
+        let message = format!(
+            "`{field}` names by id what the provider keeps, and nobody knows here whose it is: \
+             that needs a key of role `service`"
+        );
+        return Err(Stop { param: Some(field.into()), ..Stop::new(Code::Forbidden, message) });
+    }
+    Ok(())
 }
 
 /// The ledger row, as far as it is known before the call is sent.

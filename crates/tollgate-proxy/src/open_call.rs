@@ -203,7 +203,7 @@ impl OpenCall {
         let kept = self.operation().is_responses() && self.peek.store != Some(false);
         if let Some(id) = facts.id.as_deref().filter(|_| kept) {
             let record = self.admitted.record();
-            self.plane.answers.remember(id, &record.user, &record.provider);
+            self.plane.answers.remember(&record.provider, id, &record.user);
         }
     }
 

@@ -109,6 +109,9 @@ pub struct Peek {
     pub background: bool,
     /// The id of a stored answer that this one follows.
     pub previous: Option<Box<str>>,
+    /// The field that names, by its id, something else that the provider keeps: a conversation, or
+    /// an item of an earlier answer.
+    pub kept: Option<&'static str>,
     /// Whether the provider is to store the answer; `None` leaves it to the provider.
     pub store: Option<bool>,
     /// The body names further models or a routing of its own (an aggregator's extension), so the
@@ -127,9 +130,6 @@ pub struct Peek {
     pub(crate) spans: Spans,
 }
 
-impl Peek {
-    /// The most output tokens that can be billed, where a choice may be `model_max` tokens long
-    /// unless the caller set less.
 impl Tools {
     /// Notes a tool that searches the web, so often at most.
     pub(crate) fn searches_the_web(&mut self, most: Option<u64>) {
@@ -142,6 +142,9 @@ impl Tools {
     }
 }
 
+impl Peek {
+    /// The most output tokens that can be billed, where a choice may be `model_max` tokens long
+    /// unless the caller set less.
     pub fn output_bound(&self, model_max: u64) -> u64 {
         let each = self.max_output.unwrap_or(model_max);
         each.saturating_mul(self.choices.max(1)).saturating_add(self.input.prediction_bytes)

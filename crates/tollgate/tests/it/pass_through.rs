@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::json;
 use tollgate_domain::money::NanoUsd;
 use tollgate_testkit::client::Http;
-use tollgate_testkit::config::Config;
+use tollgate_testkit::config::{Config, KEY};
 use tollgate_testkit::upstream::{Reply, Upstream};
 
 use crate::cases::RATES;
@@ -66,6 +66,44 @@ async fn every_picture_of_a_form_is_charged_and_no_json_passes_as_one() {
         }
     }
     assert_eq!(upstream.count(), sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_goes_on_from_an_answer_that_is_not_known_to_be_theirs() {
+    const BOB: &str = "tg_bob_for_tests_0123456789abcdef";
+    let answer = json!({"id": "resp_1", "object": "response", "status": "completed",
+        "model": "cheap", "output": [], "usage": {"input_tokens": 5, "output_tokens": 1}});
+    let upstream = Upstream::always(Reply::json(200, &answer)).await;
+    let config = Config::new()
+        .provider("openai", "openai", &upstream.url("/v1"))
+        .price("openai", "cheap", &RATES)
+        .key("alice", USER, "user")
+        .key("bob", BOB, "user");
+    let mut program = start(config).await;
+    let ask = |base: String, key: &'static str, member: &'static str, value: serde_json::Value| {
+        let mut body = json!({"model": "cheap", "input": "hi", "max_output_tokens": 9});
+        body[member] = value;
+        async move { Http::new(&base, key).post("/v1/responses", &body).await.status }
+    };
+    let previous = "previous_response_id";
+    let base = program.base();
+    assert_eq!(ask(base.clone(), USER, "input", json!("hi")).await, 200);
+    assert_eq!(ask(base.clone(), USER, previous, json!("resp_1")).await, 200);
+    assert_eq!(ask(base.clone(), BOB, previous, json!("resp_1")).await, 404);
+    assert_eq!(ask(base.clone(), USER, previous, json!("resp_other")).await, 404);
+    let reference = json!([{"type": "item_reference", "id": "msg_1"}]);
+    assert_eq!(ask(base.clone(), USER, "input", reference.clone()).await, 403);
+    assert_eq!(ask(base.clone(), USER, "conversation", json!("conv_1")).await, 403);
+    // After a restart nobody knows whose it was, but for those who act for all users.
+    program.kill9();
+    program.restart().await;
+    let base = program.base();
+    assert_eq!(ask(base.clone(), USER, previous, json!("resp_1")).await, 404);
+    for (member, value) in
+        [(previous, json!("resp_1")), ("input", reference), ("conversation", json!("conv_1"))]
+    {
+        assert_eq!(ask(base.clone(), KEY, member, value).await, 200, "{member}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
