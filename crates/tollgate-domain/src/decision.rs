@@ -10,10 +10,9 @@ use std::sync::Arc;
 
 use crate::limit::{Metric, Scope, Window};
 use crate::money::NanoUsd;
+use crate::packed::{Input, put_signed, put_text, put_varint};
 
 mod form;
-
-use form::{Input, put_signed, put_text, put_varint};
 
 /// The format that is written.
 const FORMAT: u8 = 1;

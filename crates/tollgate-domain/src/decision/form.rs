@@ -1,29 +1,8 @@
-//! How figures, names and windows of a decision are written: integers seven bits a byte, texts after
-//! their length, words as one byte. A code is never given a second meaning.
+//! How the words of a decision are written: metrics and windows as one byte, and the figure of a
+//! window behind it. A code is never given a second meaning.
 
 use crate::limit::{Metric, Window};
-
-/// Seven bits a byte, least significant first, the high bit set while more follow (LEB128).
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    loop {
-        let [low, ..] = value.to_le_bytes();
-        value >>= 7;
-        if value == 0 {
-            return out.push(low & 0x7f);
-        }
-        out.push(low | 0x80);
-    }
-}
-
-/// Folds the sign into the lowest bit, so that small negative numbers stay short.
-pub(super) fn put_signed(out: &mut Vec<u8>, value: i64) {
-    put_varint(out, (value << 1 ^ value >> 63).cast_unsigned());
-}
-
-pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
-    put_varint(out, u64::try_from(text.len()).unwrap_or(0));
-    out.extend_from_slice(text.as_bytes());
-}
+use crate::packed::{Input, put_varint};
 
 pub(super) const fn metric(metric: Metric) -> u8 {
     match metric {
@@ -82,53 +61,4 @@ pub(super) fn take_window(input: &mut Input<'_>) -> Option<Window> {
         7 => Window::Now,
         _ => return None,
     })
-}
-
-/// What remains to be read.
-pub(super) struct Input<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Input<'a> {
-    pub(super) const fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
-    }
-
-    pub(super) const fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
-    pub(super) fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(*first)
-    }
-
-    pub(super) fn varint(&mut self) -> Option<u64> {
-        let mut value = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
-                return None;
-            }
-            value |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    pub(super) fn signed(&mut self) -> Option<i64> {
-        let folded = self.varint()?;
-        Some((folded >> 1).cast_signed() ^ -(folded & 1).cast_signed())
-    }
-
-    pub(super) fn text(&mut self) -> Option<&'a str> {
-        let length = usize::try_from(self.varint()?).ok()?;
-        let (text, rest) = self.rest.split_at_checked(length)?;
-        self.rest = rest;
-        std::str::from_utf8(text).ok()
-    }
 }
