@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tollgate_domain::fault::Code;
@@ -149,9 +150,7 @@ impl Travel<'_> {
             through,
             media,
         };
-        let admitted = admit(plane, snapshot, candidate)?;
-        let (call, answered) = forward(admitted, &head).await;
-        relay(call, answered).await
+        onwards(plane, snapshot, candidate, &head).await
     }
 }
 
@@ -193,10 +192,20 @@ impl Travel<'_> {
             through,
             media,
         };
-        let admitted = admit(plane, snapshot, candidate)?;
-        let (call, answered) = forward(admitted, &head).await;
-        relay(call, answered).await
+        onwards(plane, snapshot, candidate, &head).await
     }
+}
+
+/// The last steps, which are the same for all calls.
+async fn onwards(
+    plane: &Arc<Plane>,
+    snapshot: Arc<Snapshot>,
+    candidate: Candidate,
+    head: &Parts,
+) -> Result<Response<RelayBody>, Stop> {
+    let admitted = admit(plane, snapshot, candidate)?;
+    let (call, answered) = forward(admitted, head).await;
+    relay(call, answered).await
 }
 
 /// What stands at the path of a request whose head means one thing only.
