@@ -51,7 +51,7 @@ pub fn peek_form(content_type: &str, body: &[u8]) -> Result<Form, BodyError> {
     let Seen { n, quality, size, partial, images, image_bytes, .. } = seen;
     form.picture = images::tokens(quality.as_deref(), size.as_deref(), partial);
     form.peek.choices = n.unwrap_or(1);
-    let pictures = Input { images, image_bytes, ..Input::default() };
+    let pictures = Input { image_bytes, images, ..Input::default() };
     form.peek.input = Input { bytes, audio_bytes: audio, items: 1, ..pictures };
     Ok(form)
 }
@@ -83,19 +83,21 @@ struct Seen {
     image_bytes: u64,
 }
 
+/// The fields that bear on cost, and stand once.
+const KNOWN: [&str; 9] = [
+    "model",
+    "stream",
+    "response_format",
+    "user",
+    "file",
+    "n",
+    "quality",
+    "size",
+    "partial_images",
+];
+
 impl Seen {
     fn take(&mut self, form: &mut Form, body: &[u8], part: &Part<'_>) -> Result<(), BodyError> {
-        const KNOWN: [&str; 9] = [
-            "model",
-            "stream",
-            "response_format",
-            "user",
-            "file",
-            "n",
-            "quality",
-            "size",
-            "partial_images",
-        ];
         // Of pictures there may be several.
         if matches!(part.name, "image" | "image[]" | "mask") {
             let length = part.content.end.saturating_sub(part.content.start);
@@ -103,20 +105,7 @@ impl Seen {
             self.image_bytes += u64::try_from(length).unwrap_or(0);
             return Ok(());
         }
-        let Some(name) = KNOWN.iter().copied().find(|known| part.name.eq_ignore_ascii_case(known))
-        else {
-            return Ok(());
-        };
-        if part.name != name {
-            return Err(BodyError::of(
-                name,
-                format!("a field is spelled unlike `{name}`, but alike"),
-            ));
-        }
-        if self.names.contains(&name) {
-            return Err(BodyError::of(name, format!("`{name}` stands twice")));
-        }
-        self.names.push(name);
+        let Some(name) = self.known(part.name)? else { return Ok(()) };
         if name == "file" {
             form.file = Some(part.content);
             return Ok(());
@@ -126,6 +115,32 @@ impl Seen {
             .filter(|value| value.len() <= MAX_FIELD)
             .and_then(|value| str::from_utf8(value).ok())
             .ok_or_else(|| BodyError::of(name, format!("`{name}` is no text, or too long")))?;
+        self.field(form, name, (value, part.content))
+    }
+
+    /// The known field of this name, which has not come before.
+    fn known(&mut self, name: &str) -> Result<Option<&'static str>, BodyError> {
+        let Some(known) = KNOWN.iter().copied().find(|known| name.eq_ignore_ascii_case(known))
+        else {
+            return Ok(None);
+        };
+        if name != known {
+            let message = format!("a field is spelled unlike `{known}`, but alike");
+            return Err(BodyError::of(known, message));
+        }
+        if self.names.contains(&known) {
+            return Err(BodyError::of(known, format!("`{known}` stands twice")));
+        }
+        self.names.push(known);
+        Ok(Some(known))
+    }
+
+    fn field(
+        &mut self,
+        form: &mut Form,
+        name: &'static str,
+        (value, place): (&str, Span),
+    ) -> Result<(), BodyError> {
         match name {
             "model" => {
                 let plain = value.trim() == value && !value.chars().any(char::is_control);
@@ -134,7 +149,7 @@ impl Seen {
                     return Err(BodyError::of(name, message));
                 }
                 form.peek.model = value.into();
-                form.peek.spans.model = Some(part.content);
+                form.peek.spans.model = Some(place);
             }
             // As servers of this form read a flag in a form.
             "stream" => {

@@ -121,7 +121,7 @@ mod tests {
             for end in 0..body.len() {
                 let facts = read_remains(endpoint, UsageRules::default(), &body.as_bytes()[..end]);
                 let came = end == body.len() - 1;
-                assert_eq!(facts.usage, came.then(|| Usage::tokens(11, 123)), "{}", &body[..end]);
+                assert_eq!(facts.usage, came.then(|| Usage::tokens(11, 123)), "{end} of {body}");
                 assert!(facts.cut);
             }
         }
@@ -135,7 +135,7 @@ mod tests {
             let mut before = 0;
             for end in 0..body.len() {
                 let now = remaining_text(endpoint, &body.as_bytes()[..end], length);
-                assert!((before..=whole).contains(&now), "{now} of {}", &body[..end]);
+                assert!((before..=whole).contains(&now), "{now} at {end} of {body}");
                 before = now;
             }
             assert_eq!(before, whole);

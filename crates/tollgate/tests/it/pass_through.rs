@@ -38,14 +38,12 @@ async fn every_picture_of_a_form_is_charged_and_no_json_passes_as_one() {
         .price("up", "gpt-image-1", &RATES)
         .price("up", "cheap", &RATES);
     let program = start(config).await;
-    let mut form = String::new();
-    for (name, value) in
-        [("model", "gpt-image-1"), ("prompt", "a cat"), ("n", "3"), ("image", "0123456789")]
-    {
-        form +=
-            &format!("--x\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
-    }
-    form += "--x--\r\n";
+    let fields =
+        [("model", "gpt-image-1"), ("prompt", "a cat"), ("n", "3"), ("image", "0123456789")];
+    let part = |(name, value)| {
+        format!("--x\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let form = fields.map(part).concat() + "--x--\r\n";
     let edit = |id: &str, body: String| {
         let client = program.client().with("x-request-id", id);
         let client = client.with("content-type", "multipart/form-data; boundary=x");
