@@ -4,21 +4,51 @@
 //!
 //! Reading takes any bytes: what does not fit is `None`, never a panic.
 
-/// Seven bits a byte, least significant first, the high bit set while more follow (LEB128).
-pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    loop {
-        let [low, ..] = value.to_le_bytes();
-        value >>= 7;
-        if value == 0 {
-            return out.push(low & 0x7f);
-        }
-        out.push(low | 0x80);
+/// An integer as it is packed.
+#[derive(Clone, Copy, Debug)]
+pub struct Varint {
+    bytes: [u8; 10],
+    length: usize,
+}
+
+impl std::ops::Deref for Varint {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 }
 
+/// Seven bits a byte, least significant first, the high bit set while more follow (LEB128). It is
+/// put together first: a vector looks for room with each byte that it takes.
+pub fn varint(mut value: u64) -> Varint {
+    let (mut bytes, mut length) = ([0; 10], 0);
+    for byte in &mut bytes {
+        let [low, ..] = value.to_le_bytes();
+        value >>= 7;
+        length += 1;
+        if value == 0 {
+            *byte = low & 0x7f;
+            break;
+        }
+        *byte = low | 0x80;
+    }
+    Varint { bytes, length }
+}
+
 /// Folds the sign into the lowest bit, so that small negative numbers stay short.
+pub fn signed(value: i64) -> Varint {
+    varint((value << 1 ^ value >> 63).cast_unsigned())
+}
+
+/// Appends what [`varint`] makes.
+pub fn put_varint(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(&varint(value));
+}
+
+/// Appends what [`signed`] makes.
 pub fn put_signed(out: &mut Vec<u8>, value: i64) {
-    put_varint(out, (value << 1 ^ value >> 63).cast_unsigned());
+    out.extend_from_slice(&signed(value));
 }
 
 /// Bytes after their number.
@@ -63,7 +93,7 @@ impl<'a> Input<'a> {
         Some(array)
     }
 
-    /// What [`put_varint`] wrote.
+    /// What [`varint`] made.
     pub fn varint(&mut self) -> Option<u64> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
@@ -80,7 +110,7 @@ impl<'a> Input<'a> {
         None
     }
 
-    /// What [`put_signed`] wrote.
+    /// What [`signed`] made.
     pub fn signed(&mut self) -> Option<i64> {
         let folded = self.varint()?;
         Some((folded >> 1).cast_signed() ^ -(folded & 1).cast_signed())

@@ -110,7 +110,9 @@ fn use_that_no_limit_was_asked_for_is_counted_in_one_step_with_the_end_of_its_ca
     let open = |number| gate.admit_uncounted(row(call(number), time(START), "alice")).unwrap();
     let counted = AtomicUsize::new(0);
     let end = |admitted: Admitted| {
-        let count = |_: &_| drop(counted.fetch_add(1, Ordering::AcqRel));
+        let count = |_: &_| {
+            counted.fetch_add(1, Ordering::AcqRel);
+        };
         admitted.settle_and(time(START), |_| {}, count).unwrap();
     };
     let (early, late) = (open(1), open(2));

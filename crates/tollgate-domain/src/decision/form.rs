@@ -1,8 +1,26 @@
 //! How the words of a decision are written: metrics and windows as one byte, and the figure of a
 //! window behind it. A code is never given a second meaning.
 
+use smallvec::SmallVec;
+
 use crate::limit::{Metric, Window};
-use crate::packed::{Input, put_varint};
+use crate::packed::{Input, signed, varint};
+
+/// A decision while it is written: those over a few limits fit without a place of their own in memory.
+pub(super) type Output = SmallVec<[u8; 512]>;
+
+pub(super) fn put_varint(out: &mut Output, value: u64) {
+    out.extend_from_slice(&varint(value));
+}
+
+pub(super) fn put_signed(out: &mut Output, value: i64) {
+    out.extend_from_slice(&signed(value));
+}
+
+pub(super) fn put_text(out: &mut Output, text: &str) {
+    put_varint(out, u64::try_from(text.len()).unwrap_or(0));
+    out.extend_from_slice(text.as_bytes());
+}
 
 pub(super) const fn metric(metric: Metric) -> u8 {
     match metric {
@@ -32,7 +50,7 @@ pub(super) const fn metric_from(code: u8) -> Option<Metric> {
 }
 
 /// A word, and its figure where it has one.
-pub(super) fn put_window(out: &mut Vec<u8>, window: Window) {
+pub(super) fn put_window(out: &mut Output, window: Window) {
     let (code, figure) = match window {
         Window::Sliding { millis } => (0, Some(millis)),
         Window::Day => (1, None),
