@@ -147,20 +147,24 @@ impl Gate {
     }
 
     /// Settles what was dropped unsettled, as in doubt at its reservation.
-    pub fn settle_stray(&self, stray: Stray, now: Timestamp) -> Result<Written, LedgerError> {
+    pub fn settle_stray(&self, stray: Stray, now: Timestamp) -> Result<Settled, Unwritten> {
         let Held { record, granted } = stray.0;
-        self.close(&record, granted, now)
+        match self.close(&record, granted, (now, |_| {})) {
+            Ok(written) => Ok(Settled { record, written }),
+            Err(error) => Err(Unwritten { record, error }),
+        }
     }
 
-    /// Ends a call in counters and ledger. Both, and whether limits that came into force meanwhile
-    /// have to learn of it, are one step for a turn of the limits.
+    /// Ends a call in counters and ledger. Both, what `count` enters besides, and whether limits
+    /// that came into force meanwhile have to learn of it, are one step for a turn of the limits.
     fn close(
         &self,
         record: &Arc<CallRecord>,
         held: Option<(Grant, u64)>,
-        now: Timestamp,
+        (now, count): (Timestamp, impl FnOnce(&CallRecord)),
     ) -> Result<Written, LedgerError> {
         self.turns.ending(record, |number, late| {
+            count(record);
             if let Some((grant, turn)) = held {
                 if let Some(late) = late.filter(|_| turn != number) {
                     late(record, &grant);
@@ -266,6 +270,18 @@ impl Admitted {
         now: Timestamp,
         finish: impl FnOnce(&mut CallRecord),
     ) -> Result<Settled, Unwritten> {
+        self.settle_and(now, finish, |_| {})
+    }
+
+    /// The same of a call that turned out to have used what no limit was asked for: `count` enters
+    /// it in the limits that are in force, in one step with the end of the call, so that a turn of
+    /// the limits counts it as it counts every other. It must not wait for anything.
+    pub fn settle_and(
+        self,
+        now: Timestamp,
+        finish: impl FnOnce(&mut CallRecord),
+        count: impl FnOnce(&CallRecord),
+    ) -> Result<Settled, Unwritten> {
         let Self { mut record, ticket, .. } = self;
         let gate = Arc::clone(&ticket.gate);
         let held = ticket.redeem();
@@ -273,7 +289,7 @@ impl Admitted {
         let row = Arc::make_mut(&mut record);
         row.estimated = false;
         finish(row);
-        match gate.close(&record, held, now) {
+        match gate.close(&record, held, (now, count)) {
             Ok(written) => Ok(Settled { record, written }),
             Err(error) => Err(Unwritten { record, error }),
         }

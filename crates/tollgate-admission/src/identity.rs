@@ -187,29 +187,40 @@ impl KeyEntry {
     }
 }
 
-/// All keys that are good, by digest. Immutable: a change makes a new one.
+/// All keys that are good, by digest and by name. Immutable: a change makes a new one.
 #[derive(Debug, Default)]
-pub struct KeyRing(HashMap<KeyDigest, Arc<KeyEntry>>);
+pub struct KeyRing {
+    keys: HashMap<KeyDigest, Arc<KeyEntry>>,
+    names: HashMap<Arc<str>, Arc<KeyEntry>>,
+}
 
 impl KeyRing {
     /// A ring of these keys. Of two with one digest the later stays.
     pub fn new(keys: impl IntoIterator<Item = (KeyDigest, KeyEntry)>) -> Self {
-        Self(keys.into_iter().map(|(digest, entry)| (digest, Arc::new(entry))).collect())
+        let keys: HashMap<_, _> =
+            keys.into_iter().map(|(digest, entry)| (digest, Arc::new(entry))).collect();
+        let named = keys.values().map(|entry| (Arc::clone(&entry.name), Arc::clone(entry)));
+        Self { names: named.collect(), keys }
     }
 
     /// How many keys there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.keys.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.keys.is_empty()
     }
 
     /// All keys, in no order.
     pub fn entries(&self) -> impl Iterator<Item = &Arc<KeyEntry>> {
-        self.0.values()
+        self.keys.values()
+    }
+
+    /// A key of this name, whether it is good just now or not; one of them, where it is rotated.
+    pub fn named(&self, name: &str) -> Option<&Arc<KeyEntry>> {
+        self.names.get(name)
     }
 
     /// The key behind a credential, if it is good now and from this address.
@@ -223,7 +234,7 @@ impl KeyRing {
         if credential.len() > MAX_CREDENTIAL {
             return Err(Rejected::Unknown);
         }
-        let entry = self.0.get(&hasher.digest(credential)).ok_or(Rejected::Unknown)?;
+        let entry = self.keys.get(&hasher.digest(credential)).ok_or(Rejected::Unknown)?;
         if entry.expires_at.is_some_and(|end| end <= now) {
             return Err(Rejected::Expired);
         }

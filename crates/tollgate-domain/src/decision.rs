@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use crate::limit::{Metric, Scope, Window};
 use crate::money::NanoUsd;
+use crate::packed::Input;
 
 mod form;
 
-use form::{Input, Output, put_signed, put_text, put_varint};
+use form::{Output, put_signed, put_text, put_varint};
 
 /// The format that is written.
 const FORMAT: u8 = 1;

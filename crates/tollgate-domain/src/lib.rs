@@ -11,5 +11,6 @@ pub mod id;
 pub mod invariant;
 pub mod limit;
 pub mod money;
+pub mod packed;
 pub mod price;
 pub mod usage;

@@ -211,6 +211,12 @@ impl Exact {
         Self(femtos)
     }
 
+    /// So many times the amount.
+    #[must_use]
+    pub fn times(self, count: u64) -> Self {
+        Self(self.0.saturating_mul(i128::from(count)))
+    }
+
     /// The amount in 10⁻¹⁵ USD.
     pub const fn femtos(self) -> i128 {
         self.0

@@ -17,6 +17,7 @@ mod served;
 mod set;
 mod table;
 mod unit;
+mod uplift;
 
 pub use book::{BookError, PriceBook, Reason};
 pub use environment::{EnvPrices, InvalidEnvPrice};

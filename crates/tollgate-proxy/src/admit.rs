@@ -27,7 +27,7 @@ use crate::plane::Plane;
 use crate::read::Asked;
 use crate::route::{Chosen, Wish, route};
 use crate::snapshot::Snapshot;
-use crate::standing::{Standing, refuse_stopped, standing};
+use crate::standing::{Standing, refuse_stopped};
 use crate::stop::Stop;
 use crate::through::Through;
 
@@ -47,6 +47,8 @@ pub struct Candidate {
     pub labels: Labels,
     /// What was asked.
     pub asked: Asked,
+    /// On what terms its principal calls.
+    pub standing: Standing,
     /// Who would serve it.
     pub chosen: Chosen,
     /// How it is asked, where the client calls the provider's own API.
@@ -61,16 +63,13 @@ pub fn admit(
     snapshot: Arc<Snapshot>,
     mut candidate: Candidate,
 ) -> Result<Box<OpenCall>, Stop> {
-    let standing = standing(plane, &snapshot, &candidate.principal)?;
     refuse_alternatives(&candidate)?;
     refuse_strange_answer(plane, &candidate)?;
     let mut downgrades = Vec::new();
     for _ in 0..=MOST_DOWNGRADES {
-        refuse_stopped(plane, &snapshot, &traffic(&candidate, &standing))?;
-        match decide(plane, &snapshot, &candidate, (&standing, &downgrades)) {
-            Ok((admitted, asked_output)) => {
-                return Ok(open(plane, snapshot, candidate, &standing, (admitted, asked_output)));
-            }
+        refuse_stopped(plane, &snapshot, &candidate.traffic())?;
+        match decide(plane, &snapshot, &candidate, &downgrades) {
+            Ok(admitted) => return Ok(open(plane, snapshot, candidate, admitted)),
             Err(NotAdmitted::Ledger(error)) => {
                 plane.metrics.decided("degraded", Arc::from(""));
                 let message = format!("calls cannot be recorded, so none is made: {error}");
@@ -106,7 +105,12 @@ fn cheaper(
     }
     plane.metrics.decided("downgraded", Arc::clone(&refusal.limit.name));
     let wish = Wish { endpoint: candidate.endpoint, model: &model, asked: &candidate.asked };
-    route(snapshot, &candidate.principal, &wish, plane.ids.draw())
+    route(snapshot, &candidate.principal, &wish, plane.ids.draw())?.prepared(
+        plane,
+        snapshot,
+        &candidate.standing,
+        &wish,
+    )
 }
 
 /// Asks the gate: with the bound first, with a count where the bound would refuse or shorten.
@@ -114,9 +118,9 @@ fn decide(
     plane: &Arc<Plane>,
     snapshot: &Snapshot,
     candidate: &Candidate,
-    (standing, downgrades): (&Standing, &[Downgrade]),
+    downgrades: &[Downgrade],
 ) -> Result<(Admitted, u64), NotAdmitted> {
-    let Candidate { arrival, principal, labels, chosen, endpoint, .. } = candidate;
+    let Candidate { arrival, principal, labels, standing, chosen, endpoint, .. } = candidate;
     let address = counted(snapshot, arrival);
     let subject = Subject {
         user: &principal.user,
@@ -131,7 +135,7 @@ fn decide(
     };
     let terms = standing.terms(&subject);
     let bound = demand(snapshot, candidate);
-    let row = draft(candidate, standing, plane.names.of(*endpoint));
+    let row = draft(candidate, plane.names.of(*endpoint));
     if endpoint.is_uncounted() {
         return plane.gate.admit_uncounted(row).map(|admitted| (admitted, 0));
     }
@@ -144,10 +148,10 @@ fn open(
     plane: &Arc<Plane>,
     snapshot: Arc<Snapshot>,
     candidate: Candidate,
-    standing: &Standing,
     (admitted, asked_output): (Admitted, u64),
 ) -> Box<OpenCall> {
-    let Candidate { arrival, endpoint, principal, asked, chosen, through, media, .. } = candidate;
+    let Candidate { arrival, endpoint, principal, standing, asked, chosen, through, media, .. } =
+        candidate;
     plane.admitted.inc();
     plane.metrics.inflight().inc();
     plane.metrics.own_share(plane.micros_since(arrival.started));
@@ -193,13 +197,10 @@ fn is_bounded(grant: &Grant) -> bool {
     })
 }
 
-/// What a call is, as far as the kill switch asks.
-fn traffic<'a>(candidate: &'a Candidate, standing: &'a Standing) -> Traffic<'a> {
-    Traffic {
-        provider: &candidate.chosen.target.provider.name,
-        model: &candidate.chosen.route.name,
-        plan: &standing.plan.name,
-        user: &candidate.principal.user,
+impl Candidate {
+    /// What it is, as far as the kill switch asks.
+    fn traffic(&self) -> Traffic<'_> {
+        self.standing.traffic(&self.chosen.target.provider.name, &self.chosen.route.name)
     }
 }
 
@@ -212,20 +213,33 @@ fn refuse_alternatives(candidate: &Candidate) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Refuses to go on from an answer that is another user's.
+/// Refuses to go on from what a provider keeps unless it is known to be the caller's: all callers
+/// share the account there. Those who act for all users answer for it themselves.
 fn refuse_strange_answer(plane: &Plane, candidate: &Candidate) -> Result<(), Stop> {
-    let Candidate { principal, asked, .. } = candidate;
-    let Some(id) = asked.peek.previous.as_deref() else { return Ok(()) };
-    if principal.key.role.acts_for_others() || !plane.answers.is_of_another(id, &principal.user) {
+    let Candidate { principal, asked, chosen, .. } = candidate;
+    if principal.key.role.acts_for_others() {
         return Ok(());
     }
-    let message = "no answer of this id is kept for this caller";
-    Err(Stop { param: Some("previous_response_id".into()), ..Stop::new(Code::NotFound, message) })
+    let provider = &chosen.target.provider.name;
+    let strange = |id: &str| !plane.answers.is_of(provider, id, &principal.user);
+    if asked.peek.previous.as_deref().is_some_and(strange) {
+        let message = "no answer of this id is kept for this caller";
+        let param = Some("previous_response_id".into());
+        return Err(Stop { param, ..Stop::new(Code::NotFound, message) });
+    }
+    if let Some(field) = asked.peek.kept {
+        let message = format!(
+            "`{field}` names by id what the provider keeps, and nobody knows here whose it is: \
+             that needs a key of role `service`"
+        );
+        return Err(Stop { param: Some(field.into()), ..Stop::new(Code::Forbidden, message) });
+    }
+    Ok(())
 }
 
 /// The ledger row, as far as it is known before the call is sent.
-fn draft(candidate: &Candidate, standing: &Standing, name: Arc<str>) -> CallRecord {
-    let Candidate { arrival, principal, labels, asked, chosen, .. } = candidate;
+fn draft(candidate: &Candidate, name: Arc<str>) -> CallRecord {
+    let Candidate { arrival, principal, labels, standing, asked, chosen, .. } = candidate;
     CallRecord {
         call_id: arrival.call_id,
         request_id: Arc::clone(&arrival.request_id),

@@ -2,8 +2,8 @@
 //! first; a count is made only where that bound would refuse or shorten the call.
 
 use tollgate_admission::engine::Demand;
-use tollgate_domain::money::Rate;
-use tollgate_domain::price::Served;
+use tollgate_domain::money::{Exact, Rate};
+use tollgate_domain::price::{Ceiling, Served};
 use tollgate_domain::usage::Usage;
 use tollgate_wire::count::{estimate_prompt, upper_bound_input_tokens};
 use tollgate_wire::endpoint::Endpoint;
@@ -94,15 +94,26 @@ fn with_input(snapshot: &Snapshot, candidate: &Candidate, input: u64) -> Demand 
     let served = Served {
         service_tier: peek.service_tier.as_deref(),
         speed: peek.speed.as_deref(),
+        geo: peek.geo.as_deref(),
         ..Served::at(arrival.time)
     };
     let ceiling = chosen.price.ceiling(&served, input);
     Demand {
         input_tokens: input,
         output_tokens: output,
-        input_cost: ceiling.input.of(input) + ceiling.per_call,
+        input_cost: ceiling.input.of(input) + ceiling.per_call + searches(snapshot, peek, &ceiling),
         output_rate: ceiling.output,
         min_output: 1,
         units: 0,
     }
+}
+
+/// The most that the searches cost which the provider may make.
+fn searches(snapshot: &Snapshot, peek: &Peek, ceiling: &Ceiling) -> Exact {
+    let assumed = snapshot.settings.assumed_searches;
+    let web =
+        if peek.tools.web_search { peek.tools.max_web_searches.unwrap_or(assumed) } else { 0 };
+    let files = if peek.tools.file_search { assumed } else { 0 };
+    let each = peek.choices.max(1);
+    ceiling.per_web_search.times(web.saturating_mul(each)) + ceiling.per_file_search.times(files)
 }

@@ -54,11 +54,11 @@ pub fn forward(call: Box<OpenCall>, head: &Parts) -> Forwarded {
             let request = request(&call, remote, head);
             let pool = Arc::clone(&remote.pool);
             let (wants_stream, seen) = (call.peek.stream, Arc::clone(&head_seen));
-            let max_answer = call.snapshot.settings.max_answer;
+            let bounds = (call.snapshot.settings.max_answer, Instant::now() + remote.total);
             let exchange = async move {
                 let response = pool.send(request?).await?;
                 seen.store(true, Ordering::Release);
-                Answer::of(response, wants_stream, max_answer).await
+                Answer::of(response, wants_stream, bounds).await
             };
             (Box::pin(exchange), remote.first_byte, remote.total)
         }
@@ -115,7 +115,8 @@ impl Future for Forwarded {
     }
 }
 
-/// Watches time and the kill switch while an answer is awaited: one timer for all of it.
+/// Watches the kill switch while an answer is awaited, and time until its head is there; then the
+/// exchange itself does, for it knows what has come.
 struct Watch {
     alarm: Option<Pin<Box<Sleep>>>,
     first_byte: Instant,
@@ -143,9 +144,9 @@ impl Watch {
                     return Poll::Ready(ended);
                 }
             }
-            let mut due = self.total.min(Instant::now() + LOOK);
+            let mut due = Instant::now() + LOOK;
             if !self.head_seen.load(Ordering::Acquire) {
-                due = due.min(self.first_byte);
+                due = due.min(self.first_byte).min(self.total);
             }
             match &mut self.alarm {
                 Some(alarm) => alarm.as_mut().reset(due),
@@ -157,10 +158,7 @@ impl Watch {
     fn ended(&mut self, call: &OpenCall) -> Option<Ended> {
         let now = Instant::now();
         let late = |what| Some(Ended::Broken(Broken::timed_out(Phase::Request, what)));
-        if now >= self.total {
-            return late("no whole answer in time");
-        }
-        if now >= self.first_byte && !self.head_seen.load(Ordering::Acquire) {
+        if now >= self.first_byte.min(self.total) && !self.head_seen.load(Ordering::Acquire) {
             return late("no answer in time");
         }
         let change = call.plane.switches.change();

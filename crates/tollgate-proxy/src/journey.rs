@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::{HeaderValue, Request, Response};
 use hyper::body::{Body as _, Incoming};
 use tollgate_domain::fault::Code;
@@ -32,6 +33,7 @@ use crate::relay::relay;
 use crate::route::{Wish, route};
 use crate::server::HeadWatch;
 use crate::snapshot::Snapshot;
+use crate::standing::standing;
 use crate::stop::Stop;
 use crate::stored;
 use crate::streaming::RelayBody;
@@ -136,18 +138,27 @@ impl Travel<'_> {
         let asked = read(&snapshot.settings, &called, &head, body).await?;
         from.watch.expect_head();
         let wish = Wish { endpoint, model: &asked.peek.model, asked: &asked };
-        let chosen = route(&snapshot, &principal, &wish, plane.ids.draw())?;
-        known.model = Arc::clone(&chosen.route.name);
+        let picked = route(&snapshot, &principal, &wish, plane.ids.draw())?;
+        known.model = Arc::clone(&picked.route.name);
+        let standing = standing(plane, &snapshot, &principal)?;
+        let chosen = picked.prepared(plane, &snapshot, &standing, &wish)?;
         if chosen.serving == Serving::Counted {
             return Ok(counted(endpoint, &asked, arrival));
         }
         let arrival = arrival.clone();
         let (through, media) = (None, Media::of(endpoint, &asked));
-        let candidate =
-            Candidate { arrival, endpoint, principal, labels, asked, chosen, through, media };
-        let admitted = admit(plane, snapshot, candidate)?;
-        let (call, answered) = forward(admitted, &head).await;
-        relay(call, answered).await
+        let candidate = Candidate {
+            arrival,
+            endpoint,
+            principal,
+            labels,
+            asked,
+            standing,
+            chosen,
+            through,
+            media,
+        };
+        onwards(plane, snapshot, candidate, &head).await
     }
 }
 
@@ -175,14 +186,34 @@ impl Travel<'_> {
         let Passed { endpoint, asked, chosen, through } = passed;
         (known.endpoint, known.is_call) = (plane.names.of(endpoint), endpoint.is_billed());
         known.model = Arc::clone(&chosen.route.name);
+        let standing = standing(plane, &snapshot, &principal)?;
         let (arrival, through) = (arrival.clone(), Some(through));
         let media = Media::of(endpoint, &asked);
-        let candidate =
-            Candidate { arrival, endpoint, principal, labels, asked, chosen, through, media };
-        let admitted = admit(plane, snapshot, candidate)?;
-        let (call, answered) = forward(admitted, &head).await;
-        relay(call, answered).await
+        let candidate = Candidate {
+            arrival,
+            endpoint,
+            principal,
+            labels,
+            asked,
+            standing,
+            chosen,
+            through,
+            media,
+        };
+        onwards(plane, snapshot, candidate, &head).await
     }
+}
+
+/// The last steps, which are the same for all calls.
+async fn onwards(
+    plane: &Arc<Plane>,
+    snapshot: Arc<Snapshot>,
+    candidate: Candidate,
+    head: &Parts,
+) -> Result<Response<RelayBody>, Stop> {
+    let admitted = admit(plane, snapshot, candidate)?;
+    let (call, answered) = forward(admitted, head).await;
+    relay(call, answered).await
 }
 
 /// Why a call is not taken up now.

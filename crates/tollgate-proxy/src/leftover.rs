@@ -122,18 +122,32 @@ async fn finish_awaited(
             if let Some(id) = facts.id.clone().filter(|_| is_promise(call.operation(), &facts)) {
                 return await_answer(call, id, finish).await;
             }
-            if head.status.is_success() {
-                end_cancelled(call, Received::Whole(&facts, &body));
-            } else {
+            if !head.status.is_success() {
                 end_cancelled(call, Received::Nothing);
+            } else if facts.cut {
+                end_part(call, &body, finish).await;
+            } else {
+                end_cancelled(call, Received::Whole(&facts, &body));
             }
         }
         Ok(Ok(Answer { head, body: AnswerBody::Stream(source) })) => {
             let pump = pump(&call, &head, source, Patience { idle: limit, total: limit });
             finish_stream(call, Box::new(pump), finish).await;
         }
-        Ok(Err(_)) => end_cancelled(call, Received::Nothing),
+        Ok(Err(broken)) => match broken.generated() {
+            Some(part) => end_part(call, part, finish).await,
+            None => end_cancelled(call, Received::Nothing),
+        },
         Err(_) => end_cancelled(call, Received::Unanswered),
+    }
+}
+
+/// The answer broke off after this part of it, and nobody listens any more.
+async fn end_part(call: Box<OpenCall>, part: &[u8], finish: watch::Receiver<bool>) {
+    let facts = call.remains(part);
+    match call.goes_on(&facts) {
+        Some(id) => await_answer(call, id, finish).await,
+        None => end_cancelled(call, Received::Part(&facts, part)),
     }
 }
 

@@ -21,12 +21,13 @@ impl Media {
     /// What this request takes; `None` where it is about text.
     pub fn of(endpoint: Endpoint, asked: &Asked) -> Option<Self> {
         let peek = &asked.peek;
-        let prompt = peek.input.bytes.saturating_sub(peek.input.image_bytes);
         match endpoint {
             Endpoint::Images => {
-                let output = images::most_tokens(&asked.body).saturating_mul(peek.choices.max(1));
-                let usage = Usage { output_image: output, ..Usage::tokens(prompt, output) };
-                Some(Self { most: usage, likely: usage })
+                let each = peek.max_output.unwrap_or_else(|| images::most_tokens(&asked.body));
+                let output = each.saturating_mul(peek.choices.max(1));
+                let with = |input| Usage { output, output_image: output, ..input };
+                let most = with(images::most_input(&peek.input));
+                Some(Self { most, likely: with(images::likely_input(&peek.input)) })
             }
             Endpoint::Speech => {
                 let text = audio::speech_input(&asked.body);

@@ -1,6 +1,8 @@
 //! An admitted call that is under way: what its end will need, whichever of the four ends it is
 //! (whole answer, upstream error, client gone, shut down).
 
+mod end;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,16 +13,19 @@ use tollgate_admission::identity::OnDisconnect;
 use tollgate_admission::ledger::LedgerError;
 use tollgate_admission::switches::Traffic;
 use tollgate_domain::call::{CallRecord, Outcome};
-use tollgate_domain::fault::Code;
 use tollgate_domain::money::{Exact, NanoUsd};
 use tollgate_domain::price::{ModelPrice, Served};
 use tollgate_domain::usage::Usage;
 use tollgate_wire::count;
 use tollgate_wire::dialect::answer_text;
 use tollgate_wire::endpoint::Endpoint;
-use tollgate_wire::facts::{AnswerFacts, InbandError};
+use tollgate_wire::facts::AnswerFacts;
 use tollgate_wire::peek::Peek;
+use tollgate_wire::remains::{read_remains, remaining_text};
 use tollgate_wire::translate::{Translator, View, translate_error, translate_whole};
+
+pub(crate) use end::class_of;
+pub use end::{End, Received};
 
 use crate::edge::Edge;
 use crate::headroom::LimitHeaders;
@@ -32,7 +37,6 @@ use crate::plane::Plane;
 use crate::pump::Ending;
 use crate::route::Chosen;
 use crate::snapshot::Snapshot;
-use crate::stop::Stop;
 use crate::through::Through;
 
 /// An admitted call that is under way.
@@ -74,75 +78,12 @@ pub struct OpenCall {
     pub limits: LimitHeaders,
 }
 
-/// What was received of an answer when it ended.
-#[derive(Clone, Copy, Debug)]
-pub enum Received<'a> {
-    /// Nothing that was generated.
-    Nothing,
-    /// The request was sent and taken up, no answer was seen.
-    Unanswered,
-    /// A whole answer that was not streamed.
-    Whole(&'a AnswerFacts, &'a [u8]),
-    /// A stream, whole or in part.
-    Stream(&'a Ending),
-    /// An answer that its provider kept and that is charged now.
-    Kept(&'a AnswerFacts),
-}
-
-/// How a call ended.
-#[derive(Clone, Debug)]
-pub struct End<'a> {
-    /// The status that the client got.
-    pub status: u16,
-    /// The outcome.
-    pub outcome: Outcome,
-    /// The class of the error.
-    pub error_type: Option<Arc<str>>,
-    /// What was received.
-    pub received: Received<'a>,
-}
-
-impl<'a> End<'a> {
-    /// The end of a stream that the client heard to its end; `stop` says what cut it off, if
-    /// anything did.
-    pub fn of_stream(ending: &'a Ending, status: u16, stop: Option<&Stop>) -> Self {
-        let error = match (stop, &ending.facts.answer.error) {
-            (Some(stop), _) => Some(stop.code.as_str()),
-            (None, Some(error)) => Some(class_of(error)),
-            (None, None) => None,
-        };
-        Self {
-            status,
-            outcome: if error.is_some() { Outcome::Failed } else { Outcome::Success },
-            error_type: error.map(Arc::from),
-            received: Received::Stream(ending),
-        }
-    }
-}
-
-impl<'a> End<'a> {
-    /// The end of a stream that was ended at the edge of its reservation.
-    pub const fn of_cut(ending: &'a Ending, status: u16) -> Self {
-        let received = Received::Stream(ending);
-        Self { status, outcome: Outcome::Success, error_type: None, received }
-    }
-}
-
-/// The class of a provider's error, as the ledger keeps it: its code or type, never its message.
-pub(crate) fn class_of(error: &InbandError) -> &str {
-    error
-        .code
-        .as_deref()
-        .or(error.kind.as_deref())
-        .filter(|class| class.len() <= 64 && class.bytes().all(|b| b.is_ascii_graphic()))
-        .unwrap_or(Code::UpstreamError.as_str())
-}
-
 /// How an answer was served, as it says itself.
 fn served(facts: Option<&AnswerFacts>, at: Timestamp) -> Served<'_> {
     Served {
         service_tier: facts.and_then(|facts| facts.service_tier.as_deref()),
         speed: facts.and_then(|facts| facts.speed.as_deref()),
+        geo: facts.and_then(|facts| facts.geo.as_deref()),
         ..Served::at(at)
     }
 }
@@ -151,6 +92,30 @@ fn served(facts: Option<&AnswerFacts>, at: Timestamp) -> Served<'_> {
 struct Metered {
     usage: Usage,
     estimated: bool,
+}
+
+/// The same with what it costs.
+struct Charged<'a> {
+    facts: Option<&'a AnswerFacts>,
+    metered: Metered,
+    cost: NanoUsd,
+    price: Arc<ModelPrice>,
+}
+
+impl Charged<'_> {
+    /// Enters it in a row.
+    fn enter(&self, row: &mut CallRecord) {
+        if let Some(model) = self.facts.and_then(|facts| facts.model.as_deref())
+            && *row.model != *model
+        {
+            row.model = Arc::from(model);
+        }
+        row.usage = self.metered.usage;
+        row.estimated = self.metered.estimated;
+        row.cost = self.cost;
+        row.provider_cost = self.facts.and_then(|facts| facts.provider_cost);
+        row.price_version = Arc::clone(self.price.version());
+    }
 }
 
 impl OpenCall {
@@ -199,7 +164,7 @@ impl OpenCall {
         let kept = self.operation().is_responses() && self.peek.store != Some(false);
         if let Some(id) = facts.id.as_deref().filter(|_| kept) {
             let record = self.admitted.record();
-            self.plane.answers.remember(id, &record.user, &record.provider);
+            self.plane.answers.remember(&record.provider, id, &record.user);
         }
     }
 
@@ -211,24 +176,16 @@ impl OpenCall {
         facts.id.clone().filter(|_| background && !made && facts.error.is_none())
     }
 
-    /// Leaves the call in doubt at what it holds: nobody will say any more what it used.
-    pub fn give_up(self) {
-        self.plane.metrics.inflight().dec();
+    /// What can be read of an answer that was to come whole and of which this has come.
+    pub fn remains(&self, body: &[u8]) -> AnswerFacts {
+        read_remains(self.operation(), self.chosen.target.provider.vendor.usage, body)
     }
 
     /// Charges a row for an answer that its provider kept.
     pub fn charge_kept(&self, facts: &AnswerFacts, row: &mut CallRecord) {
-        let price = self.price_served(facts.model.as_deref());
-        let served = served(Some(facts), row.time);
-        let metered = Metered { usage: facts.usage.unwrap_or_default(), estimated: false };
-        row.cost = self.cost(Some(facts), &metered, (&price, &served));
-        row.usage = metered.usage;
-        row.price_version = Arc::clone(price.version());
+        self.charged(Received::Kept(facts)).enter(row);
         row.endpoint = self.plane.names.of(Endpoint::Responses);
-        (row.status, row.outcome, row.estimated) = (200, Outcome::Success, false);
-        if let Some(model) = facts.model.as_deref() {
-            row.model = Arc::from(model);
-        }
+        (row.status, row.outcome) = (200, Outcome::Success);
     }
 
     /// What it is, as far as the kill switch asks.
@@ -257,22 +214,19 @@ impl OpenCall {
     /// Settles the call, counts it and hands its line to the log. Whoever sends the end of the
     /// answer waits until the row is down.
     pub fn end(self, end: &End<'_>) -> Result<Settled, LedgerError> {
-        let Self { admitted, .. } = &self;
-        let facts = match end.received {
-            Received::Whole(facts, _) | Received::Kept(facts) => Some(facts),
-            Received::Stream(ending) => Some(&ending.facts.answer),
-            Received::Nothing | Received::Unanswered => None,
-        };
-        if let Some(facts) = facts {
+        if let Some(facts) = end.received.facts() {
             self.remember(facts);
         }
-        let metered = self.meter(end.received);
-        let model = facts.and_then(|facts| facts.model.as_deref());
-        let price = self.price_served(model);
-        let time = admitted.record().time;
-        let served = served(facts, time);
+        let charged = self.charged(end.received);
+        self.settle(end, &charged)
+    }
+
+    fn charged<'a>(&self, received: Received<'a>) -> Charged<'a> {
+        let (facts, metered) = (received.facts(), self.meter(received));
+        let price = self.price_served(facts.and_then(|facts| facts.model.as_deref()));
+        let served = served(facts, self.admitted.record().time);
         let cost = self.cost(facts, &metered, (&price, &served));
-        self.settle(end, facts, &metered, &Priced { cost, price })
+        Charged { facts, metered, cost, price }
     }
 
     /// What it cost: where several models worked on an answer, each part at its own price.
@@ -293,45 +247,33 @@ impl OpenCall {
         each.fold(Exact::ZERO, |sum, part| sum + part).charge()
     }
 
-    fn settle(
-        self,
-        end: &End<'_>,
-        facts: Option<&AnswerFacts>,
-        metered: &Metered,
-        priced: &Priced,
-    ) -> Result<Settled, LedgerError> {
-        let Self { plane, snapshot, admitted, metrics, started, first_byte_us, .. } = self;
+    fn settle(self, end: &End<'_>, charged: &Charged<'_>) -> Result<Settled, LedgerError> {
+        let Self { plane, admitted, metrics, started, first_byte_us, .. } = self;
         let latency_us = plane.micros_since(started);
         let fill = |row: &mut CallRecord| {
             row.status = end.status;
             row.outcome = end.outcome;
             row.error_type.clone_from(&end.error_type);
-            if let Some(model) = facts.and_then(|facts| facts.model.as_deref())
-                && *row.model != *model
-            {
-                row.model = Arc::from(model);
-            }
-            row.usage = metered.usage;
-            row.estimated = metered.estimated;
-            row.cost = priced.cost;
-            row.provider_cost = facts.and_then(|facts| facts.provider_cost);
-            row.price_version = Arc::clone(priced.price.version());
+            charged.enter(row);
             if matches!(end.received, Received::Kept(_)) {
                 row.endpoint = plane.names.of(Endpoint::Responses);
             }
             row.latency_us = latency_us;
             row.ttft_us = first_byte_us;
         };
+        // An answer that was kept was not foreseen at admission: the limits that are in force when
+        // it is charged learn of it with the end of the call.
+        let count = |row: &CallRecord| {
+            if matches!(end.received, Received::Kept(_)) {
+                Past::new(&plane, &plane.snapshot.load()).call(row);
+            }
+        };
         plane.metrics.inflight().dec();
-        let settled = admitted.settle(plane.clock.now(), fill);
+        let settled = admitted.settle_and(plane.clock.now(), fill, count);
         let record = match &settled {
             Ok(settled) => &settled.record,
             Err(unwritten) => &unwritten.record,
         };
-        // It was not foreseen at admission, so the counters learn of it now.
-        if matches!(end.received, Received::Kept(_)) {
-            Past::new(&plane, &snapshot).call(record);
-        }
         plane.metrics.finished(&metrics, record);
         plane.log.push(Arc::clone(record));
         settled.map_err(|unwritten| {
@@ -351,6 +293,7 @@ impl OpenCall {
             },
             estimated: true,
         };
+        let count = |text: &str| count::count_tokens(self.model(), text);
         match received {
             Received::Kept(facts) => stated(facts.usage.unwrap_or_default()),
             _ if !self.operation().is_billed() => stated(Usage::default()),
@@ -358,10 +301,11 @@ impl OpenCall {
             Received::Unanswered => estimated(&AnswerFacts::default(), 0),
             Received::Whole(facts, body) => match facts.usage {
                 Some(usage) => stated(usage),
-                None => {
-                    let count = |text: &str| count::count_tokens(self.model(), text);
-                    estimated(facts, answer_text(self.operation(), body, count))
-                }
+                None => estimated(facts, answer_text(self.operation(), body, count)),
+            },
+            Received::Part(facts, body) => match facts.usage {
+                Some(usage) => stated(usage),
+                None => estimated(facts, remaining_text(self.operation(), body, count)),
             },
             Received::Stream(ending) => match ending.facts.answer.usage {
                 Some(usage) => stated(usage),
@@ -387,29 +331,5 @@ impl OpenCall {
             _ => None,
         }
         .unwrap_or_else(|| Arc::clone(&self.chosen.price))
-    }
-}
-
-struct Priced {
-    cost: NanoUsd,
-    price: Arc<ModelPrice>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_class_of_an_error_is_its_code_and_never_its_message() {
-        let error = |code: Option<&str>, kind: Option<&str>| InbandError {
-            code: code.map(Into::into),
-            kind: kind.map(Into::into),
-            message: "a prompt may stand here".into(),
-            status: None,
-        };
-        assert_eq!(class_of(&error(Some("rate_limit_exceeded"), Some("x"))), "rate_limit_exceeded");
-        assert_eq!(class_of(&error(None, Some("server_error"))), "server_error");
-        assert_eq!(class_of(&error(None, None)), "upstream_error");
-        assert_eq!(class_of(&error(Some("a prompt in disguise"), None)), "upstream_error");
     }
 }

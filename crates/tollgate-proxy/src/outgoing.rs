@@ -79,7 +79,7 @@ fn body(call: &OpenCall, operation: Endpoint, head: &Parts) -> Bytes {
     if operation == Endpoint::Other || operation == Endpoint::Read {
         return sent.clone();
     }
-    if operation == Endpoint::Transcriptions && !sent.trim_ascii_start().starts_with(b"{") {
+    if operation.takes_form() && !sent.trim_ascii_start().starts_with(b"{") {
         return rewrite_form(sent, peek, &target.model);
     }
     let body = rewrite(operation, sent, peek, &change);

@@ -7,7 +7,6 @@
 //! twice and no limit starts afresh.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use tollgate_admission::directory::{Directory, UserState};
 use tollgate_admission::engine::{
     ActionDemand, Actual, Amounts, Engine, Grant, OwnLimits, Source, Subject, Terms,
 };
-use tollgate_admission::identity::{GUEST_USER, KeyEntry};
+use tollgate_admission::identity::GUEST_USER;
 use tollgate_admission::network::counted_address;
 use tollgate_domain::call::CallRecord;
 use tollgate_domain::limit::{Limit, Metric, Plan};
@@ -53,7 +52,6 @@ pub struct Past<'a> {
     engine: &'a Engine,
     snapshot: &'a Snapshot,
     users: Users<'a>,
-    keys: HashMap<&'a str, &'a KeyEntry>,
 }
 
 impl<'a> Past<'a> {
@@ -64,8 +62,7 @@ impl<'a> Past<'a> {
 
     /// Counts into this engine, for these users.
     pub fn with(engine: &'a Engine, snapshot: &'a Snapshot, users: Users<'a>) -> Self {
-        let keys = snapshot.keys.entries().map(|key| (&*key.name, &**key)).collect();
-        Self { engine, snapshot, users, keys }
+        Self { engine, snapshot, users }
     }
 
     /// Counts a call of the ledger.
@@ -197,7 +194,7 @@ impl<'a> Past<'a> {
 
     /// The limits that a key brings along.
     fn own(&self, key: Option<&str>) -> Option<&'a OwnLimits> {
-        key.and_then(|key| self.keys.get(key))?.own.as_deref()
+        key.and_then(|key| self.snapshot.keys.named(key))?.own.as_deref()
     }
 
     /// The plan of a user: as decided, else that of the key; `None` where a token named it.
@@ -212,7 +209,7 @@ impl<'a> Past<'a> {
                 if tokens.is_some_and(|tokens| key == Some(&*tokens.name)) {
                     return None;
                 }
-                key.and_then(|key| self.keys.get(key)).and_then(|key| key.plan.as_ref())
+                key.and_then(|key| snapshot.keys.named(key)).and_then(|key| key.plan.as_ref())
             }
         };
         Some(Arc::clone(snapshot.plan(name)))

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use tollgate_domain::fault::Code;
 use tollgate_wire::dialect;
 use tollgate_wire::endpoint::Endpoint;
-use tollgate_wire::form::peek_form;
+use tollgate_wire::form::{Form, peek_form};
 use tollgate_wire::peek::{BodyError, Peek, Span};
 
 use crate::snapshot::Settings;
@@ -60,17 +60,31 @@ pub async fn read(
     Ok(Asked { body, peek, file, array })
 }
 
-/// Looks into a body, and finds the file in it. Forms with a file are told by their content type, everything else is JSON.
+/// Looks into a body, and finds the file in it. A form is told by its content type, where one may
+/// come; everything else is JSON, and nothing else is taken for it.
 pub fn peek(
     endpoint: Endpoint,
     path_model: Option<&str>,
     content_type: Option<&str>,
     body: &[u8],
 ) -> Result<(Peek, Option<Span>), BodyError> {
-    match content_type.filter(|kind| kind.starts_with("multipart/form-data")) {
-        Some(kind) => peek_form(kind, body).map(|form| (form.peek, form.file)),
+    match content_type.filter(|kind| is_form(kind)) {
+        Some(_) if !endpoint.takes_form() => {
+            let message = "this path takes a JSON body: content-type application/json".to_owned();
+            Err(BodyError { message, param: None })
+        }
+        Some(kind) => {
+            let Form { mut peek, picture, file, .. } = peek_form(kind, body)?;
+            peek.max_output = (endpoint == Endpoint::Images).then_some(picture);
+            Ok((peek, file))
+        }
         None => dialect::peek(endpoint, path_model, body).map(|peek| (peek, None)),
     }
+}
+
+fn is_form(content_type: &str) -> bool {
+    const FORM: &str = "multipart/form-data";
+    content_type.get(..FORM.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(FORM))
 }
 
 /// The whole body, or why not.

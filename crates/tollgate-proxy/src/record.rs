@@ -1,10 +1,11 @@
 //! Step 9 for calls that were refused: they hold nothing and cost nothing. They are counted and
 //! logged, and become rows of the ledger as far as there is room for them ([`crate::refusals`]); a
 //! caller who is not known, or may not be served at all, leaves none. Calls that were admitted are
-//! recorded where they end ([`crate::open_call`]).
+//! recorded where they end ([`crate::open_call`]), and here where nobody settled them.
 
 use std::sync::Arc;
 
+use tollgate_admission::gate::{Stray, Unwritten};
 use tollgate_admission::identity::Principal;
 use tollgate_domain::call::{CacheState, CallRecord, Dialect, Outcome};
 use tollgate_domain::fault::Code;
@@ -48,6 +49,24 @@ impl Known {
             && !self.user.is_empty()
             && !matches!(code, Code::Unauthenticated | Code::Forbidden | Code::GuestForbidden)
     }
+}
+
+/// Settles an admitted call that nobody settled (a panic, a task that was cut off, an answer that
+/// never came), as in doubt at its reservation, and counts and logs it like any other (LEDGER-2).
+pub fn stray(plane: &Plane, stray: Stray) -> Result<(), Unwritten> {
+    let settled = plane.gate.settle_stray(stray, plane.clock.now());
+    let row = match &settled {
+        Ok(settled) => &settled.record,
+        Err(unwritten) => &unwritten.record,
+    };
+    // The name under which it was admitted, so no new label.
+    let model = Some(row.model_counted()).filter(|name| !name.is_empty());
+    let model = model.unwrap_or_else(|| Arc::from("other"));
+    let target = plane.metrics.target(&model, &row.provider, &row.endpoint);
+    plane.metrics.inflight().dec();
+    plane.metrics.finished(&target, row);
+    plane.log.push(Arc::clone(row));
+    settled.map(drop)
 }
 
 /// Counts a refused call, and hands its line to the log and its row to the ledger.

@@ -44,7 +44,10 @@ pub async fn relay(
         Err(Ended::Broken(broken)) => {
             call.plane.metrics.attempted(&call.chosen.target.provider.name, ended_as(&broken));
             let stop = stop_of(&broken);
-            settle_failed(call, &stop, Received::Nothing);
+            match broken.generated() {
+                Some(part) => settle_part(call, &stop, part),
+                None => settle_failed(call, &stop, Received::Nothing),
+            }
             Err(stop)
         }
         Ok(Answer { head, body }) => {
@@ -71,7 +74,7 @@ async fn relay_whole(
     if head.status.is_success() && (cut || !operation.answers_with(&body)) {
         let message = "the provider's answer is not the JSON that it should be";
         let stop = Stop::new(Code::UpstreamError, message).after_spending();
-        settle_failed(call, &stop, Received::Nothing);
+        settle_part(call, &stop, &body);
         return Err(stop);
     }
     if let Some(id) = facts.id.as_deref().filter(|_| is_promise(operation, &facts)) {
@@ -183,6 +186,16 @@ fn settle_failed(call: Box<OpenCall>, stop: &Stop, received: Received<'_>) {
     drop(call.end(&end));
 }
 
+/// Settles a call whose answer broke off after this part of it: its provider has most likely made
+/// all of it. One in the background it goes on making.
+fn settle_part(call: Box<OpenCall>, stop: &Stop, part: &[u8]) {
+    let facts = call.remains(part);
+    match call.goes_on(&facts) {
+        Some(id) => Leftover::Background(call, id).hand_over(),
+        None => settle_failed(call, stop, Received::Part(&facts, part)),
+    }
+}
+
 /// What a client is told of an exchange that broke.
 pub(crate) fn stop_of(broken: &Broken) -> Stop {
     let code = if broken.timed_out { Code::UpstreamTimeout } else { Code::UpstreamError };
@@ -196,7 +209,8 @@ pub(crate) fn stop_of(broken: &Broken) -> Stop {
     };
     let stop = Stop::new(code, message);
     // Once the answer had begun, it was generated, and another try would be charged again.
-    if broken.phase == Phase::Body { stop.after_spending() } else { stop }
+    let refused = broken.part.is_some() && broken.generated().is_none();
+    if broken.phase == Phase::Body && !refused { stop.after_spending() } else { stop }
 }
 
 fn ended_as(broken: &Broken) -> &'static str {

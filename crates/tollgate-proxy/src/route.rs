@@ -1,6 +1,9 @@
 //! Step 4: which provider's model serves this call, and by which of its operations. What a key may
 //! not use is refused here, a model without a price is not called at all (PRICE-1), and a request
 //! that the provider's own form cannot express is refused before anything is set aside.
+//!
+//! It has two halves, because translating is work: a target is picked by looking things up, and
+//! only for a caller who may call, and a call that nobody has stopped, is anything made for it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,10 +17,22 @@ use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::peek::{BodyError, Peek};
 use tollgate_wire::translate::{self, View, Written, translate_request};
 
+use crate::plane::Plane;
 use crate::provider::Serving;
 use crate::read::Asked;
 use crate::snapshot::{Route, Snapshot, Target};
+use crate::standing::{Standing, refuse_stopped};
 use crate::stop::Stop;
+
+/// A target that may serve a call. Nothing has been made for it yet.
+#[derive(Clone, Debug)]
+pub struct Picked {
+    /// The route that was taken.
+    pub route: Arc<Route>,
+    target: Arc<Target>,
+    price: Arc<ModelPrice>,
+    serving: Serving,
+}
 
 /// A target that may serve a call, its price, and what is sent to it.
 #[derive(Clone, Debug)]
@@ -58,13 +73,13 @@ pub struct Wish<'a> {
     pub asked: &'a Asked,
 }
 
-/// Chooses a target for a call; `draw` is a random number that spreads calls over targets.
+/// Picks a target for a call; `draw` is a random number that spreads calls over targets.
 pub fn route(
     snapshot: &Snapshot,
     principal: &Principal,
     wish: &Wish<'_>,
     draw: u64,
-) -> Result<Chosen, Stop> {
+) -> Result<Picked, Stop> {
     let model = wish.model;
     if !principal.may_use_model(model) {
         return Err(Stop::new(
@@ -102,8 +117,25 @@ pub fn route(
     let (target, serving) = weighted(&able, draw).ok_or_else(|| unpriced(&route))?;
     let target = Arc::clone(target);
     let price = target.price.clone().ok_or_else(|| unpriced(&route))?;
-    let translated = translated(snapshot, wish, (&route, &target), serving)?;
-    Ok(Chosen { route, target, price, serving, translated })
+    Ok(Picked { route, target, price, serving })
+}
+
+impl Picked {
+    /// Makes what is sent to the target, for a caller whose standing is known, unless an operator
+    /// has stopped calls like this one.
+    pub fn prepared(
+        self,
+        plane: &Plane,
+        snapshot: &Snapshot,
+        standing: &Standing,
+        wish: &Wish<'_>,
+    ) -> Result<Chosen, Stop> {
+        let Self { route, target, price, serving } = self;
+        let traffic = standing.traffic(&target.provider.name, &route.name);
+        refuse_stopped(plane, snapshot, &traffic)?;
+        let translated = translated(snapshot, wish, (&route, &target), serving)?;
+        Ok(Chosen { route, target, price, serving, translated })
+    }
 }
 
 impl Chosen {

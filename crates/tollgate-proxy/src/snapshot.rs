@@ -102,6 +102,9 @@ pub struct Settings {
     /// Input tokens that are set aside where the request has no bound of its own (earlier turns,
     /// files) and the context of the model is not known.
     pub assumed_context: u64,
+    /// Searches by the provider that are set aside, of each kind that the request asks for, where it
+    /// has no bound of its own.
+    pub assumed_searches: u64,
 }
 
 /// A model at a provider that can serve a public name.

@@ -17,6 +17,8 @@ use crate::stop::Stop;
 /// On what terms a principal calls.
 #[derive(Clone, Debug)]
 pub struct Standing {
+    /// Who calls.
+    user: Arc<str>,
     /// The plan in force.
     pub plan: Arc<Plan>,
     /// The team, as decided or as the key says.
@@ -29,6 +31,11 @@ impl Standing {
     /// The same as the engine asks it, for what a subject wants.
     pub fn terms<'a>(&'a self, subject: &'a Subject<'a>) -> Terms<'a> {
         Terms { subject, plan: &self.plan, overlay: self.overlay(), own: self.own.as_deref() }
+    }
+
+    /// What its call to a model of a provider is, as far as the kill switch asks.
+    pub fn traffic<'a>(&'a self, provider: &'a str, model: &'a str) -> Traffic<'a> {
+        Traffic { provider, model, plan: &self.plan.name, user: &self.user }
     }
 
     /// What is different for this user.
@@ -73,7 +80,8 @@ pub fn terms_of(plane: &Plane, snapshot: &Snapshot, principal: &Principal) -> St
     let plan = Arc::clone(snapshot.plan(decided.or(principal.key.plan.as_ref())));
     let team =
         state.as_ref().and_then(|state| state.team.clone()).or_else(|| principal.key.team.clone());
-    Standing { plan, team, state, own: principal.key.own.clone() }
+    let user = Arc::clone(&principal.user);
+    Standing { user, plan, team, state, own: principal.key.own.clone() }
 }
 
 /// Refuses what an operator has stopped.

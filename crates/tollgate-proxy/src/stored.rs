@@ -10,7 +10,7 @@
 //! charged with the call that made it.
 //!
 //! What is remembered here is lost at a restart. Then only those who act for all users can fetch
-//! older answers; nobody sees what is not theirs.
+//! older answers, or go on from them; nobody sees what is not theirs.
 
 mod answers;
 
@@ -67,15 +67,15 @@ pub fn kept(
 ) -> Result<Passed, Stop> {
     let unknown = || Stop::new(Code::NotFound, "no answer of this id is kept for this caller");
     let acts_for_all = principal.key.role.acts_for_others();
-    let owner = answers.owner(id);
-    let provider = match &owner {
-        Some((user, maker)) if acts_for_all || *user == principal.user => {
-            snapshot.providers.iter().find(|provider| provider.name == *maker)
-        }
-        None if acts_for_all => snapshot.providers.iter().find(|provider| keeps_answers(provider)),
-        _ => None,
+    let providers = || snapshot.providers.iter();
+    let keeps_it = |provider: &&Arc<Provider>| {
+        let owner = answers.owner(&provider.name, id);
+        owner.is_some_and(|user| acts_for_all || user == principal.user)
     };
-    let provider = provider
+    let likely = || providers().find(|provider| acts_for_all && keeps_answers(provider));
+    let provider = providers()
+        .find(keeps_it)
+        .or_else(likely)
         .filter(|provider| principal.may_use_provider(&provider.name))
         .ok_or_else(unknown)?;
     let Backend::Remote(remote) = &provider.backend else { return Err(unknown()) };
@@ -123,8 +123,8 @@ pub(crate) fn is_promise(operation: Endpoint, facts: &AnswerFacts) -> bool {
 
 /// Waits for an answer in the background until it is there, by polling and by listening whether its
 /// client has fetched it, then settles its call. When the program ends first, or the answer is gone
-/// before it was seen here (its client may have read it as a stream and deleted it), the call is in
-/// doubt at what it holds.
+/// before it was seen here (its client may have read it as a stream and deleted it), nobody will say
+/// any more what it used: the call is dropped, and so settled as a stray, in doubt at what it holds.
 pub(crate) async fn await_answer(
     call: Box<OpenCall>,
     id: Box<str>,
@@ -132,7 +132,7 @@ pub(crate) async fn await_answer(
 ) {
     let Some(question) = Question::of(&call, &id) else { return };
     let record = call.admitted.record();
-    let told = call.plane.answers.expect(&id, &record.user, &record.provider);
+    let told = call.plane.answers.expect(&record.provider, &id, &record.user);
     // From here on this call is charged for the answer, settled or in doubt, also where somebody
     // fetches it after a restart.
     let charge = charge_of(&call, &id, record.clone());
@@ -169,7 +169,6 @@ pub(crate) async fn await_answer(
             return;
         }
     }
-    call.give_up();
 }
 
 fn settle(call: Box<OpenCall>, facts: &AnswerFacts, body: &[u8]) {
@@ -208,7 +207,7 @@ pub(crate) fn due(call: &OpenCall, ok: bool, body: &Bytes) -> Option<Due> {
     if facts.usage.is_none() || facts.cut || !made_later {
         return None;
     }
-    if call.plane.answers.fetched(id, || (facts.clone(), body.clone())) {
+    if call.plane.answers.fetched(&target.provider.name, id, || (facts.clone(), body.clone())) {
         return None;
     }
     let mut row = call.admitted.record().clone();

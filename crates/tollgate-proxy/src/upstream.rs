@@ -10,11 +10,12 @@ mod response;
 
 pub use connect::{Connector, Origin};
 pub use pool::{Pool, PoolConfig};
-pub use response::{Response, ResponseBody};
+pub use response::{Gathered, Response, ResponseBody};
 
 use std::fmt;
 use std::io;
 
+use http::StatusCode;
 use hyper::body::Bytes;
 
 /// The body of a request to a provider: whole, since it was read whole.
@@ -41,8 +42,19 @@ pub struct Broken {
     /// Whether a reused connection turned out to be closed before a byte came back. The provider
     /// had most likely closed it while idle, so one more try on a new connection is safe.
     pub stale: bool,
+    /// What had come of an answer that was not to be a stream.
+    pub part: Option<Box<Part>>,
     /// What happened.
     source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// The part of an answer that had come when it broke off.
+#[derive(Debug)]
+pub struct Part {
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// What had come of its body.
+    pub body: Bytes,
 }
 
 impl Broken {
@@ -50,12 +62,23 @@ impl Broken {
         phase: Phase,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self { phase, timed_out: false, stale: false, source: source.into() }
+        Self { phase, timed_out: false, stale: false, part: None, source: source.into() }
     }
 
     pub(crate) fn timed_out(phase: Phase, what: &'static str) -> Self {
         let source = io::Error::new(io::ErrorKind::TimedOut, what).into();
-        Self { phase, timed_out: true, stale: false, source }
+        Self { phase, timed_out: true, stale: false, part: None, source }
+    }
+
+    /// The same of an answer of which this had come.
+    pub(crate) fn after(self, status: StatusCode, body: Bytes) -> Self {
+        Self { part: Some(Box::new(Part { status, body })), ..self }
+    }
+
+    /// What had come of an answer that the provider most likely generated to its end: one that
+    /// was a success.
+    pub fn generated(&self) -> Option<&Bytes> {
+        self.part.as_deref().filter(|part| part.status.is_success()).map(|part| &part.body)
     }
 }
 

@@ -6,8 +6,6 @@
 //!
 //! Decoding takes any bytes: what does not fit is `None`, never a panic.
 
-mod input;
-
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -15,11 +13,11 @@ use tollgate_domain::call::CallRecord;
 use tollgate_domain::decision::Decision;
 use tollgate_domain::id::CallId;
 use tollgate_domain::money::NanoUsd;
+use tollgate_domain::packed::{Input, put_bytes, put_signed, put_text, put_varint};
 use tollgate_domain::usage::Usage;
 
 use crate::clip::MAX_TAGS;
 use crate::codes;
-use input::Input;
 
 /// The format that [`encode`] writes.
 const FORMAT: u8 = 1;
@@ -142,23 +140,23 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<CallRecord> {
     let provider_cost = input.when(has(PROVIDER_COST), |i| i.signed().map(NanoUsd::from_nanos))?;
     let ttft_us = input.when(has(TTFT), Input::varint)?;
     let request_id =
-        if has(OWN_REQUEST_ID) { Arc::from(call_id.to_string()) } else { input.text()? };
+        if has(OWN_REQUEST_ID) { Arc::from(call_id.to_string()) } else { text(&mut input)? };
     let record = CallRecord {
         call_id,
         request_id,
         time,
-        user: input.text()?,
-        endpoint: input.text()?,
-        provider: input.text()?,
-        model_asked: input.text()?,
-        model: input.text()?,
-        price_version: input.text()?,
-        key: input.when(has(KEY), Input::text)?,
-        team: input.when(has(TEAM), Input::text)?,
-        ip: input.when(has(IP), Input::text)?,
-        session: input.when(has(SESSION), Input::text)?,
-        feature: input.when(has(FEATURE), Input::text)?,
-        error_type: input.when(has(ERROR_TYPE), Input::text)?,
+        user: text(&mut input)?,
+        endpoint: text(&mut input)?,
+        provider: text(&mut input)?,
+        model_asked: text(&mut input)?,
+        model: text(&mut input)?,
+        price_version: text(&mut input)?,
+        key: input.when(has(KEY), text)?,
+        team: input.when(has(TEAM), text)?,
+        ip: input.when(has(IP), text)?,
+        session: input.when(has(SESSION), text)?,
+        feature: input.when(has(FEATURE), text)?,
+        error_type: input.when(has(ERROR_TYPE), text)?,
         usage: take_usage(&mut input)?,
         tags: if has(TAGS) { take_tags(&mut input)? } else { Vec::new() },
         decision: input.when(has(DECISION), |input| input.bytes().map(Decision::from_bytes))?,
@@ -184,9 +182,13 @@ pub(crate) fn call_id(payload: &[u8]) -> Option<CallId> {
     input.array::<16>().map(|bytes| CallId::from_bytes(*bytes))
 }
 
+fn text(input: &mut Input<'_>) -> Option<Arc<str>> {
+    input.text().map(Arc::from)
+}
+
 fn take_tags(input: &mut Input<'_>) -> Option<Vec<(Arc<str>, Arc<str>)>> {
     let count = usize::try_from(input.varint()?).ok().filter(|count| *count <= MAX_TAGS)?;
-    (0..count).map(|_| Some((input.text()?, input.text()?))).collect()
+    (0..count).map(|_| Some((text(input)?, text(input)?))).collect()
 }
 
 /// Appends the counts that are not zero, after a bitmap that says which they are.
@@ -315,32 +317,6 @@ fn from_counts(counts: [u64; COUNTS]) -> Usage {
         annotated_pages,
         messages,
     }
-}
-
-/// Seven bits a byte, least significant first, the high bit set while more follow (LEB128).
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    loop {
-        let [low, ..] = value.to_le_bytes();
-        value >>= 7;
-        if value == 0 {
-            return out.push(low & 0x7f);
-        }
-        out.push(low | 0x80);
-    }
-}
-
-/// Folds the sign into the lowest bit, so that small negative numbers stay short.
-fn put_signed(out: &mut Vec<u8>, value: i64) {
-    put_varint(out, (value << 1 ^ value >> 63).cast_unsigned());
-}
-
-fn put_text(out: &mut Vec<u8>, text: &str) {
-    put_bytes(out, text.as_bytes());
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_varint(out, wide(bytes.len()));
-    out.extend_from_slice(bytes);
 }
 
 fn wide(length: usize) -> u64 {

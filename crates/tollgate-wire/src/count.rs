@@ -20,10 +20,10 @@ const PIECE: usize = 32 * 1024;
 /// What templates, roles and a vendor's own preamble add to a prompt.
 const OVERHEAD: u64 = 128;
 /// The tokens of one picture at most; gpt-4o-mini counts pictures many times over.
-const IMAGE: u64 = 12_000;
+pub(crate) const IMAGE: u64 = 12_000;
 const IMAGE_MINI: u64 = 50_000;
 /// What a picture takes on the average, for estimates.
-const IMAGE_USUAL: u64 = 1_100;
+pub(crate) const IMAGE_USUAL: u64 = 1_100;
 /// Base64 bytes of sound per token, at the lowest bit rate that providers take: 8 kbit/s make
 /// 1 333 bytes a second, and a second makes ten tokens. Halved for safety.
 const AUDIO_BYTES: u64 = 64;

@@ -209,6 +209,11 @@ impl Endpoint {
         }
     }
 
+    /// Whether its request may be a form with files, and not only JSON.
+    pub const fn takes_form(self) -> bool {
+        matches!(self, Self::Images | Self::Transcriptions)
+    }
+
     /// Whether it is a conversation with a model, which any of the dialects can express.
     pub const fn converses(self) -> bool {
         matches!(

@@ -7,26 +7,32 @@
 use bytes::Bytes;
 use memchr::memmem;
 
+use crate::openai::images;
 use crate::peek::{BodyError, Input, Peek, Span};
 
 /// The most parts of a form; transcriptions have about ten.
 const MAX_PARTS: usize = 64;
+/// The most pictures that are asked for at once.
+const MAX_COUNT: u64 = 128;
 /// The longest value of a field that is read.
 const MAX_FIELD: usize = 16 * 1024;
 
 /// What a form says about its cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Form {
-    /// The same as of a JSON body. The length of the file is in its `input.audio_bytes`.
+    /// The same as of a JSON body. The length of the file is in its `input.audio_bytes`, that of
+    /// pictures in its `input.image_bytes`.
     pub peek: Peek,
+    /// The most output tokens of one picture, where pictures are asked for.
+    pub picture: u64,
     /// The form of the answer that is asked for (`json`, `text`, `srt`, …).
     pub response_format: Option<Box<str>>,
     /// Where the file stands.
     pub file: Option<Span>,
 }
 
-/// Reads the fields of a form that bear on cost: `model`, `stream`, `response_format`, `user`, and
-/// where the file is.
+/// Reads the fields of a form that bear on cost: `model`, `stream`, `response_format`, `user`, what
+/// pictures are asked for and go in, and where the file is.
 pub fn peek_form(content_type: &str, body: &[u8]) -> Result<Form, BodyError> {
     let boundary = boundary(content_type)?;
     let mut form = Form::default();
@@ -42,8 +48,11 @@ pub fn peek_form(content_type: &str, body: &[u8]) -> Result<Form, BodyError> {
     }
     let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
     let audio = form.file.map_or(0, |file| u64::try_from(file.end - file.start).unwrap_or(0));
-    form.peek.choices = 1;
-    form.peek.input = Input { bytes, audio_bytes: audio, items: 1, ..Input::default() };
+    let Seen { n, quality, size, partial, images, image_bytes, .. } = seen;
+    form.picture = images::tokens(quality.as_deref(), size.as_deref(), partial);
+    form.peek.choices = n.unwrap_or(1);
+    let pictures = Input { image_bytes, images, ..Input::default() };
+    form.peek.input = Input { bytes, audio_bytes: audio, items: 1, ..pictures };
     Ok(form)
 }
 
@@ -66,25 +75,37 @@ pub fn rewrite_form(body: &Bytes, peek: &Peek, model: &str) -> Bytes {
 #[derive(Default)]
 struct Seen {
     names: Vec<&'static str>,
+    n: Option<u64>,
+    quality: Option<Box<str>>,
+    size: Option<Box<str>>,
+    partial: u64,
+    images: u64,
+    image_bytes: u64,
 }
+
+/// The fields that bear on cost, and stand once.
+const KNOWN: [&str; 9] = [
+    "model",
+    "stream",
+    "response_format",
+    "user",
+    "file",
+    "n",
+    "quality",
+    "size",
+    "partial_images",
+];
 
 impl Seen {
     fn take(&mut self, form: &mut Form, body: &[u8], part: &Part<'_>) -> Result<(), BodyError> {
-        const KNOWN: [&str; 5] = ["model", "stream", "response_format", "user", "file"];
-        let Some(name) = KNOWN.iter().copied().find(|known| part.name.eq_ignore_ascii_case(known))
-        else {
+        // Of pictures there may be several.
+        if matches!(part.name, "image" | "image[]" | "mask") {
+            let length = part.content.end.saturating_sub(part.content.start);
+            self.images += 1;
+            self.image_bytes += u64::try_from(length).unwrap_or(0);
             return Ok(());
-        };
-        if part.name != name {
-            return Err(BodyError::of(
-                name,
-                format!("a field is spelled unlike `{name}`, but alike"),
-            ));
         }
-        if self.names.contains(&name) {
-            return Err(BodyError::of(name, format!("`{name}` stands twice")));
-        }
-        self.names.push(name);
+        let Some(name) = self.known(part.name)? else { return Ok(()) };
         if name == "file" {
             form.file = Some(part.content);
             return Ok(());
@@ -94,6 +115,32 @@ impl Seen {
             .filter(|value| value.len() <= MAX_FIELD)
             .and_then(|value| str::from_utf8(value).ok())
             .ok_or_else(|| BodyError::of(name, format!("`{name}` is no text, or too long")))?;
+        self.field(form, name, (value, part.content))
+    }
+
+    /// The known field of this name, which has not come before.
+    fn known(&mut self, name: &str) -> Result<Option<&'static str>, BodyError> {
+        let Some(known) = KNOWN.iter().copied().find(|known| name.eq_ignore_ascii_case(known))
+        else {
+            return Ok(None);
+        };
+        if name != known {
+            let message = format!("a field is spelled unlike `{known}`, but alike");
+            return Err(BodyError::of(known, message));
+        }
+        if self.names.contains(&known) {
+            return Err(BodyError::of(known, format!("`{known}` stands twice")));
+        }
+        self.names.push(known);
+        Ok(Some(known))
+    }
+
+    fn field(
+        &mut self,
+        form: &mut Form,
+        name: &'static str,
+        (value, place): (&str, Span),
+    ) -> Result<(), BodyError> {
         match name {
             "model" => {
                 let plain = value.trim() == value && !value.chars().any(char::is_control);
@@ -102,7 +149,7 @@ impl Seen {
                     return Err(BodyError::of(name, message));
                 }
                 form.peek.model = value.into();
-                form.peek.spans.model = Some(part.content);
+                form.peek.spans.model = Some(place);
             }
             // As servers of this form read a flag in a form.
             "stream" => {
@@ -113,10 +160,23 @@ impl Seen {
                 };
             }
             "response_format" => form.response_format = Some(value.into()),
+            "n" => self.n = Some(count(name, value)?).filter(|n| *n > 0),
+            "quality" => self.quality = Some(value.into()),
+            "size" => self.size = Some(value.into()),
+            "partial_images" => self.partial = count(name, value)?,
             _ => form.peek.user = Some(value.into()),
         }
         Ok(())
     }
+}
+
+/// A small number in a form; an empty field is as good as none.
+fn count(name: &str, value: &str) -> Result<u64, BodyError> {
+    let digits = !value.starts_with('+');
+    let count = if value.is_empty() { Some(0) } else { value.parse::<u64>().ok() };
+    count.filter(|count| digits && *count <= MAX_COUNT).ok_or_else(|| {
+        BodyError::of(name, format!("`{name}` must be a whole number of at most {MAX_COUNT}"))
+    })
 }
 
 /// One part of a form.
@@ -305,6 +365,35 @@ mod tests {
         assert_eq!(form.peek.input.bytes, body.len() as u64);
         let model = form.peek.model_span().unwrap();
         assert_eq!(&body.as_bytes()[model.start..model.end], b"gpt-4o-transcribe");
+    }
+
+    #[test]
+    fn pictures_are_counted_that_go_in_and_that_are_asked_for() {
+        let read = |parts: &[String]| {
+            let model = part("model", "gpt-image-1");
+            peek_form(TYPE, form(&[&[model], parts].concat()).as_bytes())
+        };
+        let one = read(&[part("image", "0123")]).unwrap();
+        assert_eq!((one.peek.choices, one.picture), (1, 6_240));
+        assert_eq!((one.peek.input.images, one.peek.input.image_bytes), (1, 4));
+        let many = read(&[
+            part("image[]", "0123"),
+            part("image[]", "45"),
+            part("mask", "6"),
+            part("n", "3"),
+            part("quality", "low"),
+            part("size", "2048x1536"),
+            part("partial_images", "2"),
+        ])
+        .unwrap();
+        assert_eq!((many.peek.choices, many.picture), (3, 2 * 408 + 200));
+        assert_eq!((many.peek.input.images, many.peek.input.image_bytes), (3, 7));
+        assert_eq!(read(&[part("n", "")]).unwrap().peek.choices, 1);
+        for bad in ["-1", "+3", "3.0", "three", "129", "99999999999999999999"] {
+            assert!(read(&[part("n", bad)]).is_err(), "{bad}");
+        }
+        assert!(read(&[part("n", "1"), part("n", "9")]).is_err());
+        assert!(read(&[part("N", "9")]).is_err());
     }
 
     #[test]

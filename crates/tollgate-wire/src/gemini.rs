@@ -23,6 +23,12 @@ fn bare(model: &str) -> &str {
     model.strip_prefix(PREFIX).unwrap_or(model)
 }
 
+/// Whether a model's searches are billed once for an answer (those before Gemini 3), and not one by
+/// one.
+fn grounds_once(model: &str) -> bool {
+    ["gemini-1", "gemini-2"].iter().any(|old| model.starts_with(old))
+}
+
 /// A service tier as prices name it, from the developer API (`flex`, `SERVICE_TIER_FLEX`) or from
 /// Vertex (`ON_DEMAND_FLEX`).
 fn tier(word: &str) -> Box<str> {

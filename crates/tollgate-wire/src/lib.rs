@@ -30,6 +30,7 @@ pub mod openai;
 mod other;
 pub mod passthrough;
 pub mod peek;
+pub mod remains;
 pub mod rewrite;
 pub mod simulated;
 pub mod sse;

@@ -188,14 +188,15 @@ impl Scan {
                 let item = cursor.value(&mut self.media)?;
                 self.peek.tools.functions |= item.kind != Kind::Null;
                 let hosted = memchr::memmem::find(item.raw, b"\"systemTool\"").is_some();
-                self.peek.tools.hosted |= hosted;
-                self.peek.tools.web_search |= hosted;
+                if hosted {
+                    self.peek.tools.searches_the_web(None);
+                }
             }
             // What Cohere runs itself.
             "connectors" => {
-                let asked = cursor.value(&mut ())?.kind != Kind::Null;
-                self.peek.tools.hosted |= asked;
-                self.peek.tools.web_search |= asked;
+                if cursor.value(&mut ())?.kind != Kind::Null {
+                    self.peek.tools.searches_the_web(None);
+                }
             }
             name if BOUNDS.contains(&name) => self.bound(cursor, name)?,
             name if self.holders.contains(&name) => self.holder(cursor, name)?,

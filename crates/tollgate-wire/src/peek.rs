@@ -75,6 +75,10 @@ pub struct Tools {
     pub functions: bool,
     /// A search of the web by the provider, billed per search.
     pub web_search: bool,
+    /// The most searches of the web that the request allows; `None` leaves it to the model.
+    pub max_web_searches: Option<u64>,
+    /// A search of files by the provider, billed per search.
+    pub file_search: bool,
     /// Any tool that the provider runs: its results are billed as input.
     pub hosted: bool,
 }
@@ -105,6 +109,9 @@ pub struct Peek {
     pub background: bool,
     /// The id of a stored answer that this one follows.
     pub previous: Option<Box<str>>,
+    /// The field that names, by its id, something else that the provider keeps: a conversation, or
+    /// an item of an earlier answer.
+    pub kept: Option<&'static str>,
     /// Whether the provider is to store the answer; `None` leaves it to the provider.
     pub store: Option<bool>,
     /// The body names further models or a routing of its own (an aggregator's extension), so the
@@ -121,6 +128,18 @@ pub struct Peek {
     /// What may be called.
     pub tools: Tools,
     pub(crate) spans: Spans,
+}
+
+impl Tools {
+    /// Notes a tool that searches the web, so often at most.
+    pub(crate) fn searches_the_web(&mut self, most: Option<u64>) {
+        self.max_web_searches = match (self.web_search, self.max_web_searches, most) {
+            (false, ..) => most,
+            (true, Some(before), Some(most)) => Some(before.saturating_add(most)),
+            (true, ..) => None,
+        };
+        (self.web_search, self.hosted) = (true, true);
+    }
 }
 
 impl Peek {

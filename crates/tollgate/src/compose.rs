@@ -26,6 +26,9 @@ use providers::provider;
 /// Input tokens set aside for a request without a bound of its own, where the model's context is
 /// not known. The largest context that is sold today.
 const ASSUMED_CONTEXT: u64 = 2_000_000;
+/// Searches that are set aside where a request allows them without a bound: models seldom make more
+/// for one answer, and what they do make is charged.
+const ASSUMED_SEARCHES: u64 = 10;
 
 /// What stays the same when the configuration is loaded again.
 #[derive(Clone, Debug)]
@@ -181,5 +184,6 @@ fn settings(config: &Config) -> Settings {
         assumed_context: ASSUMED_CONTEXT,
         max_calls: server.max_calls,
         shed_after: server.shed_after,
+        assumed_searches: ASSUMED_SEARCHES,
     }
 }

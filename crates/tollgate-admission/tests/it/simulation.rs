@@ -51,7 +51,7 @@ impl Dice {
 
 /// A disk that refuses now and then, and keeps what it took over a kill.
 #[derive(Debug, Default)]
-struct Disk(Mutex<Kept>);
+pub(crate) struct Disk(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -300,7 +300,7 @@ impl World {
     }
 }
 
-fn row(call_id: CallId, time: Timestamp, user: &str) -> CallRecord {
+pub(crate) fn row(call_id: CallId, time: Timestamp, user: &str) -> CallRecord {
     CallRecord {
         call_id,
         request_id: "r".into(),

@@ -1,12 +1,16 @@
 //! History that is gathered beside an engine and taken over; calls that end after it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use tollgate_admission::engine::{Actual, Amounts, Source, Terms};
+use tollgate_admission::engine::{Actual, Amounts, Engine, Source, Terms};
+use tollgate_admission::gate::{Admitted, Gate};
 use tollgate_domain::limit::{Limit, Metric, Plan, Window};
 
-use crate::kit::{Desk, demand, limit, plan, sliding, success, user};
+use crate::kit::{Desk, START, call, demand, limit, plan, sliding, success, time, user};
+use crate::simulation::{Disk, row};
 
 const WINDOWS: [Window; 5] = [
     Window::Day,
@@ -97,6 +101,39 @@ fn a_call_that_ends_later_counts_in_what_its_grant_does_not_cover() {
         assert_eq!(used, counted);
     }
     desk.settle(grant, &Actual::nothing());
+}
+
+#[test]
+fn use_that_no_limit_was_asked_for_is_counted_in_one_step_with_the_end_of_its_call() {
+    let (strays, _strays) = channel();
+    let gate = Arc::new(Gate::new(Engine::new(), Arc::new(Disk::default()), strays));
+    let open = |number| gate.admit_uncounted(row(call(number), time(START), "alice")).unwrap();
+    let counted = AtomicUsize::new(0);
+    let end = |admitted: Admitted| {
+        let count = |_: &_| {
+            counted.fetch_add(1, Ordering::AcqRel);
+        };
+        admitted.settle_and(time(START), |_| {}, count).unwrap();
+    };
+    let (early, late) = (open(1), open(2));
+    let turn = gate.begin_turn();
+    end(early);
+    assert_eq!(counted.load(Ordering::Acquire), 1);
+    let (asked, waits) = channel();
+    std::thread::scope(|scope| {
+        turn.finish(|noted| {
+            // What ended before counts in the new limits as one of the noted calls, and no other.
+            assert_eq!(noted.map(|row| row.call_id).collect::<Vec<_>>(), [call(1)]);
+            scope.spawn(move || {
+                asked.send(()).unwrap();
+                end(late);
+            });
+            waits.recv().unwrap();
+            std::thread::yield_now();
+            assert_eq!(counted.load(Ordering::Acquire), 1, "counted while the limits change");
+        });
+    });
+    assert_eq!(counted.load(Ordering::Acquire), 2);
 }
 
 #[test]

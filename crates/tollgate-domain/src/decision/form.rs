@@ -1,34 +1,20 @@
-//! How figures, names and windows of a decision are written: integers seven bits a byte, texts after
-//! their length, words as one byte. A code is never given a second meaning.
+//! How the words of a decision are written: metrics and windows as one byte, and the figure of a
+//! window behind it. A code is never given a second meaning.
 
 use smallvec::SmallVec;
 
 use crate::limit::{Metric, Window};
+use crate::packed::{Input, signed, varint};
 
 /// A decision while it is written: those over a few limits fit without a place of their own in memory.
 pub(super) type Output = SmallVec<[u8; 512]>;
 
-/// Seven bits a byte, least significant first, the high bit set while more follow (LEB128).
-pub(super) fn put_varint(out: &mut Output, mut value: u64) {
-    // Put together first: a push asks for room each time.
-    let mut bytes = [0; 10];
-    let mut length = 0;
-    for byte in &mut bytes {
-        let [low, ..] = value.to_le_bytes();
-        value >>= 7;
-        length += 1;
-        if value == 0 {
-            *byte = low & 0x7f;
-            break;
-        }
-        *byte = low | 0x80;
-    }
-    out.extend_from_slice(bytes.get(..length).unwrap_or_default());
+pub(super) fn put_varint(out: &mut Output, value: u64) {
+    out.extend_from_slice(&varint(value));
 }
 
-/// Folds the sign into the lowest bit, so that small negative numbers stay short.
 pub(super) fn put_signed(out: &mut Output, value: i64) {
-    put_varint(out, (value << 1 ^ value >> 63).cast_unsigned());
+    out.extend_from_slice(&signed(value));
 }
 
 pub(super) fn put_text(out: &mut Output, text: &str) {
@@ -93,53 +79,4 @@ pub(super) fn take_window(input: &mut Input<'_>) -> Option<Window> {
         7 => Window::Now,
         _ => return None,
     })
-}
-
-/// What remains to be read.
-pub(super) struct Input<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Input<'a> {
-    pub(super) const fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
-    }
-
-    pub(super) const fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
-    pub(super) fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(*first)
-    }
-
-    pub(super) fn varint(&mut self) -> Option<u64> {
-        let mut value = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
-                return None;
-            }
-            value |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    pub(super) fn signed(&mut self) -> Option<i64> {
-        let folded = self.varint()?;
-        Some((folded >> 1).cast_signed() ^ -(folded & 1).cast_signed())
-    }
-
-    pub(super) fn text(&mut self) -> Option<&'a str> {
-        let length = usize::try_from(self.varint()?).ok()?;
-        let (text, rest) = self.rest.split_at_checked(length)?;
-        self.rest = rest;
-        std::str::from_utf8(text).ok()
-    }
 }

@@ -18,6 +18,7 @@ use names::{dashed_dates, host_and_path, under};
 use super::model::ModelPrice;
 use super::notation;
 use super::rule;
+use super::uplift::Uplifts;
 
 const BUNDLED: &str = include_str!("../../data/prices.txt");
 /// The first line: name and number of the form.
@@ -213,6 +214,7 @@ impl PriceBook {
             audio_minimum: facts.audio_minimum,
             periods: periods.into(),
             variants: if own { variants.into() } else { Box::default() },
+            uplifts: if own { Uplifts::of(self.part(&owner.id), entry.id) } else { Uplifts::NONE },
             overlays: Vec::new(),
         })
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::served::{Condition, Served, Window};
 use super::set::{Price, PriceSet, View};
 use super::unit::{Side, Unit, Units};
+use super::uplift::Uplifts;
 use crate::money::{Exact, NanoUsd, Rate};
 use crate::usage::Usage;
 
@@ -22,6 +23,8 @@ pub struct ModelPrice {
     pub(super) periods: Box<[Period]>,
     /// For each unit the first that applies wins.
     pub(super) variants: Box<[Variant]>,
+    /// What is charged above these for the way of serving.
+    pub(super) uplifts: Uplifts,
     /// Overrides, the strongest last.
     pub(super) overlays: Vec<Period>,
 }
@@ -110,6 +113,7 @@ impl ModelPrice {
             audio_minimum: 0,
             periods: Box::new([Period { window: Window::ALWAYS, prices }]),
             variants: Box::default(),
+            uplifts: Uplifts::NONE,
             overlays: Vec::new(),
         }
     }
@@ -160,10 +164,11 @@ impl ModelPrice {
     /// `u64::MAX` where the number is not known: then the longest context's rates count.
     pub fn ceiling(&self, served: &Served<'_>, input: u64) -> Ceiling {
         let view = self.view(served);
-        let rate = |unit| view.get(unit).map_or(Rate::FREE, |price: &Price| price.dearest(input));
+        let dearest = |unit, price: &Price| view.lifted(unit, price.dearest(input));
+        let rate = |unit| view.get(unit).map_or(Rate::FREE, |price| dearest(unit, price));
         let side = |side| {
             let units = view.iter().filter(|(unit, _)| unit.is_token() && unit.side() == side);
-            units.map(|(_, price)| price.dearest(input)).max().unwrap_or(Rate::FREE)
+            units.map(|(unit, price)| dearest(unit, price)).max().unwrap_or(Rate::FREE)
         };
         Ceiling {
             input: side(Side::Input),
@@ -211,12 +216,13 @@ impl ModelPrice {
                 view.lay_below(&variant.period.prices, &mut taken);
             }
         }
+        view.lift(self.uplifts.factor(served));
         for overlay in self.overlays.iter().filter(|overlay| overlay.window.holds(served.at)) {
             // One price for writing to the cache replaces the book's price for the short kind.
             if overlay.prices.iter().any(|(unit, _)| *unit == Unit::CacheWrite) {
                 view.remove(Unit::CacheWrite5m);
             }
-            view.lay(&overlay.prices);
+            view.lay_as_is(&overlay.prices);
         }
         view
     }

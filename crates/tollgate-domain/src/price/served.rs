@@ -15,6 +15,8 @@ pub struct Served<'a> {
     pub service_tier: Option<&'a str>,
     /// The speed, where a provider sells speeds apart from tiers.
     pub speed: Option<&'a str>,
+    /// Where the model ran, where that has a price.
+    pub geo: Option<&'a str>,
     /// Whether it went through a batch interface.
     pub batch: bool,
     /// The route of a reseller that chooses among upstreams.
@@ -26,7 +28,15 @@ pub struct Served<'a> {
 impl Served<'_> {
     /// A standard call that started at `at`.
     pub const fn at(at: Timestamp) -> Self {
-        Self { at, service_tier: None, speed: None, batch: false, route: None, search_type: None }
+        Self {
+            at,
+            service_tier: None,
+            speed: None,
+            geo: None,
+            batch: false,
+            route: None,
+            search_type: None,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! of their wholes, context tiers are chosen, and what is left is multiplied by its rate.
 
 use super::unit::{Unit, Units};
+use super::uplift::Factor;
 use crate::money::Rate;
 use crate::usage::Usage;
 
@@ -45,6 +46,10 @@ pub(super) type PriceSet = Box<[(Unit, Price)]>;
 pub(super) struct View<'a> {
     units: Units,
     prices: [Option<&'a Price>; Unit::COUNT],
+    /// What is charged above the price of tokens.
+    factor: Factor,
+    /// The units whose price is meant as it is.
+    as_is: Units,
 }
 
 impl<'a> View<'a> {
@@ -63,6 +68,25 @@ impl<'a> View<'a> {
                 self.put(*unit, price);
             }
         }
+    }
+
+    /// Charges so much above what is there for tokens.
+    pub(super) fn lift(&mut self, factor: Factor) {
+        self.factor = factor;
+    }
+
+    /// Lays `set` over what is there, as prices that nothing is charged above.
+    pub(super) fn lay_as_is(&mut self, set: &'a PriceSet) {
+        for (unit, price) in set {
+            self.as_is.insert(*unit);
+            self.put(*unit, price);
+        }
+    }
+
+    /// The rate of a unit with what is charged above it.
+    pub(super) fn lifted(&self, unit: Unit, rate: Rate) -> Rate {
+        let plain = !unit.is_token() || self.as_is.contains(unit);
+        if plain { rate } else { self.factor.on(rate) }
     }
 
     /// Takes a unit away, so that what was counted of it falls to its whole.
@@ -103,7 +127,7 @@ impl<'a> View<'a> {
             if let Some(slot) = left.get_mut(unit as usize) {
                 *slot = count;
             }
-            line(unit, count, price.rate(usage.input));
+            line(unit, count, self.lifted(unit, price.rate(usage.input)));
         }
     }
 

@@ -95,6 +95,50 @@ fn a_model_that_is_sold_on_has_the_standard_price_alone() {
 }
 
 #[test]
+fn claude_costs_more_in_fast_mode_and_where_it_runs_in_the_united_states_on_request() {
+    let book = PriceBook::bundled().unwrap();
+    let usage = Usage {
+        cache_read: 1_000,
+        cache_write: 1_000,
+        cache_write_1h: 1_000,
+        web_searches: 1,
+        ..Usage::tokens(4_000, 1_000)
+    };
+    let cost = |provider: &str, model: &str, speed: Option<&'static str>, geo: &'static str| {
+        let served = Served { speed, geo: Some(geo), ..served("2026-11-21T12:00:00Z") };
+        let price = book.find(provider, model).unwrap();
+        let charge = price.charge(&usage, &served).total.charge();
+        // No token costs more than the ceiling says for a call that asks for the same.
+        let most = price.ceiling(&served, usage.input);
+        let hold = most.input.of(4_000) + most.output.of(1_000) + most.per_web_search;
+        assert!(hold.hold() >= charge, "{model}");
+        charge.to_string()
+    };
+    // Opus 5 costs 5 in, 25 out, 0.50 from the cache, 10 into it for an hour; a search one cent.
+    let fast = Some("fast");
+    for (speed, geo, charged) in [
+        (None, "global", "0.055500000"),
+        (Some("standard"), "not_available", "0.055500000"),
+        (fast, "global", "0.101000000"),
+        (None, "us", "0.060050000"),
+        (fast, "us", "0.110100000"),
+    ] {
+        assert_eq!(cost("anthropic", "claude-opus-5", speed, geo), charged, "{speed:?} {geo}");
+    }
+    // 30 in and 150 out a million: six times the price.
+    assert_eq!(cost("anthropic", "claude-opus-4-6", fast, "global"), "0.283000000");
+    // Older models, and those of others who sell them on, have one price.
+    assert_eq!(
+        cost("anthropic", "claude-sonnet-4-5", fast, "us"),
+        cost("anthropic", "claude-sonnet-4-5", None, "global"),
+    );
+    assert_eq!(
+        cost("openai", "gpt-4o-mini", fast, "us"),
+        cost("openai", "gpt-4o-mini", None, "global"),
+    );
+}
+
+#[test]
 fn two_tokens_of_an_embedding_cost_forty_nanodollars() {
     let book = PriceBook::bundled().unwrap();
     let price = book.find("openai", "text-embedding-3-small").unwrap();

@@ -63,6 +63,18 @@ fn an_override_wins_over_special_prices_of_the_same_kind() {
 }
 
 #[test]
+fn nothing_is_charged_above_an_override() {
+    let book = Arc::new(PriceBook::bundled().unwrap());
+    let table =
+        PriceTable::builder(book).price("anthropic", "claude-opus-5", entry(&[("input", "7")]));
+    let price = table.build().unwrap().resolve("anthropic", "claude-opus-5").unwrap();
+    let fast = Served { speed: Some("fast"), ..now() };
+    let charge = price.charge(&Usage::tokens(1_000_000, 1_000_000), &fast);
+    assert_eq!(charge.input.charge().to_string(), "7.000000000");
+    assert_eq!(charge.output.charge().to_string(), "50.000000000");
+}
+
+#[test]
 fn a_name_as_asked_for_is_more_particular_than_the_plain_id() {
     let table = PriceTable::builder(book())
         .price("p", "m-1", entry(&[("input", "7")]))

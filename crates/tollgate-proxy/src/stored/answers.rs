@@ -18,75 +18,87 @@ pub struct Answers(Mutex<Remembered>);
 
 #[derive(Debug, Default)]
 struct Remembered {
-    owners: HashMap<Box<str>, Owner>,
-    order: VecDeque<Box<str>>,
+    /// By provider, then by id: two providers may give the same.
+    owners: HashMap<Arc<str>, HashMap<Box<str>, Owner>>,
+    order: VecDeque<(Arc<str>, Box<str>)>,
 }
 
 #[derive(Debug)]
 struct Owner {
     user: Arc<str>,
-    provider: Arc<str>,
     /// The call that waits for it, where it is made in the background.
     waiting: Option<oneshot::Sender<Arrived>>,
+}
+
+impl Remembered {
+    fn owner(&self, provider: &str, id: &str) -> Option<&Owner> {
+        self.owners.get(provider)?.get(id)
+    }
 }
 
 /// An answer that has come.
 pub(super) type Arrived = (AnswerFacts, Bytes);
 
 impl Answers {
-    /// Remembers whose an answer is. The oldest is forgotten where there are too many.
-    pub fn remember(&self, id: &str, user: &Arc<str>, provider: &Arc<str>) {
-        self.insert(id, user, provider, None);
+    /// Remembers whose an answer of a provider is. The oldest is forgotten where there are too many.
+    pub fn remember(&self, provider: &Arc<str>, id: &str, user: &Arc<str>) {
+        self.insert(provider, id, user, None);
     }
 
     /// The same of an answer that is still being made; what comes tells when somebody fetches it.
     pub(super) fn expect(
         &self,
+        provider: &Arc<str>,
         id: &str,
         user: &Arc<str>,
-        provider: &Arc<str>,
     ) -> oneshot::Receiver<Arrived> {
         let (tell, told) = oneshot::channel();
-        self.insert(id, user, provider, Some(tell));
+        self.insert(provider, id, user, Some(tell));
         told
     }
 
     fn insert(
         &self,
+        provider: &Arc<str>,
         id: &str,
         user: &Arc<str>,
-        provider: &Arc<str>,
         waiting: Option<oneshot::Sender<Arrived>>,
     ) {
         let mut kept = self.0.lock();
-        let owner = Owner { user: Arc::clone(user), provider: Arc::clone(provider), waiting };
-        if kept.owners.insert(id.into(), owner).is_none() {
-            kept.order.push_back(id.into());
+        let owner = Owner { user: Arc::clone(user), waiting };
+        let of_provider = kept.owners.entry(Arc::clone(provider)).or_default();
+        if of_provider.insert(id.into(), owner).is_none() {
+            kept.order.push_back((Arc::clone(provider), id.into()));
         }
         if kept.order.len() > MOST
-            && let Some(oldest) = kept.order.pop_front()
+            && let Some((provider, oldest)) = kept.order.pop_front()
+            && let Some(of_provider) = kept.owners.get_mut(&provider)
         {
-            kept.owners.remove(&oldest);
+            of_provider.remove(&oldest);
         }
     }
 
-    /// Whose an answer is, and who made it.
-    pub(super) fn owner(&self, id: &str) -> Option<(Arc<str>, Arc<str>)> {
-        let kept = self.0.lock();
-        let owner = kept.owners.get(id)?;
-        Some((Arc::clone(&owner.user), Arc::clone(&owner.provider)))
+    /// Whose an answer of a provider is.
+    pub(super) fn owner(&self, provider: &str, id: &str) -> Option<Arc<str>> {
+        self.0.lock().owner(provider, id).map(|owner| Arc::clone(&owner.user))
     }
 
-    /// Whether an answer is known to be of another user.
-    pub fn is_of_another(&self, id: &str, user: &str) -> bool {
-        self.0.lock().owners.get(id).is_some_and(|owner| *owner.user != *user)
+    /// Whether an answer of a provider is known to be this user's.
+    pub fn is_of(&self, provider: &str, id: &str, user: &str) -> bool {
+        self.0.lock().owner(provider, id).is_some_and(|owner| *owner.user == *user)
     }
 
     /// Somebody has fetched an answer: a call that waits for it hears of it. Says whether the answer
     /// is known, and so charged or about to be.
-    pub(super) fn fetched(&self, id: &str, arrived: impl FnOnce() -> Arrived) -> bool {
+    pub(super) fn fetched(
+        &self,
+        provider: &str,
+        id: &str,
+        arrived: impl FnOnce() -> Arrived,
+    ) -> bool {
         let mut kept = self.0.lock();
-        let Some(owner) = kept.owners.get_mut(id) else { return false };
+        let known = kept.owners.get_mut(provider).and_then(|of_provider| of_provider.get_mut(id));
+        let Some(owner) = known else { return false };
         if let Some(waiting) = owner.waiting.take() {
             // Nobody listens where the call has just been settled.
             drop(waiting.send(arrived()));
@@ -104,11 +116,24 @@ mod tests {
         let answers = Answers::default();
         let (user, provider) = (Arc::from("alice"), Arc::from("openai"));
         for number in 0..=MOST {
-            answers.remember(&number.to_string(), &user, &provider);
-            answers.remember(&number.to_string(), &user, &provider);
+            answers.remember(&provider, &number.to_string(), &user);
+            answers.remember(&provider, &number.to_string(), &user);
         }
-        assert!(answers.owner("0").is_none());
-        assert_eq!(answers.owner("1").unwrap().0, user);
-        assert!(answers.owner(&MOST.to_string()).is_some());
+        assert!(answers.owner("openai", "0").is_none());
+        assert_eq!(answers.owner("openai", "1").unwrap(), user);
+        assert!(answers.owner("openai", &MOST.to_string()).is_some());
+    }
+
+    #[test]
+    fn an_id_is_known_at_the_provider_that_gave_it_and_nowhere_else() {
+        let answers = Answers::default();
+        let (alice, bob) = (Arc::from("alice"), Arc::from("bob"));
+        answers.remember(&Arc::from("openai"), "resp_1", &alice);
+        answers.remember(&Arc::from("azure"), "resp_1", &bob);
+        assert!(answers.is_of("openai", "resp_1", "alice"));
+        assert!(!answers.is_of("openai", "resp_1", "bob"));
+        assert!(answers.is_of("azure", "resp_1", "bob"));
+        assert!(!answers.is_of("other", "resp_1", "bob"));
+        assert!(!answers.is_of("openai", "resp_2", "alice"));
     }
 }

@@ -26,6 +26,35 @@ impl std::fmt::Debug for ResponseBody {
     }
 }
 
+/// What has come of a body. A body of one frame is not copied.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    first: Bytes,
+    all: Vec<u8>,
+}
+
+impl Gathered {
+    fn len(&self) -> usize {
+        self.first.len() + self.all.len()
+    }
+
+    fn push(&mut self, data: Bytes) {
+        if self.len() == 0 {
+            self.first = data;
+            return;
+        }
+        if self.all.is_empty() {
+            self.all = std::mem::take(&mut self.first).to_vec();
+        }
+        self.all.extend_from_slice(&data);
+    }
+
+    /// All of it.
+    pub fn bytes(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.into() }
+    }
+}
+
 impl ResponseBody {
     pub(super) fn http1(incoming: Incoming, connection: Http1, pool: Arc<Pool>) -> Self {
         Self { incoming, connection: Some((Box::new(connection), pool)) }
@@ -37,26 +66,24 @@ impl ResponseBody {
 
     /// The whole body, of at most `limit` bytes; `None` where it is longer.
     pub async fn collect(&mut self, limit: usize) -> Result<Option<Bytes>, Broken> {
-        let mut first = Bytes::new();
-        let mut all = Vec::new();
+        let mut gathered = Gathered::default();
+        Ok(self.gather(limit, &mut gathered).await?.then(|| gathered.bytes()))
+    }
+
+    /// Gathers the whole body, of at most `limit` bytes; `false` where it is longer. What has come
+    /// is in `gathered`, also where the body breaks off or nobody waits for its end.
+    pub async fn gather(&mut self, limit: usize, gathered: &mut Gathered) -> Result<bool, Broken> {
         while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await
         {
             let Ok(data) = frame?.into_data() else {
                 continue;
             };
-            if first.len() + all.len() + data.len() > limit {
-                return Ok(None);
+            if gathered.len() + data.len() > limit {
+                return Ok(false);
             }
-            if first.is_empty() && all.is_empty() {
-                first = data;
-                continue;
-            }
-            if all.is_empty() {
-                all = std::mem::take(&mut first).to_vec();
-            }
-            all.extend_from_slice(&data);
+            gathered.push(data);
         }
-        Ok(Some(if all.is_empty() { first } else { Bytes::from(all) }))
+        Ok(true)
     }
 
     /// At the end of the body: the connection is idle again, or it is dropped.

@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::codec::input::Input;
 
 fn text() -> impl Strategy<Value = Arc<str>> {
     prop_oneof![
@@ -96,27 +95,6 @@ proptest! {
             }
         }
     }
-
-    #[test]
-    fn integers_of_every_size_read_back(unsigned in any::<u64>(), signed in any::<i64>()) {
-        let mut bytes = Vec::new();
-        put_varint(&mut bytes, unsigned);
-        put_signed(&mut bytes, signed);
-        let mut input = Input::new(&bytes);
-        prop_assert_eq!(input.varint(), Some(unsigned));
-        prop_assert_eq!(input.signed(), Some(signed));
-        prop_assert!(input.is_empty());
-    }
-}
-
-#[test]
-fn an_integer_that_does_not_fit_is_refused() {
-    let mut overlong = [0xff_u8; 10];
-    overlong[9] = 0x02;
-    assert_eq!(Input::new(&overlong).varint(), None);
-    overlong[9] = 0x01;
-    assert_eq!(Input::new(&overlong).varint(), Some(u64::MAX));
-    assert_eq!(Input::new(&[0xff; 11]).varint(), None);
 }
 
 #[test]

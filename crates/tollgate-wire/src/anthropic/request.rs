@@ -153,18 +153,25 @@ impl Draft {
         }
         let peek = &mut self.peek;
         cursor.array(|cursor| {
-            let mut kind = None;
+            let (mut kind, mut most) = (None, None);
             if cursor.next_byte() != Some(b'{') {
                 return Ok(cursor.value(&mut ()).map(drop)?);
             }
             cursor.object(|cursor, key| {
+                if key.raw == b"max_uses" {
+                    const NAME: &str = "tools.max_uses";
+                    return match most.replace(fields::bound(cursor, NAME)?.1) {
+                        Some(_) => Err(BodyError::of(NAME, "`max_uses` stands twice")),
+                        None => Ok(()),
+                    };
+                }
                 let item = cursor.value(&mut ())?;
                 if let (Some("type"), Kind::String(text)) = (key.decode().as_deref(), item.kind) {
                     kind = text.decode();
                 }
                 Ok::<(), BodyError>(())
             })?;
-            tool(kind.as_deref().unwrap_or("custom"), peek);
+            tool(kind.as_deref().unwrap_or("custom"), most.flatten(), peek);
             Ok::<(), BodyError>(())
         })?;
         if peek.tools.functions || peek.tools.hosted {
@@ -230,7 +237,7 @@ impl Draft {
 }
 
 /// Notes a tool. What is not known is taken for one that the provider runs.
-fn tool(kind: &str, peek: &mut Peek) {
+fn tool(kind: &str, most: Option<u64>, peek: &mut Peek) {
     if kind == "custom" {
         peek.tools.functions = true;
         return;
@@ -241,5 +248,7 @@ fn tool(kind: &str, peek: &mut Peek) {
         return;
     }
     peek.tools.hosted = true;
-    peek.tools.web_search |= kind.starts_with("web_search");
+    if kind.starts_with("web_search") {
+        peek.tools.searches_the_web(most);
+    }
 }

@@ -10,7 +10,7 @@ use crate::inband::error_value;
 use crate::json::lenient::Pull;
 use crate::tally::Tally;
 
-use super::{bare, text, usage};
+use super::{bare, grounds_once, text, usage};
 
 /// Reads the facts of a whole answer. Never fails. An array holds the chunks of a stream.
 pub(crate) fn read_answer(endpoint: Endpoint, body: &[u8]) -> AnswerFacts {
@@ -134,7 +134,7 @@ impl Chunk {
     /// Gemini 3, whose grounding is billed once for an answer.
     pub(super) fn count_searches(&self, facts: &mut AnswerFacts) {
         let model = facts.model.as_deref().unwrap_or_default();
-        let once = ["gemini-1", "gemini-2"].iter().any(|old| model.starts_with(old));
+        let once = grounds_once(model);
         let searches = u64::try_from(self.searched.len()).unwrap_or(u64::MAX);
         if let Some(usage) = &mut facts.usage {
             usage.web_searches = if once { searches.min(1) } else { searches };

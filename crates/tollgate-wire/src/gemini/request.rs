@@ -15,7 +15,7 @@ use crate::peek::{BodyError, Nested, Peek, Span};
 use crate::rewrite::{Edits, Rewrite};
 use content::Media;
 
-use super::{PREFIX, bare, tier};
+use super::{PREFIX, bare, grounds_once, tier};
 
 fields::fields! { Field {
     Contents = "contents",
@@ -216,8 +216,7 @@ impl Draft {
                 match tool {
                     Some(Tool::Functions | Tool::Computer) => tools.functions = true,
                     Some(Tool::Search | Tool::Retrieval | Tool::Enterprise) => {
-                        tools.hosted = true;
-                        tools.web_search = true;
+                        tools.searches_the_web(None);
                     }
                     None => tools.hosted = true,
                 }
@@ -238,6 +237,9 @@ impl Draft {
         };
         if let Some(field) = required.filter(|field| !keys.has(*field)) {
             return Err(BodyError::of(field.name(), format!("`{}` is missing", field.name())));
+        }
+        if self.peek.tools.web_search && grounds_once(&self.peek.model) {
+            self.peek.tools.max_web_searches = Some(1);
         }
         self.peek.stream = endpoint.always_streams();
         self.peek.usage_asked = true;

@@ -5,9 +5,13 @@
 //! follows from its quality and size; older models bill by the picture, have no price in the book
 //! and are refused as unpriced. Source: the API reference and the guide on generating images.
 
+use tollgate_domain::usage::Usage;
+
+use crate::count::{IMAGE, IMAGE_USUAL};
 use crate::facts::{AnswerFacts, UsagePart};
 use crate::figures;
 use crate::json::lenient::Pull;
+use crate::peek::Input;
 
 use super::usage;
 use super::vendor::UsageRules;
@@ -23,20 +27,15 @@ const AREA: u64 = 1_024 * 1_536;
 
 /// The most output tokens that one picture takes which this body asks for.
 pub fn most_tokens(body: &[u8]) -> u64 {
-    let (mut each, mut area, mut partial) = (HIGH, AREA, 0);
+    let (mut quality, mut size, mut partial) = (None, None, 0);
     let mut pull = Pull::new(body);
     if pull.enter_object() {
         while let Some(key) = pull.next_key() {
             let value = pull.skip().unwrap_or_default();
+            let text = || str::from_utf8(value).ok().map(|text| text.trim_matches('"'));
             match key {
-                b"quality" => {
-                    each = match value {
-                        b"\"low\"" => LOW,
-                        b"\"medium\"" => MEDIUM,
-                        _ => HIGH,
-                    };
-                }
-                b"size" => area = pixels(value).unwrap_or(AREA).max(AREA),
+                b"quality" => quality = text(),
+                b"size" => size = text(),
                 b"partial_images" => {
                     partial = figures::count(&mut Pull::new(value), &mut false).unwrap_or(0);
                 }
@@ -44,14 +43,40 @@ pub fn most_tokens(body: &[u8]) -> u64 {
             }
         }
     }
-    let whole = each.saturating_mul(area.div_ceil(AREA));
-    whole.saturating_add(PARTIAL.saturating_mul(partial))
+    tokens(quality, size, partial)
 }
 
-/// The area of a size like `"1536x1024"`.
-fn pixels(value: &[u8]) -> Option<u64> {
-    let text = str::from_utf8(value).ok()?.trim_matches('"');
-    let (width, height) = text.split_once('x')?;
+/// The most output tokens of a picture of this quality and size, with so many shown before it.
+pub(crate) fn tokens(quality: Option<&str>, size: Option<&str>, partial: u64) -> u64 {
+    let each = match quality {
+        Some("low") => LOW,
+        Some("medium") => MEDIUM,
+        _ => HIGH,
+    };
+    let area = size.and_then(pixels).unwrap_or(AREA).max(AREA);
+    each.saturating_mul(area.div_ceil(AREA)).saturating_add(PARTIAL.saturating_mul(partial))
+}
+
+/// The input of a request for pictures, of which each picture that goes in takes `each` tokens.
+fn input(input: &Input, each: u64) -> Usage {
+    let text = input.bytes.saturating_sub(input.image_bytes);
+    let input_image = input.images.saturating_mul(each);
+    Usage { input_image, ..Usage::tokens(text.saturating_add(input_image), 0) }
+}
+
+/// The input tokens of a request for pictures at most.
+pub fn most_input(of: &Input) -> Usage {
+    input(of, IMAGE)
+}
+
+/// The input tokens of a request for pictures where nobody states them.
+pub fn likely_input(of: &Input) -> Usage {
+    input(of, IMAGE_USUAL)
+}
+
+/// The area of a size like `1536x1024`.
+fn pixels(size: &str) -> Option<u64> {
+    let (width, height) = size.split_once('x')?;
     width.parse::<u64>().ok()?.checked_mul(height.parse().ok()?)
 }
 

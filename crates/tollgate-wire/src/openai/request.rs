@@ -6,6 +6,8 @@
 
 mod media;
 
+use crate::json::Text;
+use crate::json::lenient::Pull;
 use crate::json::strict::{Kind, Strict};
 use crate::peek::fields::{self, Keys, Named as _, length};
 use crate::peek::{BodyError, Peek, Span};
@@ -111,9 +113,9 @@ impl Draft {
             Field::Prompt => self.prompt(cursor)?,
             Field::Tools => self.tools(cursor)?,
             Field::WebSearchOptions => {
-                let asked = cursor.value(&mut ())?.kind != Kind::Null;
-                self.peek.tools.web_search |= asked;
-                self.peek.tools.hosted |= asked;
+                if cursor.value(&mut ())?.kind != Kind::Null {
+                    self.peek.tools.searches_the_web(None);
+                }
             }
             Field::Plugins => self.peek.tools.hosted |= cursor.value(&mut ())?.kind != Kind::Null,
             Field::PreviousResponseId => {
@@ -121,7 +123,10 @@ impl Draft {
                 self.peek.input.earlier_turns |= self.peek.previous.is_some();
             }
             Field::Conversation => {
-                self.peek.input.earlier_turns |= cursor.value(&mut ())?.kind != Kind::Null;
+                if cursor.value(&mut ())?.kind != Kind::Null {
+                    self.peek.input.earlier_turns = true;
+                    self.peek.kept = Some(name);
+                }
             }
             Field::Modalities => self.modalities(cursor)?,
             Field::Prediction => {
@@ -174,11 +179,18 @@ impl Draft {
             self.peek.input.items = 1;
             return Ok(());
         }
-        let (media, mut items) = (&mut self.media, 0);
+        let (media, mut items, mut refers) = (&mut self.media, 0, false);
+        let responses = self.endpoint.is_responses();
         cursor.array(|cursor| {
             items += 1;
-            cursor.value(media).map(drop)
+            let item = cursor.value(media)?;
+            refers |= responses && item.kind == Kind::Object && is_reference(item.raw);
+            Ok::<(), BodyError>(())
         })?;
+        if refers {
+            self.peek.input.earlier_turns = true;
+            self.peek.kept = Some("input");
+        }
         self.peek.input.items = items;
         Ok(())
     }
@@ -221,7 +233,10 @@ impl Draft {
             })?;
             tools.functions |= hosted.is_none();
             tools.hosted |= hosted.is_some();
-            tools.web_search |= hosted.is_some_and(|kind| kind.contains("web_search"));
+            tools.file_search |= hosted.as_deref().is_some_and(|kind| kind == "file_search");
+            if hosted.is_some_and(|kind| kind.contains("web_search")) {
+                tools.searches_the_web(None);
+            }
             Ok::<(), BodyError>(())
         })
     }
@@ -265,4 +280,22 @@ impl Draft {
         self.media.settle(&mut self.peek.input);
         Ok(self.peek)
     }
+}
+
+/// Whether an input item stands for one that the provider keeps: it says so, or it says neither what
+/// it is nor whose words it holds, which leaves an id.
+fn is_reference(item: &[u8]) -> bool {
+    let (mut says_what, mut refers) = (false, false);
+    Pull::new(item).object(|pull, key| match &*(Text { raw: key }).decode_lossy() {
+        "type" => {
+            let kind = pull.string_or_skip().map(Text::decode_lossy);
+            says_what |= kind.is_some();
+            refers |= kind.is_some_and(|kind| kind == "item_reference");
+        }
+        "role" => says_what |= pull.string_or_skip().is_some(),
+        _ => {
+            pull.skip();
+        }
+    });
+    refers || !says_what
 }

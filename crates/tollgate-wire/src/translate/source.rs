@@ -30,6 +30,15 @@ fn of_data(rest: &str) -> Option<Source> {
     Some(Source::Data { media_type: media_type.to_owned(), base64: base64.to_owned() })
 }
 
+/// The address of a picture for OpenAI's forms: a URL, or the picture itself as one.
+pub(super) fn picture_url(source: &Source) -> Option<String> {
+    match source {
+        Source::Data { media_type, base64 } => Some(data_url(media_type, base64)),
+        Source::Url(url) => Some(url.clone()),
+        Source::File(_) | Source::Text(_) => None,
+    }
+}
+
 /// A `data:` URL.
 pub(super) fn data_url(media_type: &str, base64: &str) -> String {
     ["data:", media_type, ";base64,", base64].concat()

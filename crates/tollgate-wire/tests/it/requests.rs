@@ -42,6 +42,46 @@ fn what_bears_on_cost_is_read() {
 }
 
 #[test]
+fn what_a_provider_keeps_and_a_request_names_by_its_id_is_seen() {
+    let kept = |members: &str| {
+        let body = format!(r#"{{"model":"m",{members}}}"#);
+        peek(Endpoint::Responses, body.as_bytes()).unwrap().kept
+    };
+    for (members, field) in [
+        (r#""input":"hi""#, None),
+        (r#""input":[{"role":"user","content":"hi"}],"conversation":null"#, None),
+        (r#""input":[{"type":"message","role":"user","content":"hi"}]"#, None),
+        (r#""input":[{"type":"function_call_output","call_id":"c","output":"7"}]"#, None),
+        (r#""input":[{"type":"reasoning","id":"rs_1","summary":[]}]"#, None),
+        (r#""input":"hi","conversation":"conv_1""#, Some("conversation")),
+        (r#""input":"hi","conversation":{"id":"conv_1"}"#, Some("conversation")),
+        (r#""input":[{"type":"item_reference","id":"msg_1"}]"#, Some("input")),
+        (r#""input":[{"id":"msg_1"}]"#, Some("input")),
+        (r#""input":[{"id":"msg_1","type":null}]"#, Some("input")),
+        (r#""input":[{"role":"user","t\u0079pe":"item\u005freference","id":"m"}]"#, Some("input")),
+    ] {
+        assert_eq!(kept(members), field, "{members}");
+    }
+    assert!(look(&with(r#""conversation":"x""#)).kept.is_some());
+}
+
+#[test]
+fn each_kind_of_search_that_the_provider_makes_is_seen() {
+    let tools = |kind: &str| look(&with(&format!(r#""tools":[{{"type":"{kind}"}}]"#))).tools;
+    for (kind, web, files) in [
+        ("web_search", true, false),
+        ("web_search_preview_2025_03_11", true, false),
+        ("file_search", false, true),
+        ("function", false, false),
+    ] {
+        let seen = tools(kind);
+        assert_eq!((seen.web_search, seen.file_search), (web, files), "{kind}");
+        assert_eq!(seen.max_web_searches, None, "{kind}");
+    }
+    assert!(look(&with(r#""web_search_options":{}"#)).tools.web_search);
+}
+
+#[test]
 fn null_is_as_good_as_absent() {
     let seen = look(&with(
         r#""stream":null,"stream_options":null,"max_tokens":null,"n":null,"service_tier":null,

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::channel;
 
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use tollgate_admin::Scrape;
 use tollgate_admin::api::Api;
 use tollgate_admission::engine::Engine;
+use tollgate_admission::gate::Gate;
 use tollgate_admission::identity::{KeyDigest, KeyEntry, KeyHasher};
 use tollgate_domain::clock::Clock;
 use tollgate_domain::price::{ModelPrice, PriceBook};
@@ -99,9 +101,9 @@ impl Started {
         let mut metrics = MetricRegistry::default();
         LedgerMetrics::register(&mut metrics, &ledger);
         let data_metrics = Metrics::register(&mut metrics);
-        let (strays, gate) =
-            strays::Strays::start(engine(&config), Arc::clone(&ledger), ground.clock.clone())?;
-        let looking = Arc::clone(&ledger);
+        let (stray, strays) = channel();
+        let (looking, books) = (Arc::clone(&ledger), Arc::clone(&ledger));
+        let gate = Arc::new(Gate::new(engine(&config), books, stray));
         let plane = Arc::new(Plane {
             snapshot: ArcSwap::from_pointee(snapshot),
             refusals: Refusals::start(Arc::clone(&gate), data_metrics.refusals_dropped())?,
@@ -123,6 +125,7 @@ impl Started {
             obstacle: Obstacle::new(move || looking.status().last_error),
             clock: ground.clock.clone(),
         });
+        let strays = strays::Strays::start(Arc::clone(&plane), strays)?;
         let handle = Handle {
             plane: Arc::clone(&plane),
             ground: ground.clone(),

@@ -1,17 +1,17 @@
-//! Admitted calls that nobody settled (a panic, a task that was cut off) are settled here, as in
-//! doubt at their reservation.
+//! Admitted calls that nobody settled (a panic, a task that was cut off, an answer that never came)
+//! are settled here, as in doubt at their reservation.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tollgate_admission::engine::Engine;
-use tollgate_admission::gate::{Gate, Stray};
-use tollgate_domain::clock::Clock;
-use tollgate_store::SqliteLedger;
+use tollgate_admission::gate::{Stray, Unwritten};
+use tollgate_proxy::leftover::Leftover;
+use tollgate_proxy::plane::Plane;
+use tollgate_proxy::record::stray;
 
 use crate::out;
 
@@ -25,20 +25,14 @@ pub(super) struct Strays {
 }
 
 impl Strays {
-    /// Makes a gate, and starts the thread that settles what is dropped of it.
-    pub(super) fn start(
-        engine: Engine,
-        ledger: Arc<SqliteLedger>,
-        clock: Clock,
-    ) -> io::Result<(Self, Arc<Gate>)> {
-        let (sender, strays) = channel();
-        let gate = Arc::new(Gate::new(engine, ledger, sender));
+    /// Starts the thread that settles what is dropped of the gate of `plane`.
+    pub(super) fn start(plane: Arc<Plane>, strays: Receiver<Stray>) -> io::Result<Self> {
         let ending = Arc::new(AtomicBool::new(false));
-        let (end, settler) = (Arc::clone(&ending), Arc::clone(&gate));
+        let end = Arc::clone(&ending);
         let thread = thread::Builder::new()
             .name("strays".to_owned())
-            .spawn(move || settle_all(&settler, &strays, &clock, &end))?;
-        Ok((Self { ending, thread }, gate))
+            .spawn(move || settle_all(&plane, &strays, &end))?;
+        Ok(Self { ending, thread })
     }
 
     /// Settles what has come and ends the thread.
@@ -50,17 +44,25 @@ impl Strays {
     }
 }
 
-fn settle_all(gate: &Gate, strays: &Receiver<Stray>, clock: &Clock, ending: &AtomicBool) {
+fn settle_all(plane: &Plane, strays: &Receiver<Stray>, ending: &AtomicBool) {
     loop {
         match strays.recv_timeout(LOOK) {
-            Ok(stray) => {
-                let text = format!("{stray:?}");
-                if let Err(error) = gate.settle_stray(stray, clock.now()) {
-                    out::note(format_args!("{text} stays in the journal, in doubt: {error}"));
+            Ok(one) => {
+                if let Err(unwritten) = stray(plane, one) {
+                    write_later(plane, unwritten);
                 }
             }
             Err(RecvTimeoutError::Timeout) if !ending.load(Ordering::Acquire) => {}
             Err(_) => return,
         }
+    }
+}
+
+/// Hands a row that could not be written to those who try again.
+fn write_later(plane: &Plane, unwritten: Unwritten) {
+    let text = unwritten.to_string();
+    // The receiver is gone when the program ends.
+    if plane.leftovers.send(Leftover::Unwritten(unwritten.record)).is_err() {
+        out::note(format_args!("{text}: it stays in the journal, in doubt"));
     }
 }

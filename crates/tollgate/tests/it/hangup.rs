@@ -122,6 +122,36 @@ async fn a_client_that_leaves_before_the_answer_starts_is_settled_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_is_charged_though_nobody_listens_any_more() {
+    let gate = Gate::new();
+    let body = oracle::answer(44).to_string();
+    let half = body.get(..body.len() / 2).unwrap().to_owned();
+    let reply = Reply::status(200)
+        .header("content-type", "application/json")
+        .pieces([Piece::Send(half.into()), Piece::Gate(gate.clone()), Piece::Reset])
+        .stated_length(body.len());
+    let upstream = Upstream::always(reply).await;
+    let program = start(by_key(&upstream, "drain")).await;
+    let client = Http::new(&program.base(), LEAVER).with("x-request-id", "broken");
+    let asked = tokio::spawn(async move {
+        client.post(CHAT, &oracle::request(44, false)).await;
+    });
+    tokio::time::timeout(SOON, gate.reached()).await.expect("the provider was not asked");
+    asked.abort();
+    let _cancelled = asked.await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    gate.open();
+    let row = program.settled_call("broken").await;
+    assert_eq!(
+        (&row["outcome"], &row["estimated"]),
+        (&"cancelled".into(), &true.into()),
+        "{row:#}"
+    );
+    assert!(cost(&row) > NanoUsd::ZERO, "{row:#}");
+    assert!(cost(&row) < NanoUsd::from_nanos(640_000), "not the reservation: {row:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_clients_that_leave_at_random_leave_no_call_open() {
     let upstream =
         Upstream::start(|request| oracle::reply(request, Duration::from_millis(3))).await;

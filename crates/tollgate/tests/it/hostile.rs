@@ -461,11 +461,57 @@ async fn a_json_answer_that_breaks_off_is_not_passed_on_as_whole() {
         if let Ok(answer) = &answer {
             assert!(answer.status >= 500, "{what}: {} {}", answer.status, answer.text());
             answer.error_code();
+            assert_eq!(answer.header("x-should-retry"), "false", "{what}");
         }
         let row = program.settled_call("victim").await;
         assert_eq!(row["outcome"], "failed", "{what}: {row:#}");
+        assert_charged_by_estimate(&row, what);
         assert_still_serves(&upstream, &mut program, what).await;
     }
+}
+
+/// The provider has most likely made all of the answer: its prompt and what came of it are charged.
+fn assert_charged_by_estimate(row: &Value, what: &str) {
+    assert_eq!(row["estimated"], true, "{what}: {row:#}");
+    let input = row["input_tokens"].as_u64().unwrap();
+    assert!((10..=80).contains(&input), "{what}: {row:#}");
+    let cost: NanoUsd = row["cost_usd"].as_str().unwrap().parse().unwrap();
+    assert!(cost > NanoUsd::ZERO, "{what}: {row:#}");
+    assert!(cost < NanoUsd::from_nanos(640_000), "{what}: the whole reservation: {row:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_is_charged_by_what_of_it_came_and_never_more() {
+    let mut answer = oracle::answer(6);
+    answer["choices"][0]["message"]["content"] = json!("alpha beta gamma delta epsilon");
+    let body = answer.to_string();
+    let (text, usage) = (body.find("gamma").unwrap(), body.find("\"usage\"").unwrap());
+    let cut = |status: u16, end: usize| {
+        Reply::status(status)
+            .header("content-type", "application/json")
+            .pieces([Piece::Send(body.get(..end).unwrap().to_owned().into()), Piece::Close])
+            .stated_length(body.len())
+    };
+    // In the middle of the text: the prompt and two words.
+    let (_upstream, program, _) = against(cut(200, text), &oracle::request(6, false)).await;
+    let row = program.settled_call("victim").await;
+    assert_charged_by_estimate(&row, "half a text");
+    assert!((2..=4).contains(&row["output_tokens"].as_u64().unwrap()), "{row:#}");
+    // In the middle of the usage, of which nobody knows whether a figure is whole.
+    let (_upstream, program, _) = against(cut(200, usage + 30), &oracle::request(6, false)).await;
+    let row = program.settled_call("victim").await;
+    assert_charged_by_estimate(&row, "half a usage");
+    // All but the last brace: what the provider states is charged, and it is no success.
+    let (_upstream, program, _) =
+        against(cut(200, body.len() - 1), &oracle::request(6, false)).await;
+    let row = program.settled_call("victim").await;
+    assert_eq!(row["outcome"], "failed", "{row:#}");
+    crate::assert_charged_as_foretold(&row, 6);
+    // What is no success of the provider's is not charged, whole or broken off.
+    let (_upstream, program, answer) = against(cut(500, text), &oracle::request(6, false)).await;
+    assert_ne!(answer.unwrap().header("x-should-retry"), "false");
+    let row = program.settled_call("victim").await;
+    assert_eq!(row["cost_usd"], NanoUsd::ZERO.to_string(), "{row:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -516,6 +562,7 @@ async fn an_answer_of_a_wrong_kind_is_never_a_free_success() {
             assert_ne!(row["cost_usd"], NanoUsd::ZERO.to_string(), "{what}: {row:#}");
         } else {
             assert_eq!(row["outcome"], "failed", "{what}: {row:#}");
+            assert_charged_by_estimate(&row, what);
         }
         assert_still_serves(&upstream, &mut program, what).await;
     }

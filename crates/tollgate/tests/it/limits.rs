@@ -91,6 +91,43 @@ async fn calls_that_fail_leave_the_quota_untouched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn searches_of_the_provider_are_set_aside_before_they_are_made() {
+    let message = json!({"id": "m", "type": "message", "role": "assistant", "model": "claude-x",
+        "content": [{"type": "text", "text": "found"}], "stop_reason": "end_turn",
+        "usage": {"input_tokens": 9, "output_tokens": 1,
+            "server_tool_use": {"web_search_requests": 2}}});
+    let upstream = Upstream::always(Reply::json(200, &message)).await;
+    // Nothing but searches costs anything, a cent each, and five cents may be spent.
+    let rates = [("input", "0"), ("output", "0"), ("web_search_per_1k", "10")];
+    let config = Config::new()
+        .provider("claude", "anthropic", &upstream.url(""))
+        .model("claude-x", "claude", "claude-x")
+        .price("claude", "claude-x", &rates)
+        .plan("free", &[r#"{ name = "spend", metric = "cost_usd", window = "total", max = 0.05 }"#])
+        .default_plan("free");
+    let program = start(config).await;
+    let ask = async |tool: serde_json::Value| {
+        let body = json!({"model": "claude-x", "max_tokens": 9, "tools": [tool],
+            "messages": [{"role": "user", "content": "x"}]});
+        program.client().post("/v1/messages", &body).await
+    };
+    let search = json!({"type": "web_search_20250305", "name": "web_search"});
+    let bounded = |uses: u64| {
+        let mut tool = search.clone();
+        tool["max_uses"] = json!(uses);
+        tool
+    };
+    assert_eq!(ask(search.clone()).await.json()["error"]["code"], "budget_exhausted");
+    assert_eq!(ask(bounded(6)).await.json()["error"]["code"], "budget_exhausted");
+    assert_eq!(upstream.count(), 0);
+    // Five are set aside, and the two that were made are charged.
+    assert_eq!(ask(bounded(5)).await.status, 200);
+    assert_eq!(program.settled(1).await[0]["cost_usd"], "0.020000000");
+    assert_eq!(ask(bounded(4)).await.json()["error"]["code"], "budget_exhausted");
+    assert_eq!(ask(bounded(3)).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_at_the_edge_of_its_reservation_in_the_words_of_its_form() {
     // The provider generates far more than the ten tokens that the caller allowed.
     let delta = |text: &str| {

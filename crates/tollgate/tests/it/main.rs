@@ -27,6 +27,7 @@ mod providers;
 mod refusals;
 mod relay;
 mod sdk;
+mod strays;
 mod turns;
 
 use std::path::PathBuf;

@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::json;
 use tollgate_domain::money::NanoUsd;
 use tollgate_testkit::client::Http;
-use tollgate_testkit::config::Config;
+use tollgate_testkit::config::{Config, KEY};
 use tollgate_testkit::upstream::{Reply, Upstream};
 
 use crate::cases::RATES;
@@ -27,6 +27,81 @@ fn completion(model: &str) -> Reply {
 
 fn chat(model: &str) -> serde_json::Value {
     json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_picture_of_a_form_is_charged_and_no_json_passes_as_one() {
+    let pictures = json!({"created": 1, "data": [{"b64_json": "AA=="}]});
+    let upstream = Upstream::always(Reply::json(200, &pictures)).await;
+    let config = Config::new()
+        .provider("up", "openai", &upstream.url("/v1"))
+        .price("up", "gpt-image-1", &RATES)
+        .price("up", "cheap", &RATES);
+    let program = start(config).await;
+    let fields =
+        [("model", "gpt-image-1"), ("prompt", "a cat"), ("n", "3"), ("image", "0123456789")];
+    let part = |(name, value)| {
+        format!("--x\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let form = fields.map(part).concat() + "--x--\r\n";
+    let edit = |id: &str, body: String| {
+        let client = program.client().with("x-request-id", id);
+        let client = client.with("content-type", "multipart/form-data; boundary=x");
+        async move { client.send(Method::POST, "/providers/up/images/edits", body.into()).await }
+    };
+    assert_eq!(edit("edit", form.clone()).await.unwrap().status, 200);
+    assert_eq!(upstream.last().body, form);
+    let row = program.settled_call("edit").await;
+    assert_eq!((&row["output_tokens"], &row["estimated"]), (&json!(3 * 6_240), &json!(true)));
+    // What is JSON is read as JSON, whatever its content type says.
+    let sent = upstream.count();
+    for path in ["/v1/chat/completions", "/providers/up/chat/completions", "/v1/responses"] {
+        let client = program.client().with("content-type", "Multipart/Form-Data; boundary=x");
+        let body = form.replace("gpt-image-1", "cheap");
+        for body in [chat("cheap").to_string(), body] {
+            let answer = client.send(Method::POST, path, body.into()).await.unwrap();
+            assert_eq!((answer.status, answer.error_code().as_str()), (400, "invalid_request"));
+        }
+    }
+    assert_eq!(upstream.count(), sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_goes_on_from_an_answer_that_is_not_known_to_be_theirs() {
+    const BOB: &str = "tg_bob_for_tests_0123456789abcdef";
+    let answer = json!({"id": "resp_1", "object": "response", "status": "completed",
+        "model": "cheap", "output": [], "usage": {"input_tokens": 5, "output_tokens": 1}});
+    let upstream = Upstream::always(Reply::json(200, &answer)).await;
+    let config = Config::new()
+        .provider("openai", "openai", &upstream.url("/v1"))
+        .price("openai", "cheap", &RATES)
+        .key("alice", USER, "user")
+        .key("bob", BOB, "user");
+    let mut program = start(config).await;
+    let ask = |base: String, key: &'static str, member: &'static str, value: serde_json::Value| {
+        let mut body = json!({"model": "cheap", "input": "hi", "max_output_tokens": 9});
+        body[member] = value;
+        async move { Http::new(&base, key).post("/v1/responses", &body).await.status }
+    };
+    let previous = "previous_response_id";
+    let base = program.base();
+    assert_eq!(ask(base.clone(), USER, "input", json!("hi")).await, 200);
+    assert_eq!(ask(base.clone(), USER, previous, json!("resp_1")).await, 200);
+    assert_eq!(ask(base.clone(), BOB, previous, json!("resp_1")).await, 404);
+    assert_eq!(ask(base.clone(), USER, previous, json!("resp_other")).await, 404);
+    let reference = json!([{"type": "item_reference", "id": "msg_1"}]);
+    assert_eq!(ask(base.clone(), USER, "input", reference.clone()).await, 403);
+    assert_eq!(ask(base.clone(), USER, "conversation", json!("conv_1")).await, 403);
+    // After a restart nobody knows whose it was, but for those who act for all users.
+    program.kill9();
+    program.restart().await;
+    let base = program.base();
+    assert_eq!(ask(base.clone(), USER, previous, json!("resp_1")).await, 404);
+    for (member, value) in
+        [(previous, json!("resp_1")), ("input", reference), ("conversation", json!("conv_1"))]
+    {
+        assert_eq!(ask(base.clone(), KEY, member, value).await, 200, "{member}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

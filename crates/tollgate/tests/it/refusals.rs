@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tollgate_testkit::client::{Answer, Http};
+use tollgate_testkit::config::Config;
 use tollgate_testkit::oracle;
 use tollgate_testkit::program::Program;
-use tollgate_testkit::upstream::Upstream;
+use tollgate_testkit::upstream::{Reply, Upstream};
 use tollgate_testkit::wait::eventually;
 
 use crate::{SOON, oracle_config, start};
@@ -66,6 +67,48 @@ async fn a_refused_call_is_a_row_that_says_why_and_costs_nothing() {
     let verified = program.cli(&["ledger", "verify"]);
     assert!(verified.stdout.contains('2'), "{}", verified.stdout);
     assert_eq!(program.calls().len(), 2, "the stranger left no row");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_call_is_refused_before_anything_is_made_of_the_request() {
+    let upstream = Upstream::always(Reply::status(500)).await;
+    let config = Config::new()
+        .provider("claude", "anthropic", &upstream.url(""))
+        .model("far", "claude", "claude-x")
+        .price("claude", "claude-x", &oracle::PRICES);
+    let program = start(config).await;
+    // Two answers to one request are nothing that the form of this provider can say.
+    let mut body = oracle::request(1, false);
+    (body["model"], body["n"]) = (json!("far"), json!(2));
+    let call = |user: &'static str| {
+        let client = program.client().with("x-tollgate-user", user);
+        let body = body.clone();
+        async move { client.post(CHAT, &body).await }
+    };
+    let count = |user: &'static str| {
+        let client = program.client().with("x-tollgate-user", user);
+        let body = json!({"model": "far", "input": "hi"});
+        async move { client.post("/v1/responses/input_tokens", &body).await }
+    };
+    assert_eq!(call("alice").await.error_code(), "invalid_request");
+    assert_eq!(count("alice").await.status, 200);
+    program.cli(&["users", "set", "alice", "--block"]);
+    eventually("alice is blocked", SOON, || async {
+        let code = call("alice").await.error_code();
+        if code == "user_blocked" { Ok(()) } else { Err(code) }
+    })
+    .await;
+    // Counting tokens is free, and not for those who may not call at all.
+    assert_eq!(count("alice").await.error_code(), "user_blocked");
+    assert_eq!(call("bob").await.error_code(), "invalid_request");
+    program.cli(&["kill-switch", "on", "model:far", "--reason", "test"]);
+    eventually("the model is stopped", SOON, || async {
+        let code = call("bob").await.error_code();
+        if code == "kill_switch" { Ok(()) } else { Err(code) }
+    })
+    .await;
+    assert_eq!(count("bob").await.error_code(), "kill_switch");
+    assert_eq!(upstream.count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

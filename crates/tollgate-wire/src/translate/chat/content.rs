@@ -81,11 +81,8 @@ pub(super) fn write(
     match part {
         Part::Text(text) | Part::Refusal(text) => Ok(json!({"type": "text", "text": text})),
         Part::Image { source, detail } => {
-            let url = match source {
-                Source::Data { media_type, base64 } => source::data_url(media_type, base64),
-                Source::Url(url) => url.clone(),
-                _ => return Err(prompt.refuse_part(turn, at, "file_id")),
-            };
+            let url = source::picture_url(source)
+                .ok_or_else(|| prompt.refuse_part(turn, at, "file_id"))?;
             let mut image = json!({"url": url});
             if let (Some(detail), Some(image)) = (detail, image.as_object_mut()) {
                 image.insert("detail".to_owned(), detail.as_str().into());

@@ -77,11 +77,8 @@ pub(super) fn write(
     match part {
         Part::Text(text) | Part::Refusal(text) => Ok(json!({"type": "input_text", "text": text})),
         Part::Image { source, detail } => {
-            let url = match source {
-                Source::Data { media_type, base64 } => source::data_url(media_type, base64),
-                Source::Url(url) => url.clone(),
-                _ => return Err(prompt.refuse_part(turn, at, "file_id")),
-            };
+            let url = source::picture_url(source)
+                .ok_or_else(|| prompt.refuse_part(turn, at, "file_id"))?;
             // This form wants a detail stated.
             let detail = detail.as_deref().unwrap_or("auto");
             Ok(json!({"type": "input_image", "image_url": url, "detail": detail}))

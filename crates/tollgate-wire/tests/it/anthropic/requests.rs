@@ -41,6 +41,20 @@ fn what_bears_on_cost_is_read_from_a_request() {
 }
 
 #[test]
+fn searches_are_bounded_where_every_tool_that_makes_them_is() {
+    let most = |tools: Value| look(&asking(&json!({ "tools": tools }))).tools.max_web_searches;
+    let search = |uses: Value| json!({"type": "web_search_20250305", "max_uses": uses});
+    assert_eq!(most(json!([search(json!(3))])), Some(3));
+    assert_eq!(most(json!([search(json!(3)), search(json!(4))])), Some(7));
+    assert_eq!(most(json!([search(json!(3)), {"type": "web_search_20260209"}])), None);
+    assert_eq!(most(json!([search(json!(null)), search(json!(4))])), None);
+    assert_eq!(most(json!([{"type": "web_fetch_20250910", "max_uses": 3}])), None);
+    let twice = r#"{"model":"m","max_tokens":1,"messages":[],"tools":[
+        {"type":"web_search_20250305","max_uses":1,"max_uses":9}]}"#;
+    assert!(peek(MESSAGES, None, twice.as_bytes()).is_err());
+}
+
+#[test]
 fn work_that_no_byte_shows_makes_the_bound_incomplete() {
     for members in [
         json!({"tools": [{"type": "code_execution_20260120"}]}),
