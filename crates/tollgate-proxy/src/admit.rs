@@ -256,5 +256,6 @@ fn draft(candidate: &Candidate, standing: &Standing, name: Arc<str>) -> CallReco
         latency_us: 0,
         ttft_us: None,
         decision: None,
+        tries: Vec::new(),
     }
 }

@@ -86,6 +86,7 @@ pub fn refused(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) {
         latency_us: plane.micros_since(arrival.started),
         ttft_us: None,
         decision: stop.limit.as_ref().map(|(refusal, _)| refusal.decision.clone()),
+        tries: Vec::new(),
     });
     if has_row {
         // A refusal is no answer that took its time: sums of it leave it out.

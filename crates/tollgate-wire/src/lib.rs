@@ -37,3 +37,4 @@ mod tally;
 mod tokenizer;
 pub mod translate;
 pub mod unknown;
+pub mod waiting;

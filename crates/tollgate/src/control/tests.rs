@@ -296,6 +296,7 @@ fn call(controls: &Controls, ago: i64) -> CallRecord {
         latency_us: 1_000,
         ttft_us: None,
         decision: None,
+        tries: Vec::new(),
     }
 }
 

@@ -124,6 +124,7 @@ fn call() -> Call {
         latency_us: 412_000,
         ttft_us: None,
         decision: None,
+        tries: Vec::new(),
     })
 }
 
