@@ -1,5 +1,5 @@
-//! Step 6: the request goes to the provider. It asks for an [`OpenCall`], which only admission
-//! makes, so nothing reaches the network unadmitted.
+//! One request to a provider. It asks for an [`OpenCall`], which only admission makes, so nothing
+//! reaches the network unadmitted; how often it is made is decided in [`crate::attempts`].
 //!
 //! The exchange is one future from the first byte sent to the head of the answer (and, unless it is
 //! a stream, to its end). When the client goes away meanwhile, that future is not lost: it is
@@ -77,7 +77,8 @@ pub fn forward(call: Box<OpenCall>, head: &Parts) -> Forwarded {
             (Box::pin(Answer::of_simulated(plan)), patience, patience)
         }
     };
-    let watch = Watch::new(&call.plane, head_seen, (first_byte, total));
+    let deadline = call.tries.deadline();
+    let watch = Watch::new(&call.plane, head_seen, (first_byte, total), deadline);
     Forwarded { waiting: Some((call, exchange)), watch }
 }
 
@@ -129,9 +130,11 @@ impl Watch {
         plane: &Plane,
         head_seen: Arc<AtomicBool>,
         (first_byte, total): (Duration, Duration),
+        deadline: Option<Instant>,
     ) -> Self {
         let now = Instant::now();
         let (first_byte, total) = (now + first_byte, now + total);
+        let total = deadline.map_or(total, |deadline| deadline.min(total));
         Self { alarm: None, first_byte, total, head_seen, change: plane.switches.change() }
     }
 

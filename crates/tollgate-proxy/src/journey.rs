@@ -1,7 +1,7 @@
 //! The journey of a call, one line per step, in order:
 //!
 //! ```text
-//! accept → identify → read → route → admit → forward → relay → settle → record
+//! accept → identify → read → route → admit → attempt → relay → settle → record
 //! ```
 //!
 //! Each step is a module of its name and returns what the next one needs, so a step cannot be
@@ -18,10 +18,10 @@ use tollgate_domain::fault::Code;
 use tollgate_wire::endpoint::Endpoint;
 
 use crate::accept::{Arrival, REQUEST_ID, accept};
-use crate::admit::{Candidate, admit};
+use crate::admit::{Caller, Candidate, admit};
 use crate::api::Visit;
+use crate::attempts::attempt;
 use crate::captcha::vouch;
-use crate::forward::forward;
 use crate::identify::identify;
 use crate::media::Media;
 use crate::plane::Plane;
@@ -29,7 +29,7 @@ use crate::provider::Serving;
 use crate::read::{Called, collect, read};
 use crate::record::{Known, refused};
 use crate::relay::relay;
-use crate::route::{Wish, route};
+use crate::route::{Seek, Wish, refuse_shut, route};
 use crate::server::HeadWatch;
 use crate::snapshot::Snapshot;
 use crate::stop::Stop;
@@ -127,19 +127,19 @@ impl Travel<'_> {
         let called = Called { endpoint, model };
         let asked = read(&snapshot.settings, &called, &head, body).await?;
         from.watch.expect_head();
-        let wish = Wish { endpoint, model: &asked.peek.model, asked: &asked };
-        let chosen = route(&snapshot, &principal, &wish, plane.ids.draw())?;
+        let wish = Wish::of(endpoint, &asked);
+        let seek = Seek { plane, snapshot: &snapshot, principal: &principal, wish };
+        let (chosen, way) = route(&seek)?;
         known.model = Arc::clone(&chosen.route.name);
         if chosen.serving == Serving::Counted {
             return Ok(counted(endpoint, &asked, arrival));
         }
-        let arrival = arrival.clone();
+        let caller = Caller { arrival: arrival.clone(), principal, labels };
         let (through, media) = (None, Media::of(endpoint, &asked));
-        let candidate =
-            Candidate { arrival, endpoint, principal, labels, asked, chosen, through, media };
+        let candidate = Candidate { caller, endpoint, asked, chosen, way, through, media };
         let admitted = admit(plane, snapshot, candidate)?;
-        let (call, answered) = forward(admitted, &head).await;
-        relay(call, answered).await
+        let (call, got) = attempt(admitted, &head).await;
+        relay(call, got).await.map_err(|failed| known.failed(*failed))
     }
 }
 
@@ -167,13 +167,14 @@ impl Travel<'_> {
         let Passed { endpoint, asked, chosen, through } = passed;
         (known.endpoint, known.is_call) = (plane.names.of(endpoint), endpoint.is_billed());
         known.model = Arc::clone(&chosen.route.name);
-        let (arrival, through) = (arrival.clone(), Some(through));
+        refuse_shut(plane, &chosen)?;
+        let caller = Caller { arrival: arrival.clone(), principal, labels };
+        let (way, through) = (None, Some(through));
         let media = Media::of(endpoint, &asked);
-        let candidate =
-            Candidate { arrival, endpoint, principal, labels, asked, chosen, through, media };
+        let candidate = Candidate { caller, endpoint, asked, chosen, way, through, media };
         let admitted = admit(plane, snapshot, candidate)?;
-        let (call, answered) = forward(admitted, &head).await;
-        relay(call, answered).await
+        let (call, got) = attempt(admitted, &head).await;
+        relay(call, got).await.map_err(|failed| known.failed(*failed))
     }
 }
 
@@ -202,6 +203,9 @@ fn refuse(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) -> Respon
     if unread && known.model.is_empty() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    refused(plane, arrival, known, stop);
+    match known.settled {
+        Some(ids) => ids.put_on(response.headers_mut(), None),
+        None => refused(plane, arrival, known, stop),
+    }
     response
 }

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use tollgate_admission::engine::Grant;
 use tollgate_admission::gate::{Admitted, Settled};
 use tollgate_admission::identity::OnDisconnect;
 use tollgate_admission::ledger::LedgerError;
 use tollgate_admission::switches::Traffic;
+use tollgate_domain::attempt::Billing;
 use tollgate_domain::call::{CallRecord, Outcome};
 use tollgate_domain::fault::Code;
+use tollgate_domain::limit::{Metric, Mode, OnLimit};
 use tollgate_domain::money::{Exact, NanoUsd};
 use tollgate_domain::price::{ModelPrice, Served};
 use tollgate_domain::usage::Usage;
@@ -22,6 +25,8 @@ use tollgate_wire::facts::{AnswerFacts, InbandError};
 use tollgate_wire::peek::Peek;
 use tollgate_wire::translate::{Translator, View, translate_error, translate_whole};
 
+use crate::admit::Caller;
+use crate::attempts::Tries;
 use crate::edge::Edge;
 use crate::headroom::LimitHeaders;
 use crate::leftover::Leftover;
@@ -30,8 +35,8 @@ use crate::metrics::TargetMetrics;
 use crate::past::Past;
 use crate::plane::Plane;
 use crate::pump::Ending;
-use crate::route::Chosen;
-use crate::snapshot::Snapshot;
+use crate::route::{Chosen, Way};
+use crate::snapshot::{Snapshot, Target};
 use crate::stop::Stop;
 use crate::through::Through;
 
@@ -44,8 +49,14 @@ pub struct OpenCall {
     pub snapshot: Arc<Snapshot>,
     /// The reservation.
     pub admitted: Admitted,
+    /// Who calls.
+    pub caller: Caller,
     /// Who serves it.
     pub chosen: Chosen,
+    /// Who is asked after that, where there is somebody.
+    pub way: Option<Box<Way>>,
+    /// Its attempts.
+    pub tries: Tries,
     /// How it is asked, where the client calls the provider's own API.
     pub through: Option<Box<Through>>,
     /// What it takes, where it is about pictures or sound.
@@ -58,6 +69,8 @@ pub struct OpenCall {
     pub peek: Peek,
     /// The request as the client sent it; counted when the provider states no usage.
     pub body: Bytes,
+    /// Whether a client of Gemini wants its stream as one JSON array.
+    pub array: bool,
     /// When it arrived.
     pub started: Duration,
     /// When the first byte of the answer was ready, in microseconds since the arrival.
@@ -87,6 +100,17 @@ pub enum Received<'a> {
     Stream(&'a Ending),
     /// An answer that its provider kept and that is charged now.
     Kept(&'a AnswerFacts),
+}
+
+impl<'a> Received<'a> {
+    /// What the answer says about itself.
+    fn facts(self) -> Option<&'a AnswerFacts> {
+        match self {
+            Self::Whole(facts, _) | Self::Kept(facts) => Some(facts),
+            Self::Stream(ending) => Some(&ending.facts.answer),
+            Self::Nothing | Self::Unanswered => None,
+        }
+    }
 }
 
 /// How a call ended.
@@ -151,6 +175,28 @@ fn served(facts: Option<&AnswerFacts>, at: Timestamp) -> Served<'_> {
 struct Metered {
     usage: Usage,
     estimated: bool,
+}
+
+/// What an attempt used, and what that costs.
+#[derive(Debug)]
+pub(crate) struct Charged {
+    pub(crate) usage: Usage,
+    pub(crate) estimated: bool,
+    pub(crate) cost: NanoUsd,
+    price: Arc<ModelPrice>,
+    /// Whether its provider stated it.
+    stated: bool,
+}
+
+impl Charged {
+    /// Whether the provider charges for it; `otherwise` where nothing of an answer was seen.
+    pub(crate) fn billing(&self, otherwise: Billing) -> Billing {
+        match (self.stated, self.estimated) {
+            (true, _) => Billing::Billed,
+            (false, true) => Billing::Unknown,
+            (false, false) => otherwise,
+        }
+    }
 }
 
 impl OpenCall {
@@ -242,7 +288,7 @@ impl OpenCall {
         }
     }
 
-    /// Notes that the first byte of the answer is ready.
+    /// Notes that the first byte of an answer is ready.
     pub fn first_byte(&mut self) {
         if self.first_byte_us.is_none() {
             self.first_byte_us = Some(self.plane.micros_since(self.started));
@@ -254,25 +300,46 @@ impl OpenCall {
         self.meter(Received::Stream(ending)).usage
     }
 
+    /// Heeds what was granted: how much may come out, and what its limits have left.
+    pub(crate) fn heed_grant(&mut self, asked_output: u64) {
+        let grant = self.admitted.grant();
+        let choices = self.peek.choices.max(1);
+        self.clamped_output = grant
+            .map(Grant::output_tokens)
+            .filter(|granted| *granted < asked_output)
+            .map(|granted| (granted / choices).max(1));
+        self.edge =
+            grant.filter(|grant| is_bounded(grant)).map(|grant| Edge::at(grant.output_tokens()));
+        self.limits = grant.map(LimitHeaders::of).unwrap_or_default();
+    }
+
+    /// What an attempt used of which this was received, and what that costs.
+    pub(crate) fn charge(&self, received: Received<'_>) -> Charged {
+        let facts = received.facts();
+        let metered = self.meter(received);
+        let price = self.price_served(facts.and_then(|facts| facts.model.as_deref()));
+        let served = served(facts, self.admitted.record().time);
+        let cost = self.cost(facts, &metered, (&price, &served));
+        let stated = facts.is_some_and(|facts| facts.usage.is_some()) && !metered.estimated;
+        let Metered { usage, estimated } = metered;
+        Charged { usage, estimated, cost, price, stated }
+    }
+
     /// Settles the call, counts it and hands its line to the log. Whoever sends the end of the
     /// answer waits until the row is down.
     pub fn end(self, end: &End<'_>) -> Result<Settled, LedgerError> {
-        let Self { admitted, .. } = &self;
-        let facts = match end.received {
-            Received::Whole(facts, _) | Received::Kept(facts) => Some(facts),
-            Received::Stream(ending) => Some(&ending.facts.answer),
-            Received::Nothing | Received::Unanswered => None,
-        };
-        if let Some(facts) = facts {
+        if let Some(facts) = end.received.facts() {
             self.remember(facts);
         }
-        let metered = self.meter(end.received);
-        let model = facts.and_then(|facts| facts.model.as_deref());
-        let price = self.price_served(model);
-        let time = admitted.record().time;
-        let served = served(facts, time);
-        let cost = self.cost(facts, &metered, (&price, &served));
-        self.settle(end, facts, &metered, &Priced { cost, price })
+        let charged = if self.tries.is_under_way() {
+            self.charge(end.received)
+        } else {
+            // The last attempt was charged when the call left it.
+            let (usage, estimated) = self.tries.used();
+            let price = Arc::clone(&self.chosen.price);
+            Charged { usage, estimated, cost: NanoUsd::ZERO, price, stated: !estimated }
+        };
+        self.settle(end, &charged)
     }
 
     /// What it cost: where several models worked on an answer, each part at its own price.
@@ -293,16 +360,14 @@ impl OpenCall {
         each.fold(Exact::ZERO, |sum, part| sum + part).charge()
     }
 
-    fn settle(
-        self,
-        end: &End<'_>,
-        facts: Option<&AnswerFacts>,
-        metered: &Metered,
-        priced: &Priced,
-    ) -> Result<Settled, LedgerError> {
-        let Self { plane, snapshot, admitted, metrics, started, first_byte_us, .. } = self;
-        let latency_us = plane.micros_since(started);
+    fn settle(mut self, end: &End<'_>, charged: &Charged) -> Result<Settled, LedgerError> {
+        let facts = end.received.facts();
+        let spent = self.tries.spent();
+        let tries = self.tries_at(end, charged);
+        let latency_us = self.plane.micros_since(self.started);
+        let Self { plane, snapshot, admitted, metrics, first_byte_us, chosen, tries: all, .. } = self;
         let fill = |row: &mut CallRecord| {
+            name_target(row, &chosen.target, all.count());
             row.status = end.status;
             row.outcome = end.outcome;
             row.error_type.clone_from(&end.error_type);
@@ -311,11 +376,12 @@ impl OpenCall {
             {
                 row.model = Arc::from(model);
             }
-            row.usage = metered.usage;
-            row.estimated = metered.estimated;
-            row.cost = priced.cost;
+            row.usage = charged.usage;
+            row.estimated = charged.estimated;
+            row.cost = charged.cost + spent;
+            row.tries = tries;
             row.provider_cost = facts.and_then(|facts| facts.provider_cost);
-            row.price_version = Arc::clone(priced.price.version());
+            row.price_version = Arc::clone(charged.price.version());
             if matches!(end.received, Received::Kept(_)) {
                 row.endpoint = plane.names.of(Endpoint::Responses);
             }
@@ -390,9 +456,28 @@ impl OpenCall {
     }
 }
 
-struct Priced {
-    cost: NanoUsd,
-    price: Arc<ModelPrice>,
+/// Names in a row who served the call, where that is not who was to serve it first.
+fn name_target(row: &mut CallRecord, target: &Target, attempts: u16) {
+    row.attempts = attempts;
+    if row.provider != target.provider.name {
+        row.provider = Arc::clone(&target.provider.name);
+    }
+    if row.model != target.model {
+        row.model = Arc::clone(&target.model);
+    }
+}
+
+/// Whether a hard limit on money or output stands behind a grant, so that the answer must not go
+/// beyond what was set aside.
+fn is_bounded(grant: &Grant) -> bool {
+    grant.headroom().any(|room| {
+        let counts =
+            matches!(room.limit.metric, Metric::CostUsd | Metric::OutputTokens | Metric::Tokens);
+        counts
+            && room.max.is_some()
+            && room.limit.mode == Mode::Enforce
+            && room.limit.on_limit != OnLimit::Alert
+    })
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ impl Answers {
     }
 
     /// Whose an answer is, and who made it.
-    pub(super) fn owner(&self, id: &str) -> Option<(Arc<str>, Arc<str>)> {
+    pub(crate) fn owner(&self, id: &str) -> Option<(Arc<str>, Arc<str>)> {
         let kept = self.0.lock();
         let owner = kept.owners.get(id)?;
         Some((Arc::clone(&owner.user), Arc::clone(&owner.provider)))

@@ -22,6 +22,7 @@ use tollgate_domain::price::{ModelPrice, PriceBook};
 use tollgate_proxy::accept::Ids;
 use tollgate_proxy::call_log::{CallLog, Format};
 use tollgate_proxy::desk::Desk;
+use tollgate_proxy::health::Healths;
 use tollgate_proxy::leftover::Leftover;
 use tollgate_proxy::metrics::Metrics;
 use tollgate_proxy::past::Past;
@@ -32,7 +33,7 @@ use tollgate_proxy::stored::Answers;
 use tollgate_proxy::surface::EndpointNames;
 use tollgate_store::{Recovery, Registry, SqliteLedger};
 
-use super::metrics::LedgerMetrics;
+use super::metrics::{BreakerMetrics, LedgerMetrics};
 use super::{admins, restore, strays};
 use crate::books::StoreBooks;
 use crate::compose::{self, Ground};
@@ -98,6 +99,9 @@ impl Started {
         let mut metrics = MetricRegistry::default();
         LedgerMetrics::register(&mut metrics, &ledger);
         let data_metrics = Metrics::register(&mut metrics);
+        let healths =
+            Arc::new(Healths::new(ground.clock.clone(), Arc::clone(&data_metrics)));
+        BreakerMetrics::register(&mut metrics, &healths);
         let (strays, gate) =
             strays::Strays::start(engine(&config), Arc::clone(&ledger), ground.clock.clone())?;
         let looking = Arc::clone(&ledger);
@@ -111,6 +115,7 @@ impl Started {
             ids: Ids::default(),
             log: call_log(&config, &data_metrics)?,
             admitted: data_metrics.admitted(),
+            healths,
             metrics: data_metrics,
             leftovers: sender,
             answers: Answers::default(),
