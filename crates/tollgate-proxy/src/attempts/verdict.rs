@@ -167,7 +167,7 @@ mod tests {
     fn a_provider_that_asks_not_to_be_tried_again_is_not() {
         let wait = Some(Duration::from_secs(3));
         let verdict = Verdict::of(&Seen::Status(529)).told_to_wait((wait, true));
-        assert_eq!((verdict.again, verdict.wait), (Again::Elsewhere, wait));
-        assert_eq!(Verdict::of(&Seen::Status(400)).told_to_wait((None, true)).again, Again::Never);
+        assert_eq!((verdict.again, verdict.wait), (Elsewhere, wait));
+        assert_eq!(Verdict::of(&Seen::Status(400)).told_to_wait((None, true)).again, Never);
     }
 }

@@ -18,8 +18,6 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// A target that can serve a call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Able<'a> {
-    /// Its place in the route.
-    pub(super) place: usize,
     pub(super) target: &'a Arc<Target>,
     pub(super) serving: Serving,
 }
@@ -31,15 +29,19 @@ type Ables<'a> = SmallVec<[Able<'a>; 4]>;
 pub(super) fn first<'a>(
     seek: &Seek<'_>,
     route: &'a Route,
-    asked: &[usize],
+    asked: &[Arc<Target>],
     mut shut: impl FnMut(Duration),
 ) -> Option<Able<'a>> {
     let mut fresh = Ables::new();
     let mut resting: Option<(Duration, Able<'a>)> = None;
-    for (place, target) in route.targets.iter().enumerate() {
-        let Some(able) = able(seek, (place, target)).filter(|_| !asked.contains(&place)) else {
-            continue;
+    for target in &route.targets {
+        let same = |other: &Arc<Target>| {
+            other.provider.name == target.provider.name && other.model == target.model
         };
+        if asked.iter().any(same) {
+            continue;
+        }
+        let Some(able) = able(seek, target) else { continue };
         let health = target.health(&seek.plane.healths);
         if let Some(time) = health.shut_for() {
             shut(time);
@@ -54,7 +56,7 @@ pub(super) fn first<'a>(
     in_order(seek, route, &fresh).or(resting.map(|(_, able)| able))
 }
 
-fn able<'a>(seek: &Seek<'_>, (place, target): (usize, &'a Arc<Target>)) -> Option<Able<'a>> {
+fn able<'a>(seek: &Seek<'_>, target: &'a Arc<Target>) -> Option<Able<'a>> {
     let provider = &target.provider;
     let bound = seek.wish.peek.previous.as_deref();
     let maker = bound.and_then(|id| seek.plane.answers.owner(id)).map(|(_, maker)| maker);
@@ -62,7 +64,7 @@ fn able<'a>(seek: &Seek<'_>, (place, target): (usize, &'a Arc<Target>)) -> Optio
         && target.price.is_some()
         && maker.is_none_or(|maker| maker == provider.name);
     let serving = provider.serving(seek.wish.endpoint, &target.model, seek.wish.peek.stream)?;
-    usable.then_some(Able { place, target, serving })
+    usable.then_some(Able { target, serving })
 }
 
 /// The first of these in the order of the route.

@@ -10,15 +10,15 @@ use smallvec::SmallVec;
 
 use super::order::{Able, first};
 use super::{Chosen, Seek, Wish, translated};
-use crate::snapshot::Route;
+use crate::snapshot::{Route, Target};
 use crate::stop::Stop;
 
 /// How a call goes on from target to target.
 #[derive(Debug)]
 pub struct Way {
     route: Arc<Route>,
-    /// Places of the targets that were asked, in this route.
-    asked: SmallVec<[usize; 4]>,
+    /// The targets that were asked, on whatever route.
+    asked: SmallVec<[Arc<Target>; 4]>,
     /// Fallbacks to come, the next one last.
     ahead: Vec<Arc<str>>,
     /// Public models that were met.
@@ -42,7 +42,7 @@ impl Way {
     /// The way from here on, where there is one. What builds on an answer that its provider keeps
     /// can go nowhere else.
     pub(super) fn rest(self, wish: &Wish<'_>) -> Option<Box<Self>> {
-        let more = self.asked.len() < self.route.targets.len() || !self.ahead.is_empty();
+        let more = self.route.targets.len() > 1 || !self.ahead.is_empty();
         (more && wish.peek.previous.is_none()).then(|| Box::new(self))
     }
 
@@ -59,11 +59,11 @@ impl Way {
 
     /// Who is asked next on the same route.
     pub fn sibling(&mut self, seek: &Seek<'_>) -> Option<Result<Chosen, Stop>> {
-        let Able { place, target, serving } = first(seek, &self.route, &self.asked, |shut| {
+        let Able { target, serving } = first(seek, &self.route, &self.asked, |shut| {
             self.opens_in = Some(self.opens_in.map_or(shut, |known| known.min(shut)));
         })?;
-        self.asked.push(place);
         let target = Arc::clone(target);
+        self.asked.push(Arc::clone(&target));
         let price = target.price.clone()?;
         let route = Arc::clone(&self.route);
         let translated = translated(seek.snapshot, &seek.wish, (&route, &target), serving);
@@ -81,7 +81,6 @@ impl Way {
             let Some(route) = seek.snapshot.route(&name) else { continue };
             self.ahead.extend(route.fallback.iter().rev().map(Arc::clone));
             self.route = route;
-            self.asked.clear();
             return Some(());
         }
     }

@@ -8,7 +8,7 @@ use tollgate_admission::control::{
     Actor, Amount, AuditQuery, AuditRow, Call, CallQuery, Control, ControlError, Estimate,
     EstimateAsk, Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KeySource, KeyState,
     KillSwitch, LimitFacts, MadeKey, NewKey, NewOverride, NewUser, OverrideRow, Page, PlanFrom,
-    PlanRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch, UserQuery,
+    PlanRow, ProviderRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch, UserQuery,
     page_size,
 };
 use tollgate_domain::call::{CacheState, CallRecord, Dialect, Outcome};
@@ -256,6 +256,10 @@ impl Control for Desk {
 
     fn audit(&self, _: &AuditQuery) -> Result<Page<AuditRow>, ControlError> {
         Ok(page(Vec::new()))
+    }
+
+    fn providers(&self) -> Result<Vec<ProviderRow>, ControlError> {
+        Ok(Vec::new())
     }
 
     fn status(&self) -> Result<Status, ControlError> {
