@@ -33,17 +33,19 @@ pub enum AnswerBody {
 }
 
 impl Answer {
-    /// Receives an answer: a stream as soon as its head is there, anything else whole.
+    /// Receives an answer: a stream as soon as its head is there, anything else whole; `note` is told
+    /// of each part that comes.
     pub async fn of(
         response: Response,
         wants_stream: bool,
         max_answer: usize,
+        note: impl Fn(),
     ) -> Result<Self, Broken> {
         let (head, mut body) = response.into_parts();
         if is_stream(&head, wants_stream) {
             return Ok(Self { head, body: AnswerBody::Stream(Source::Remote(body)) });
         }
-        match body.collect(max_answer).await? {
+        match body.collect_noting(max_answer, note).await? {
             Some(whole) => Ok(Self { head, body: AnswerBody::Whole(whole) }),
             None => Err(Broken::new(Phase::Body, "the answer is larger than is accepted")),
         }

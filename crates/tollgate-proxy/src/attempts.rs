@@ -186,7 +186,7 @@ fn judge(call: &OpenCall, got: &Got) -> Verdict {
             };
             let class = answer.error.as_ref().map(|error| Arc::from(class_of(error)));
             let verdict = Verdict { class, ..Verdict::of(&seen) };
-            verdict.told_to_wait(wait(call, &answer.head.headers, &answer.body))
+            verdict.told_to_wait(|| wait(call, &answer.head.headers, &answer.body))
         }
         Got::Stream(head, pump) => {
             let error = pump.facts().error.as_ref();
@@ -197,7 +197,7 @@ fn judge(call: &OpenCall, got: &Got) -> Verdict {
             };
             let class = error.map(|error| Arc::from(class_of(error)));
             let verdict = Verdict { class, ..Verdict::of(&seen) };
-            verdict.told_to_wait(wait(call, &head.headers, &[]))
+            verdict.told_to_wait(|| wait(call, &head.headers, &[]))
         }
     }
     .within(call)

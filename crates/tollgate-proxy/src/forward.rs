@@ -8,7 +8,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,7 +21,6 @@ use crate::answer::Answer;
 use crate::leftover::Leftover;
 use crate::open_call::OpenCall;
 use crate::outgoing::request;
-use crate::plane::Plane;
 use crate::provider::Backend;
 use crate::standing::refuse_stopped;
 use crate::stop::Stop;
@@ -47,20 +46,20 @@ impl std::fmt::Debug for Forwarded {
 
 /// Sends an admitted call on its way.
 pub fn forward(call: Box<OpenCall>, head: &Parts) -> Forwarded {
-    let head_seen = Arc::new(AtomicBool::new(false));
-    let (exchange, first_byte, total): (Exchange, _, _) = match &call.chosen.target.provider.backend
-    {
+    let progress = Arc::new(Progress::start());
+    let (exchange, patience): (Exchange, _) = match &call.chosen.target.provider.backend {
         Backend::Remote(remote) => {
             let request = request(&call, remote, head);
             let pool = Arc::clone(&remote.pool);
-            let (wants_stream, seen) = (call.peek.stream, Arc::clone(&head_seen));
+            let (wants_stream, seen) = (call.peek.stream, Arc::clone(&progress));
             let max_answer = call.snapshot.settings.max_answer;
             let exchange = async move {
                 let response = pool.send(request?).await?;
-                seen.store(true, Ordering::Release);
-                Answer::of(response, wants_stream, max_answer).await
+                seen.note();
+                Answer::of(response, wants_stream, max_answer, || seen.note()).await
             };
-            (Box::pin(exchange), remote.first_byte, remote.total)
+            let (first_byte, idle, total) = (remote.first_byte, remote.idle, remote.total);
+            (Box::pin(exchange), Patience { first_byte, idle, total })
         }
         Backend::Simulated(script) => {
             let (body, peek) = call.sent();
@@ -73,12 +72,12 @@ pub fn forward(call: Box<OpenCall>, head: &Parts) -> Forwarded {
                 created: seconds(call.admitted.record().time),
             };
             let plan = simulated::answer(script, &ask);
-            let patience = call.snapshot.settings.drain_for;
-            (Box::pin(Answer::of_simulated(plan)), patience, patience)
+            let total = call.snapshot.settings.drain_for;
+            let patience = Patience { first_byte: total, idle: total, total };
+            (Box::pin(Answer::of_simulated(plan)), patience)
         }
     };
-    let deadline = call.tries.deadline();
-    let watch = Watch::new(&call.plane, head_seen, (first_byte, total), deadline);
+    let watch = Watch::new(&call, progress, patience);
     Forwarded { waiting: Some((call, exchange)), watch }
 }
 
@@ -116,26 +115,69 @@ impl Future for Forwarded {
     }
 }
 
+/// How patiently an answer is awaited that is not passed on as it comes.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// Until its head.
+    first_byte: Duration,
+    /// Between two parts of it.
+    idle: Duration,
+    /// In all.
+    total: Duration,
+}
+
+/// How far an answer has come: when its last part came, in milliseconds from the start and one more;
+/// zero before its head.
+#[derive(Debug)]
+struct Progress {
+    start: Instant,
+    last: AtomicU64,
+}
+
+impl Progress {
+    fn start() -> Self {
+        Self { start: Instant::now(), last: AtomicU64::new(0) }
+    }
+
+    /// A part of the answer has come.
+    fn note(&self) {
+        let millis = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.last.store(millis + 1, Ordering::Release);
+    }
+
+    /// When the last part came; `None` before the head.
+    fn last(&self) -> Option<Instant> {
+        let millis = self.last.load(Ordering::Acquire).checked_sub(1)?;
+        Some(self.start + Duration::from_millis(millis))
+    }
+}
+
 /// Watches time and the kill switch while an answer is awaited: one timer for all of it.
 struct Watch {
     alarm: Option<Pin<Box<Sleep>>>,
-    first_byte: Instant,
+    progress: Arc<Progress>,
+    patience: Patience,
     total: Instant,
-    head_seen: Arc<AtomicBool>,
     change: u64,
 }
 
 impl Watch {
-    fn new(
-        plane: &Plane,
-        head_seen: Arc<AtomicBool>,
-        (first_byte, total): (Duration, Duration),
-        deadline: Option<Instant>,
-    ) -> Self {
-        let now = Instant::now();
-        let (first_byte, total) = (now + first_byte, now + total);
-        let total = deadline.map_or(total, |deadline| deadline.min(total));
-        Self { alarm: None, first_byte, total, head_seen, change: plane.switches.change() }
+    fn new(call: &OpenCall, progress: Arc<Progress>, patience: Patience) -> Self {
+        let total = progress.start + patience.total;
+        let total = call.tries.deadline().map_or(total, |deadline| deadline.min(total));
+        Self { alarm: None, progress, patience, total, change: call.plane.switches.change() }
+    }
+
+    /// When it has taken too long, as things stand, and what is said of it then.
+    fn due(&self) -> (Instant, Phase, &'static str) {
+        let (due, phase, what) = match self.progress.last() {
+            None => {
+                let due = self.progress.start + self.patience.first_byte;
+                (due, Phase::Request, "no answer in time")
+            }
+            Some(last) => (last + self.patience.idle, Phase::Body, "the answer paused"),
+        };
+        if self.total < due { (self.total, phase, "no whole answer in time") } else { (due, phase, what) }
     }
 
     fn poll_end(&mut self, call: &OpenCall, cx: &mut Context<'_>) -> Poll<Ended> {
@@ -146,10 +188,7 @@ impl Watch {
                     return Poll::Ready(ended);
                 }
             }
-            let mut due = self.total.min(Instant::now() + LOOK);
-            if !self.head_seen.load(Ordering::Acquire) {
-                due = due.min(self.first_byte);
-            }
+            let due = self.due().0.min(Instant::now() + LOOK);
             match &mut self.alarm {
                 Some(alarm) => alarm.as_mut().reset(due),
                 None => self.alarm = Some(Box::pin(tokio::time::sleep_until(due))),
@@ -158,13 +197,9 @@ impl Watch {
     }
 
     fn ended(&mut self, call: &OpenCall) -> Option<Ended> {
-        let now = Instant::now();
-        let late = |what| Some(Ended::Broken(Broken::timed_out(Phase::Request, what)));
-        if now >= self.total {
-            return late("no whole answer in time");
-        }
-        if now >= self.first_byte && !self.head_seen.load(Ordering::Acquire) {
-            return late("no answer in time");
+        let (due, phase, what) = self.due();
+        if Instant::now() >= due {
+            return Some(Ended::Broken(Broken::timed_out(phase, what)));
         }
         let change = call.plane.switches.change();
         if std::mem::replace(&mut self.change, change) == change {

@@ -6,6 +6,9 @@
 //! by dropping it; a pass that is dropped without a word tells nothing, so no probe is ever lost.
 //! Policies are arguments, because they belong to the configuration.
 
+mod budget;
+mod latency;
+
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -16,20 +19,13 @@ use tollgate_domain::clock::Clock;
 
 use crate::breaker::{Breaker, BreakerPolicy, BreakerState, Token};
 use crate::metrics::Metrics;
-use crate::ring::Ring;
+use budget::Budget;
+use latency::Latency;
 
 /// Most targets that are known by name; what is beyond them shares one entry per provider.
 const MOST: usize = 4_096;
 /// The name of that entry.
 const OTHER: &str = "other";
-/// Time in which a peak of latency falls to a third.
-const DECAY: Duration = Duration::from_secs(10);
-/// The window of the retry budget.
-const RETRY_WINDOW: Duration = Duration::from_secs(10);
-/// Retries in that window that a provider bears however few calls it gets.
-const FEWEST_RETRIES: u64 = 10;
-/// Of so many calls one may be a retry.
-const CALLS_PER_RETRY: u64 = 5;
 /// The longest rest that is believed.
 const LONGEST_REST: Duration = Duration::from_mins(10);
 
@@ -181,7 +177,7 @@ impl Health {
 
     /// Counts a call at the provider; its retries are measured by that.
     pub(crate) fn called(&self) {
-        self.budget.0.lock().add(RETRY_WINDOW, self.clock.monotonic(), [1, 0]);
+        self.budget.called(self.clock.monotonic());
     }
 
     /// Whether the provider bears one more retry; if so it is taken.
@@ -308,153 +304,5 @@ impl Drop for Pass {
     }
 }
 
-/// The recent peak of latency: it rises at once and falls slowly, so that a target that has just
-/// been slow is left alone for a while (peak EWMA, as in Finagle and Linkerd).
-#[derive(Clone, Copy, Debug, Default)]
-struct Latency {
-    /// In seconds.
-    peak: f64,
-    at: Duration,
-}
-
-impl Latency {
-    fn see(&mut self, took: Duration, now: Duration) {
-        let (took, old) = (took.as_secs_f64(), self.peak(now));
-        let since = now.saturating_sub(self.at).as_secs_f64();
-        let share = (-since / DECAY.as_secs_f64()).exp();
-        self.peak = if took > old { took } else { self.peak * share + took * (1.0 - share) };
-        self.at = now;
-    }
-
-    /// In seconds.
-    fn peak(&self, now: Duration) -> f64 {
-        let since = now.saturating_sub(self.at).as_secs_f64();
-        self.peak * (-since / DECAY.as_secs_f64()).exp()
-    }
-
-    fn shown(&self, now: Duration) -> Option<Duration> {
-        let peak = Duration::try_from_secs_f64(self.peak(now)).ok();
-        peak.filter(|_| self.peak > 0.0)
-    }
-}
-
-/// Retries of one provider, so that they do not multiply an outage: no more than a share of its
-/// calls over a window, but always a few.
-#[derive(Default)]
-struct Budget(Mutex<Ring>);
-
-impl Budget {
-    fn take(&self, now: Duration) -> bool {
-        let mut ring = self.0.lock();
-        let [calls, retries] = ring.sums(RETRY_WINDOW, now);
-        let allowed = retries < FEWEST_RETRIES.max(calls / CALLS_PER_RETRY);
-        if allowed {
-            ring.add(RETRY_WINDOW, now, [0, 1]);
-        }
-        allowed
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use prometheus_client::registry::Registry;
-
-    const POLICY: BreakerPolicy = BreakerPolicy {
-        errors_per_million: 500_000,
-        window: Duration::from_secs(30),
-        min_calls: 2,
-        open_for: Duration::from_secs(15),
-        slow_first_byte: Duration::from_secs(5),
-    };
-
-    fn healths() -> (Clock, Healths) {
-        let clock = Clock::manual("2026-11-21T00:00:00Z".parse().unwrap());
-        (clock.clone(), Healths::new(clock, Metrics::register(&mut Registry::default())))
-    }
-
-    fn target(healths: &Healths, model: &str) -> Arc<Health> {
-        healths.of(&Arc::from("up"), &Arc::from(model))
-    }
-
-    #[test]
-    fn a_late_first_byte_counts_as_an_error_whether_somebody_waits_for_it_or_not() {
-        let (clock, healths) = healths();
-        let health = target(&healths, "m");
-        for waits in [true, false] {
-            let mut pass = health.enter(&POLICY).unwrap();
-            pass.awaits_stream();
-            clock.advance(Duration::from_secs(5));
-            if waits {
-                pass.spoke();
-            }
-        }
-        assert_eq!(health.state().breaker, BreakerState::Open);
-        assert_eq!(health.state().running, 0);
-        assert!(health.enter(&POLICY).is_err());
-    }
-
-    #[test]
-    fn a_whole_answer_may_take_the_time_that_generating_it_takes() {
-        let (clock, healths) = healths();
-        let health = target(&healths, "m");
-        for _ in 0..4 {
-            let mut pass = health.enter(&POLICY).unwrap();
-            clock.advance(Duration::from_secs(20));
-            pass.answered(Duration::from_secs(16));
-        }
-        assert_eq!(health.state().breaker, BreakerState::Closed);
-    }
-
-    #[test]
-    fn a_pass_that_tells_nothing_gives_the_probe_back() {
-        let (clock, healths) = healths();
-        let health = target(&healths, "m");
-        for _ in 0..2 {
-            health.enter(&POLICY).unwrap().failed();
-        }
-        clock.advance(Duration::from_secs(15));
-        drop(health.enter(&POLICY).unwrap());
-        let mut probe = health.enter(&POLICY).unwrap();
-        assert!(health.enter(&POLICY).is_err());
-        probe.spoke();
-        assert_eq!(health.state().breaker, BreakerState::Closed);
-        probe.failed();
-        drop(probe);
-        assert_eq!(health.state().breaker, BreakerState::Closed, "one of one, of at least two");
-        health.enter(&POLICY).unwrap().failed();
-        assert_eq!(health.state().breaker, BreakerState::Open);
-    }
-
-    #[test]
-    fn retries_are_a_fifth_of_the_calls_and_never_fewer_than_a_few() {
-        let (clock, healths) = healths();
-        let health = target(&healths, "m");
-        assert_eq!((0..100).filter(|_| health.may_retry()).count(), 10);
-        (0..200).for_each(|_| health.called());
-        assert_eq!((0..100).filter(|_| target(&healths, "n").may_retry()).count(), 30);
-        clock.advance(RETRY_WINDOW);
-        assert_eq!((0..100).filter(|_| health.may_retry()).count(), 10);
-    }
-
-    #[test]
-    fn the_peak_of_latency_rises_at_once_and_falls_slowly() {
-        let mut latency = Latency::default();
-        let at = Duration::from_secs;
-        latency.see(Duration::from_millis(100), at(100));
-        latency.see(Duration::from_secs(4), at(101));
-        assert!(latency.peak(at(101)) > 3.99);
-        latency.see(Duration::from_millis(100), at(102));
-        assert!(latency.peak(at(102)) > 3.0, "{latency:?}");
-        assert!(latency.peak(at(160)) < 0.1, "{latency:?}");
-    }
-
-    #[test]
-    fn names_beyond_the_bound_share_an_entry() {
-        let (_, healths) = healths();
-        for n in 0..MOST + 10 {
-            drop(target(&healths, &n.to_string()));
-        }
-        assert_eq!(healths.states().len(), MOST + 1);
-    }
-}
+mod tests;

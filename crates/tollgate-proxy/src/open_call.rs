@@ -1,27 +1,22 @@
 //! An admitted call that is under way: what its end will need, whichever of the four ends it is
 //! (whole answer, upstream error, client gone, shut down).
 
+mod charge;
+mod ending;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use tollgate_admission::engine::Grant;
 use tollgate_admission::gate::{Admitted, Settled};
 use tollgate_admission::identity::OnDisconnect;
 use tollgate_admission::ledger::LedgerError;
 use tollgate_admission::switches::Traffic;
-use tollgate_domain::attempt::Billing;
-use tollgate_domain::call::{CallRecord, Outcome};
-use tollgate_domain::fault::Code;
+use tollgate_domain::call::CallRecord;
 use tollgate_domain::limit::{Metric, Mode, OnLimit};
-use tollgate_domain::money::{Exact, NanoUsd};
-use tollgate_domain::price::{ModelPrice, Served};
-use tollgate_domain::usage::Usage;
-use tollgate_wire::count;
-use tollgate_wire::dialect::answer_text;
 use tollgate_wire::endpoint::Endpoint;
-use tollgate_wire::facts::{AnswerFacts, InbandError};
+use tollgate_wire::facts::AnswerFacts;
 use tollgate_wire::peek::Peek;
 use tollgate_wire::translate::{Translator, View, translate_error, translate_whole};
 
@@ -34,11 +29,12 @@ use crate::media::Media;
 use crate::metrics::TargetMetrics;
 use crate::past::Past;
 use crate::plane::Plane;
-use crate::pump::Ending;
 use crate::route::{Chosen, Way};
 use crate::snapshot::{Snapshot, Target};
-use crate::stop::Stop;
 use crate::through::Through;
+pub(crate) use charge::Charged;
+pub(crate) use ending::class_of;
+pub use ending::{End, Received};
 
 /// An admitted call that is under way.
 #[derive(Debug)]
@@ -85,118 +81,6 @@ pub struct OpenCall {
     pub edge: Option<Edge>,
     /// What its limits have left, for the answer.
     pub limits: LimitHeaders,
-}
-
-/// What was received of an answer when it ended.
-#[derive(Clone, Copy, Debug)]
-pub enum Received<'a> {
-    /// Nothing that was generated.
-    Nothing,
-    /// The request was sent and taken up, no answer was seen.
-    Unanswered,
-    /// A whole answer that was not streamed.
-    Whole(&'a AnswerFacts, &'a [u8]),
-    /// A stream, whole or in part.
-    Stream(&'a Ending),
-    /// An answer that its provider kept and that is charged now.
-    Kept(&'a AnswerFacts),
-}
-
-impl<'a> Received<'a> {
-    /// What the answer says about itself.
-    fn facts(self) -> Option<&'a AnswerFacts> {
-        match self {
-            Self::Whole(facts, _) | Self::Kept(facts) => Some(facts),
-            Self::Stream(ending) => Some(&ending.facts.answer),
-            Self::Nothing | Self::Unanswered => None,
-        }
-    }
-}
-
-/// How a call ended.
-#[derive(Clone, Debug)]
-pub struct End<'a> {
-    /// The status that the client got.
-    pub status: u16,
-    /// The outcome.
-    pub outcome: Outcome,
-    /// The class of the error.
-    pub error_type: Option<Arc<str>>,
-    /// What was received.
-    pub received: Received<'a>,
-}
-
-impl<'a> End<'a> {
-    /// The end of a stream that the client heard to its end; `stop` says what cut it off, if
-    /// anything did.
-    pub fn of_stream(ending: &'a Ending, status: u16, stop: Option<&Stop>) -> Self {
-        let error = match (stop, &ending.facts.answer.error) {
-            (Some(stop), _) => Some(stop.code.as_str()),
-            (None, Some(error)) => Some(class_of(error)),
-            (None, None) => None,
-        };
-        Self {
-            status,
-            outcome: if error.is_some() { Outcome::Failed } else { Outcome::Success },
-            error_type: error.map(Arc::from),
-            received: Received::Stream(ending),
-        }
-    }
-}
-
-impl<'a> End<'a> {
-    /// The end of a stream that was ended at the edge of its reservation.
-    pub const fn of_cut(ending: &'a Ending, status: u16) -> Self {
-        let received = Received::Stream(ending);
-        Self { status, outcome: Outcome::Success, error_type: None, received }
-    }
-}
-
-/// The class of a provider's error, as the ledger keeps it: its code or type, never its message.
-pub(crate) fn class_of(error: &InbandError) -> &str {
-    error
-        .code
-        .as_deref()
-        .or(error.kind.as_deref())
-        .filter(|class| class.len() <= 64 && class.bytes().all(|b| b.is_ascii_graphic()))
-        .unwrap_or(Code::UpstreamError.as_str())
-}
-
-/// How an answer was served, as it says itself.
-fn served(facts: Option<&AnswerFacts>, at: Timestamp) -> Served<'_> {
-    Served {
-        service_tier: facts.and_then(|facts| facts.service_tier.as_deref()),
-        speed: facts.and_then(|facts| facts.speed.as_deref()),
-        ..Served::at(at)
-    }
-}
-
-/// What a call turned out to have used.
-struct Metered {
-    usage: Usage,
-    estimated: bool,
-}
-
-/// What an attempt used, and what that costs.
-#[derive(Debug)]
-pub(crate) struct Charged {
-    pub(crate) usage: Usage,
-    pub(crate) estimated: bool,
-    pub(crate) cost: NanoUsd,
-    price: Arc<ModelPrice>,
-    /// Whether its provider stated it.
-    stated: bool,
-}
-
-impl Charged {
-    /// Whether the provider charges for it; `otherwise` where nothing of an answer was seen.
-    pub(crate) fn billing(&self, otherwise: Billing) -> Billing {
-        match (self.stated, self.estimated) {
-            (true, _) => Billing::Billed,
-            (false, true) => Billing::Unknown,
-            (false, false) => otherwise,
-        }
-    }
 }
 
 impl OpenCall {
@@ -262,21 +146,6 @@ impl OpenCall {
         self.plane.metrics.inflight().dec();
     }
 
-    /// Charges a row for an answer that its provider kept.
-    pub fn charge_kept(&self, facts: &AnswerFacts, row: &mut CallRecord) {
-        let price = self.price_served(facts.model.as_deref());
-        let served = served(Some(facts), row.time);
-        let metered = Metered { usage: facts.usage.unwrap_or_default(), estimated: false };
-        row.cost = self.cost(Some(facts), &metered, (&price, &served));
-        row.usage = metered.usage;
-        row.price_version = Arc::clone(price.version());
-        row.endpoint = self.plane.names.of(Endpoint::Responses);
-        (row.status, row.outcome, row.estimated) = (200, Outcome::Success, false);
-        if let Some(model) = facts.model.as_deref() {
-            row.model = Arc::from(model);
-        }
-    }
-
     /// What it is, as far as the kill switch asks.
     pub fn traffic(&self) -> Traffic<'_> {
         let record = self.admitted.record();
@@ -295,11 +164,6 @@ impl OpenCall {
         }
     }
 
-    /// What a stream has used that is ended at the edge of its reservation: counted here.
-    pub fn usage_of_cut(&self, ending: &Ending) -> Usage {
-        self.meter(Received::Stream(ending)).usage
-    }
-
     /// Heeds what was granted: how much may come out, and what its limits have left.
     pub(crate) fn heed_grant(&mut self, asked_output: u64) {
         let grant = self.admitted.grant();
@@ -313,18 +177,6 @@ impl OpenCall {
         self.limits = grant.map(LimitHeaders::of).unwrap_or_default();
     }
 
-    /// What an attempt used of which this was received, and what that costs.
-    pub(crate) fn charge(&self, received: Received<'_>) -> Charged {
-        let facts = received.facts();
-        let metered = self.meter(received);
-        let price = self.price_served(facts.and_then(|facts| facts.model.as_deref()));
-        let served = served(facts, self.admitted.record().time);
-        let cost = self.cost(facts, &metered, (&price, &served));
-        let stated = facts.is_some_and(|facts| facts.usage.is_some()) && !metered.estimated;
-        let Metered { usage, estimated } = metered;
-        Charged { usage, estimated, cost, price, stated }
-    }
-
     /// Settles the call, counts it and hands its line to the log. Whoever sends the end of the
     /// answer waits until the row is down.
     pub fn end(self, end: &End<'_>) -> Result<Settled, LedgerError> {
@@ -335,29 +187,9 @@ impl OpenCall {
             self.charge(end.received)
         } else {
             // The last attempt was charged when the call left it.
-            let (usage, estimated) = self.tries.used();
-            let price = Arc::clone(&self.chosen.price);
-            Charged { usage, estimated, cost: NanoUsd::ZERO, price, stated: !estimated }
+            Charged::before(self.tries.used(), &self.chosen.price)
         };
         self.settle(end, &charged)
-    }
-
-    /// What it cost: where several models worked on an answer, each part at its own price.
-    fn cost(
-        &self,
-        facts: Option<&AnswerFacts>,
-        metered: &Metered,
-        (price, served): (&ModelPrice, &Served<'_>),
-    ) -> NanoUsd {
-        let parts = facts.map(|facts| &*facts.parts).unwrap_or_default();
-        if metered.estimated || parts.is_empty() {
-            return price.charge(&metered.usage, served).total.charge();
-        }
-        let each = parts.iter().map(|part| {
-            let own = part.model.as_deref().map(|model| self.price_served(Some(model)));
-            own.as_deref().unwrap_or(price).charge(&part.usage, served).total
-        });
-        each.fold(Exact::ZERO, |sum, part| sum + part).charge()
     }
 
     fn settle(mut self, end: &End<'_>, charged: &Charged) -> Result<Settled, LedgerError> {
@@ -377,11 +209,11 @@ impl OpenCall {
                 row.model = Arc::from(model);
             }
             row.usage = charged.usage;
-            row.estimated = charged.estimated;
+            row.estimated = charged.estimated || all.guessed();
             row.cost = charged.cost + spent;
             row.tries = tries;
             row.provider_cost = facts.and_then(|facts| facts.provider_cost);
-            row.price_version = Arc::clone(charged.price.version());
+            row.price_version = Arc::clone(charged.price().version());
             if matches!(end.received, Received::Kept(_)) {
                 row.endpoint = plane.names.of(Endpoint::Responses);
             }
@@ -405,54 +237,6 @@ impl OpenCall {
             drop(plane.leftovers.send(Leftover::Unwritten(unwritten.record)));
             unwritten.error
         })
-    }
-
-    /// What was used: the provider's own figure, else a count that is marked as such.
-    fn meter(&self, received: Received<'_>) -> Metered {
-        let stated = |usage| Metered { usage, estimated: false };
-        let estimated = |facts: &AnswerFacts, visible| Metered {
-            usage: match &self.media {
-                Some(media) => media.likely,
-                None => facts.estimate(visible, || self.count_prompt()),
-            },
-            estimated: true,
-        };
-        match received {
-            Received::Kept(facts) => stated(facts.usage.unwrap_or_default()),
-            _ if !self.operation().is_billed() => stated(Usage::default()),
-            Received::Nothing => stated(Usage::default()),
-            Received::Unanswered => estimated(&AnswerFacts::default(), 0),
-            Received::Whole(facts, body) => match facts.usage {
-                Some(usage) => stated(usage),
-                None => {
-                    let count = |text: &str| count::count_tokens(self.model(), text);
-                    estimated(facts, answer_text(self.operation(), body, count))
-                }
-            },
-            Received::Stream(ending) => match ending.facts.answer.usage {
-                Some(usage) => stated(usage),
-                None => estimated(&ending.facts.answer, ending.counted_output),
-            },
-        }
-    }
-
-    fn model(&self) -> &str {
-        &self.chosen.target.model
-    }
-
-    fn count_prompt(&self) -> u64 {
-        count::estimate_prompt(self.endpoint, &self.peek, &self.body)
-    }
-
-    /// The price of the model that the answer names, else of the one that was asked.
-    fn price_served(&self, served: Option<&str>) -> Arc<ModelPrice> {
-        match served {
-            Some(served) if *served != *self.chosen.target.model => {
-                self.snapshot.price(&self.chosen.target.provider, served)
-            }
-            _ => None,
-        }
-        .unwrap_or_else(|| Arc::clone(&self.chosen.price))
     }
 }
 
@@ -478,23 +262,4 @@ fn is_bounded(grant: &Grant) -> bool {
             && room.limit.mode == Mode::Enforce
             && room.limit.on_limit != OnLimit::Alert
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_class_of_an_error_is_its_code_and_never_its_message() {
-        let error = |code: Option<&str>, kind: Option<&str>| InbandError {
-            code: code.map(Into::into),
-            kind: kind.map(Into::into),
-            message: "a prompt may stand here".into(),
-            status: None,
-        };
-        assert_eq!(class_of(&error(Some("rate_limit_exceeded"), Some("x"))), "rate_limit_exceeded");
-        assert_eq!(class_of(&error(None, Some("server_error"))), "server_error");
-        assert_eq!(class_of(&error(None, None)), "upstream_error");
-        assert_eq!(class_of(&error(Some("a prompt in disguise"), None)), "upstream_error");
-    }
 }

@@ -38,8 +38,10 @@ pub struct Tries {
     deadline: Option<Instant>,
     /// The attempt that is under way.
     now: Option<UnderWay>,
-    /// What the last one used that is over.
+    /// What the last one used that is over, and whether that is an estimate.
     used: (Usage, bool),
+    /// Whether a part of what was spent is an estimate.
+    guessed: bool,
 }
 
 #[derive(Debug)]
@@ -75,9 +77,14 @@ impl Tries {
         self.deadline
     }
 
-    /// Attempts so far, at least one.
+    /// Attempts so far.
     pub fn count(&self) -> u16 {
-        self.count.max(1)
+        self.count
+    }
+
+    /// Whether a part of what those cost that are over is an estimate.
+    pub(crate) fn guessed(&self) -> bool {
+        self.guessed
     }
 
     /// Attempts at the present target.
@@ -193,6 +200,7 @@ impl OpenCall {
             latency_us: self.plane.micros_since(now.pass.entered()),
         };
         self.tries.used = (charged.usage, charged.estimated);
+        self.tries.guessed |= charged.estimated;
         self.tries.spent = self.tries.spent + attempt.cost;
         self.tries.over.push(attempt);
         self.first_byte_us = None;

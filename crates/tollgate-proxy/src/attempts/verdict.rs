@@ -87,8 +87,13 @@ impl Verdict {
         Self { again, blame, billing, outcome: outcome(seen, blame), class: None, wait: None }
     }
 
-    /// The same where the provider says how long to wait, or that trying again is of no use.
-    pub(super) fn told_to_wait(self, (wait, never): (Option<Duration>, bool)) -> Self {
+    /// The same where the provider says how long to wait, or that trying again is of no use. It is
+    /// asked only where a call may go on.
+    pub(super) fn told_to_wait(self, told: impl FnOnce() -> (Option<Duration>, bool)) -> Self {
+        if self.again == Again::Never {
+            return self;
+        }
+        let (wait, never) = told();
         let again = if never && self.again == Again::Same { Again::Elsewhere } else { self.again };
         Self { again, wait, ..self }
     }
@@ -166,8 +171,9 @@ mod tests {
     #[test]
     fn a_provider_that_asks_not_to_be_tried_again_is_not() {
         let wait = Some(Duration::from_secs(3));
-        let verdict = Verdict::of(&Seen::Status(529)).told_to_wait((wait, true));
+        let verdict = Verdict::of(&Seen::Status(529)).told_to_wait(|| (wait, true));
         assert_eq!((verdict.again, verdict.wait), (Elsewhere, wait));
-        assert_eq!(Verdict::of(&Seen::Status(400)).told_to_wait((None, true)).again, Never);
+        let never_asked = || -> (Option<Duration>, bool) { panic!("asked without need") };
+        assert_eq!(Verdict::of(&Seen::Status(400)).told_to_wait(never_asked).again, Never);
     }
 }

@@ -37,6 +37,15 @@ impl ResponseBody {
 
     /// The whole body, of at most `limit` bytes; `None` where it is longer.
     pub async fn collect(&mut self, limit: usize) -> Result<Option<Bytes>, Broken> {
+        self.collect_noting(limit, || {}).await
+    }
+
+    /// The same; `note` is told of each part that comes.
+    pub async fn collect_noting(
+        &mut self,
+        limit: usize,
+        note: impl Fn(),
+    ) -> Result<Option<Bytes>, Broken> {
         let mut first = Bytes::new();
         let mut all = Vec::new();
         while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await
@@ -44,6 +53,7 @@ impl ResponseBody {
             let Ok(data) = frame?.into_data() else {
                 continue;
             };
+            note();
             if first.len() + all.len() + data.len() > limit {
                 return Ok(None);
             }

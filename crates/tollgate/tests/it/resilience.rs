@@ -127,12 +127,17 @@ fn failures() -> Vec<(&'static str, Option<Reply>, Value, &'static str)> {
 async fn however_a_target_fails_before_the_first_byte_the_next_one_answers() {
     let (first, spare) = (Upstream::always(error(500)).await, oracle_upstream().await);
     let nowhere = start(two("http://127.0.0.1:9/v1", &spare, "")).await;
-    let program = start(two(&first.url("/v1"), &spare, THRICE)).await;
+    let mut program = start(two(&first.url("/v1"), &spare, THRICE)).await;
     for (nonce, (what, reply, status, billing)) in (100..).step_by(2).zip(failures()) {
-        let program = if reply.is_some() { &program } else { &nowhere };
         for (nonce, stream) in [(nonce, false), (nonce + 1, true)] {
             first.forget();
             spare.forget();
+            if status == 429 {
+                // Else it would rest, and not be asked.
+                program.settled_call(&format!("call-{}", nonce - 1)).await;
+                program.restart().await;
+            }
+            let program = if reply.is_some() { &program } else { &nowhere };
             if let Some(reply) = &reply {
                 first.answer(reply.clone());
             }
@@ -326,7 +331,7 @@ async fn a_call_makes_no_more_attempts_than_its_model_allows_and_takes_no_more_t
 async fn a_fallback_that_no_budget_covers_is_not_asked_and_nothing_is_charged() {
     let (first, spare) = (Upstream::always(error(500)).await, oracle_upstream().await);
     // Enough for the first, too little for the other at twice its price.
-    let limit = r#"{ name = "spend", metric = "cost_usd", window = "day", max = 0.002 }"#;
+    let limit = r#"{ name = "spend", metric = "cost_usd", window = "day", max = 0.0014 }"#;
     let config = two(&first.url("/v1"), &spare, "").plan("tight", &[limit]).default_plan("tight");
     let program = start(config).await;
     let answer = send(&program, 640, false).await;
@@ -456,4 +461,121 @@ async fn of_calls_under_load_none_is_lost_when_a_target_dies() {
     assert_eq!(asked, 400 + failed, "an attempt each, and one more for each failure");
     rows.iter().take(20).for_each(|row| assert_sound(&program, row));
     assert_nothing_held(&program).await;
+}
+
+/// An answer of Claude, streamed or whole.
+fn claude(stream: bool) -> Reply {
+    let message = |content: Value, stop: Value, output: u64| {
+        json!({
+            "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-x",
+            "content": content, "stop_reason": stop, "stop_sequence": null,
+            "usage": {"input_tokens": 11, "output_tokens": output},
+        })
+    };
+    if !stream {
+        let content = json!([{"type": "text", "text": "hello from claude"}]);
+        return Reply::json(200, &message(content, json!("end_turn"), 7));
+    }
+    let text = json!({"type": "content_block_delta", "index": 0,
+        "delta": {"type": "text_delta", "text": "hello from claude"}});
+    let start = json!({"type": "content_block_start", "index": 0,
+        "content_block": {"type": "text", "text": ""}});
+    let end = json!({"type": "message_delta", "delta": {"stop_reason": "end_turn",
+        "stop_sequence": null}, "usage": {"output_tokens": 7}});
+    Reply::events([
+        event("message_start", json!({"type": "message_start",
+            "message": message(json!([]), Value::Null, 1)})),
+        event("content_block_start", start),
+        event("content_block_delta", text),
+        event("content_block_stop", json!({"type": "content_block_stop", "index": 0})),
+        event("message_delta", end),
+        event("message_stop", json!({"type": "message_stop"})),
+    ])
+}
+
+fn event(name: &str, data: Value) -> String {
+    format!("event: {name}\ndata: {data}\n\n")
+}
+
+/// A provider of OpenAI's form and one of Anthropic's, each the fallback of the other's model.
+fn crosswise(openai: &Upstream, anthropic: &Upstream) -> Config {
+    Config::new()
+        .provider_with("first", "openai", &openai.url("/v1"), QUICK)
+        .provider_with("claude", "anthropic", &anthropic.url(""), QUICK)
+        .section(
+            "[models.\"oracle-1\"]\ntargets = [{ provider = \"first\" }]\nfallback = [\"clever\"]\n\
+             [models.clever]\ntargets = [{ provider = \"claude\", model = \"claude-x\" }]\n\
+             [models.careful]\ntargets = [{ provider = \"claude\", model = \"claude-x\" }]\n\
+             fallback = [\"plain\"]\n\
+             [models.plain]\ntargets = [{ provider = \"first\", model = \"oracle-1\" }]",
+        )
+        .price("first", oracle::MODEL, &oracle::PRICES)
+        .price("claude", "claude-x", &[("input", "3.00"), ("output", "15.00")])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fallback_in_another_form_answers_in_the_clients() {
+    let (first, other) = (Upstream::always(error(503)).await, Upstream::always(claude(false)).await);
+    let program = start(crosswise(&first, &other)).await;
+    for (nonce, stream) in [(700, false), (701, true)] {
+        other.answer(claude(stream));
+        let answer = send(&program, nonce, stream).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.text().matches("hello from claude").count(), 1, "{}", answer.text());
+        let kind = if stream { "chat.completion.chunk" } else { "chat.completion" };
+        assert!(answer.text().contains(kind), "{}", answer.text());
+        assert_eq!(answer.header("x-tollgate-provider"), "claude");
+        assert_eq!(answer.header("x-tollgate-attempts"), "2");
+        let row = program.settled_call(&format!("call-{nonce}")).await;
+        assert_eq!((&row["model_asked"], &row["model"]), (&json!("oracle-1"), &json!("claude-x")));
+        // 11 tokens in at 3 USD a million, 7 out at 15.
+        assert_eq!(row["cost_usd"], "0.000138000", "{row:#}");
+        assert_sound(&program, &row);
+    }
+    assert_nothing_held(&program).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_event_of_another_form_leads_on_and_is_never_mixed_in() {
+    let overloaded = event(
+        "error",
+        json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
+    );
+    let start_event = event("message_start", json!({"type": "message_start", "message": {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-x", "content": [],
+        "stop_reason": null, "usage": {"input_tokens": 11, "output_tokens": 1}}}));
+    let ping = event("ping", json!({"type": "ping"}));
+    let (first, other) = (oracle_upstream().await, oracle_upstream().await);
+    let program = start(crosswise(&first, &other)).await;
+    for (nonce, events) in [
+        (710, vec![overloaded.clone()]),
+        (711, vec![start_event.clone(), ping, overloaded]),
+        (712, vec![start_event]),
+    ] {
+        other.answer(Reply::events(events));
+        let mut body = oracle::request(nonce, true);
+        body["model"] = json!("careful");
+        let client = program.client().with("x-request-id", &format!("call-{nonce}"));
+        let answer = client.post(CHAT, &body).await;
+        assert_eq!(answer.text(), oracle::events(nonce, false).concat());
+        let row = program.settled_call(&format!("call-{nonce}")).await;
+        assert_eq!(cost(&row["cost_usd"]), oracle::cost(nonce), "it said nothing: {row:#}");
+        assert_eq!(row["tries"][0]["billing"], "unknown");
+        assert_sound(&program, &row);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_pauses_in_the_middle_is_not_awaited_for_ever() {
+    let body = oracle::answer(720).to_string();
+    let half = body.len() / 2;
+    let stalls = Reply::status(200)
+        .header("content-type", "application/json")
+        .pieces([Piece::Send(Bytes::from(body[..half].to_owned())), Piece::Hang]);
+    let (first, spare) = (Upstream::always(stalls).await, oracle_upstream().await);
+    let program = start(two(&first.url("/v1"), &spare, "")).await;
+    let began = Instant::now();
+    let answer = send(&program, 720, false).await;
+    assert_eq!((answer.status, answer.json()), (200, oracle::answer(720)));
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 }
