@@ -291,8 +291,7 @@ impl Admitted {
         mut draft: CallRecord,
         terms: &Terms<'_>,
         (demand, downgrades): (&Demand, &[Downgrade]),
-        refine: impl FnOnce(&Demand) -> Option<Demand>,
-        now: Timestamp,
+        (refine, now): (impl FnOnce(&Demand) -> Option<Demand>, Timestamp),
     ) -> Result<(), NotAdmitted> {
         let gate = Arc::clone(&self.ticket.gate);
         let Some(held) = &mut self.ticket.held else { return Ok(()) };

@@ -28,6 +28,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, response};
+use tollgate_domain::attempt::Billing;
 use tollgate_domain::fault::Code;
 use tollgate_wire::dialect::{read_answer, read_error, read_headers};
 use tollgate_wire::endpoint::Endpoint;
@@ -114,6 +115,7 @@ pub async fn attempt(mut call: Box<OpenCall>, head: &Parts) -> (Box<OpenCall>, G
             if going_on::to_next(&mut call) {
                 continue;
             }
+            call.go_back();
             let got = last.unwrap_or_else(|| Got::Nothing(Ended::Stopped(left_alone(shut)), None));
             return (call, got);
         }
@@ -147,7 +149,6 @@ async fn once(call: Box<OpenCall>, head: &Parts) -> (Box<OpenCall>, Got) {
         Ok(answer) => answer,
         Err(ended) => return (call, Got::Nothing(ended, None)),
     };
-    call.tries.head_came(head.status.as_u16());
     call.first_byte();
     match body {
         AnswerBody::Whole(body) => {
@@ -291,12 +292,16 @@ fn left_alone(shut: Duration) -> Stop {
 }
 
 impl Verdict {
-    /// The same as far as this call may go on: what nobody knows the effects of is tried again only
-    /// where nothing was done.
+    /// The same as far as this call may go on. What nobody knows the effects of is tried again only
+    /// where nothing was done, and so is an answer in the background, which would go on being made.
     fn within(self, call: &OpenCall) -> Self {
         let opaque = matches!(call.operation(), Endpoint::Other | Endpoint::Read);
         let reads = call.through.as_ref().is_some_and(|it| it.method == http::Method::GET);
-        let harmless = reads || self.is_untouched();
-        if opaque && !harmless { Self { again: Again::Never, ..self } } else { self }
+        let harmful = match (opaque, call.peek.background) {
+            (true, _) => !reads && !self.is_untouched(),
+            (false, true) => self.billing == Billing::Unknown,
+            (false, false) => false,
+        };
+        if harmful { Self { again: Again::Never, ..self } } else { self }
     }
 }

@@ -88,10 +88,8 @@ impl<'a> Sending<'a> {
 
 /// What pictures or sound take at most. Nothing of it can be shortened.
 fn of_media(sending: &Sending<'_>, most: &Usage) -> Demand {
-    let served = Served {
-        service_tier: sending.peek.service_tier.as_deref(),
-        ..Served::at(sending.time)
-    };
+    let served =
+        Served { service_tier: sending.peek.service_tier.as_deref(), ..Served::at(sending.time) };
     Demand {
         input_tokens: most.input,
         output_tokens: most.output,

@@ -8,7 +8,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ pub fn forward(call: Box<OpenCall>, head: &Parts) -> Forwarded {
             let max_answer = call.snapshot.settings.max_answer;
             let exchange = async move {
                 let response = pool.send(request?).await?;
-                seen.note();
+                seen.head(response.status().as_u16());
                 Answer::of(response, wants_stream, max_answer, || seen.note()).await
             };
             let (first_byte, idle, total) = (remote.first_byte, remote.idle, remote.total);
@@ -84,7 +84,13 @@ pub fn forward(call: Box<OpenCall>, head: &Parts) -> Forwarded {
 impl Forwarded {
     fn end(&mut self, answered: Result<Answer, Ended>) -> Poll<<Self as Future>::Output> {
         match self.waiting.take() {
-            Some((call, _)) => Poll::Ready((call, answered)),
+            Some((mut call, _)) => {
+                let status = answered.as_ref().ok().map(|answer| answer.head.status.as_u16());
+                if let Some(status) = status.or_else(|| self.watch.progress.status()) {
+                    call.tries.head_came(status);
+                }
+                Poll::Ready((call, answered))
+            }
             None => Poll::Pending,
         }
     }
@@ -132,11 +138,24 @@ struct Patience {
 struct Progress {
     start: Instant,
     last: AtomicU64,
+    /// The status of its head.
+    status: AtomicU16,
 }
 
 impl Progress {
     fn start() -> Self {
-        Self { start: Instant::now(), last: AtomicU64::new(0) }
+        Self { start: Instant::now(), last: AtomicU64::new(0), status: AtomicU16::new(0) }
+    }
+
+    /// The head of the answer has come.
+    fn head(&self, status: u16) {
+        self.status.store(status, Ordering::Release);
+        self.note();
+    }
+
+    /// The status of the answer; `None` before its head.
+    fn status(&self) -> Option<u16> {
+        Some(self.status.load(Ordering::Acquire)).filter(|status| *status != 0)
     }
 
     /// A part of the answer has come.
@@ -177,7 +196,11 @@ impl Watch {
             }
             Some(last) => (last + self.patience.idle, Phase::Body, "the answer paused"),
         };
-        if self.total < due { (self.total, phase, "no whole answer in time") } else { (due, phase, what) }
+        if self.total < due {
+            (self.total, phase, "no whole answer in time")
+        } else {
+            (due, phase, what)
+        }
     }
 
     fn poll_end(&mut self, call: &OpenCall, cx: &mut Context<'_>) -> Poll<Ended> {

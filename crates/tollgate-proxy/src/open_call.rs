@@ -197,7 +197,8 @@ impl OpenCall {
         let spent = self.tries.spent();
         let tries = self.tries_at(end, charged);
         let latency_us = self.plane.micros_since(self.started);
-        let Self { plane, snapshot, admitted, metrics, first_byte_us, chosen, tries: all, .. } = self;
+        let Self { plane, snapshot, admitted, metrics, first_byte_us, chosen, tries: all, .. } =
+            self;
         let fill = |row: &mut CallRecord| {
             name_target(row, &chosen.target, all.count());
             row.status = end.status;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::response::Parts;
 use http::{Response, StatusCode};
+use tokio::time::Instant;
 use tollgate_admission::ledger::{LedgerError, Written};
 use tollgate_domain::call::Outcome;
 use tollgate_domain::fault::Code;
-use tokio::time::Instant;
 use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::meter::Meter;
 

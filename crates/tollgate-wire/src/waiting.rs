@@ -48,8 +48,7 @@ pub fn used_up<'a>(
     header: impl Fn(&'static str) -> Option<&'a str>,
     now: Timestamp,
 ) -> Option<Duration> {
-    let pairs: &[(&str, &str)] =
-        if operation == Endpoint::Messages { &ANTHROPIC } else { &OPENAI };
+    let pairs: &[(&str, &str)] = if operation == Endpoint::Messages { &ANTHROPIC } else { &OPENAI };
     let empty = pairs.iter().filter(|(left, _)| header(left).is_some_and(|it| it.trim() == "0"));
     empty.filter_map(|(_, reset)| span(header(reset)?.trim(), now)).max()
 }
@@ -133,7 +132,8 @@ mod tests {
         ]);
         assert_eq!(used_up(Endpoint::Messages, anthropic, now()), Some(Duration::from_secs(9)));
         assert_eq!(used_up(Endpoint::Messages, |_| None, now()), None);
-        for (text, millis) in [("20ms", Some(20)), ("1h0m1s", Some(3_601_000)), ("5", Some(5_000))] {
+        for (text, millis) in [("20ms", Some(20)), ("1h0m1s", Some(3_601_000)), ("5", Some(5_000))]
+        {
             assert_eq!(span(text, now()), millis.map(Duration::from_millis), "{text}");
         }
         for wrong in ["", "s", "1x", "1m2", "µ", "1..2s", "9999999999999999999999s"] {

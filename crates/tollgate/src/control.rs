@@ -30,8 +30,8 @@ use serde::Serialize;
 use tollgate_admission::control::{
     Actor, AuditQuery, AuditRow, Call, CallQuery, Control, ControlError, Estimate, EstimateAsk,
     Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KillSwitch, LimitFacts, MadeKey, NewKey,
-    NewOverride, NewUser, Page, PlanRow, ProviderRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User,
-    UserPatch, UserQuery, page_size,
+    NewOverride, NewUser, Page, PlanRow, ProviderRow, Status, SwitchChange, TopUp, UsageAsk,
+    UsageReport, User, UserPatch, UserQuery, page_size,
 };
 use tollgate_admission::directory::Directory;
 use tollgate_admission::identity::KeyHasher;

@@ -96,7 +96,11 @@ impl<'a> Decision<'a> {
         (rules, places)
     }
 
-    pub(super) fn decide(&self, floor: &mut Floor<'_>, spots: &Spots<'a>) -> Result<Taken, Refusal> {
+    pub(super) fn decide(
+        &self,
+        floor: &mut Floor<'_>,
+        spots: &Spots<'a>,
+    ) -> Result<Taken, Refusal> {
         let output = self.affordable_output(spots).max(self.least_output());
         let mut passed = Vec::new();
         for (place, spot) in spots.iter().enumerate() {

@@ -15,12 +15,7 @@ fn of_provider(name: &str, metric: Metric, window: Window, max: i64) -> Limit {
     Limit { scope: vec![Scope::Provider], ..limit(name, metric, window, max) }
 }
 
-fn go_on(
-    desk: &Desk,
-    grant: &mut Grant,
-    to: &'static str,
-    asked: &Demand,
-) -> Result<(), Refusal> {
+fn go_on(desk: &Desk, grant: &mut Grant, to: &'static str, asked: &Demand) -> Result<(), Refusal> {
     desk.engine.exchange(grant, &desk.terms(&at(to)), asked, (desk.now, desk.now))
 }
 
@@ -33,10 +28,11 @@ fn standing(desk: &Desk, provider: &'static str, name: &str) -> (i64, i64) {
 
 #[test]
 fn what_a_call_holds_at_a_provider_moves_to_the_next() {
-    let desk = Desk::new(plan("p", [limit("spend", Metric::CostUsd, Window::Day, 1_000)])).outside([
-        of_provider("tokens", Metric::Tokens, Window::Day, 500),
-        of_provider("rate", Metric::Requests, sliding(60), 1),
-    ]);
+    let desk =
+        Desk::new(plan("p", [limit("spend", Metric::CostUsd, Window::Day, 1_000)])).outside([
+            of_provider("tokens", Metric::Tokens, Window::Day, 500),
+            of_provider("rate", Metric::Requests, sliding(60), 1),
+        ]);
     let mut grant = desk.admit(&at("a"), &demand(100, 50)).unwrap();
     assert_eq!(standing(&desk, "a", "tokens"), (0, 150));
     go_on(&desk, &mut grant, "b", &demand(200, 60)).unwrap();
@@ -99,10 +95,8 @@ fn a_call_counts_once_however_often_it_goes_on() {
 
 #[test]
 fn a_call_goes_on_in_the_day_of_its_admission_and_clamps_anew() {
-    let spend = Limit {
-        on_limit: OnLimit::Clamp,
-        ..limit("spend", Metric::CostUsd, Window::Day, 200)
-    };
+    let spend =
+        Limit { on_limit: OnLimit::Clamp, ..limit("spend", Metric::CostUsd, Window::Day, 200) };
     let mut desk = Desk::new(plan("p", [spend]));
     let admitted_at = desk.now;
     let mut grant = desk.admit(&at("a"), &demand(20, 40)).unwrap();

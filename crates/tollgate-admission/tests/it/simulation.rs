@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
-use tollgate_admission::engine::{Actual, Engine, Overlay, Subject, Terms};
+use tollgate_admission::engine::{Actual, Demand, Engine, Overlay, Subject, Terms};
 use tollgate_admission::gate::{Admitted, Gate, NotAdmitted, Stray};
 use tollgate_admission::ledger::{Ledger, LedgerError, Written};
 use tollgate_domain::call::{CacheState, CallRecord, Dialect, Outcome};
@@ -218,7 +218,7 @@ impl World {
         let overlay = Overlay::default();
         let terms = Terms { subject: &subject, plan: &self.plan, overlay: &overlay, own: None };
         let asked = (&demand(input, output), [].as_slice());
-        match call.exchange(row, &terms, asked, |_| None, self.now) {
+        match call.exchange(row, &terms, asked, (|_: &Demand| None, self.now)) {
             Ok(()) => self.flying.push(call),
             Err(NotAdmitted::Limit(_)) => {
                 assert_eq!(call.record().cost, held);

@@ -32,11 +32,8 @@ pub(super) fn pause_before(
 mod tests {
     use super::*;
 
-    const POLICY: RetryPolicy = RetryPolicy {
-        attempts: 5,
-        base: Duration::from_secs(1),
-        max: Duration::from_secs(6),
-    };
+    const POLICY: RetryPolicy =
+        RetryPolicy { attempts: 5, base: Duration::from_secs(1), max: Duration::from_secs(6) };
 
     #[test]
     fn pauses_double_up_to_the_longest_and_are_spread() {

@@ -75,7 +75,7 @@ fn is_stopped(call: &OpenCall, chosen: &Chosen) -> bool {
 fn hold(call: &mut OpenCall, chosen: Chosen) -> bool {
     let (plane, snapshot) = (Arc::clone(&call.plane), Arc::clone(&call.snapshot));
     let Ok(standing) = standing(&plane, &snapshot, &call.caller.principal) else { return false };
-    let caller = call.caller.clone();
+    let caller = &call.caller;
     let address = counted(&snapshot, &caller.arrival);
     let subject = caller.subject(&standing, &address, &chosen);
     let terms = standing.terms(&subject);
@@ -89,22 +89,19 @@ fn hold(call: &mut OpenCall, chosen: Chosen) -> bool {
         time: caller.arrival.time,
     };
     let bound = with(spent, demand(&snapshot, &sending));
-    let refine =
-        |bound: &Demand| Some(with(spent, counted_demand(&snapshot, &sending, bound)?));
+    let refine = |bound: &Demand| Some(with(spent, counted_demand(&snapshot, &sending, bound)?));
     let downgrades = downgrades(call, &chosen);
     let draft = draft(call, &chosen);
     let asked = (&bound, &*downgrades);
-    match call.admitted.exchange(draft, &terms, asked, refine, plane.clock.now()) {
+    match call.admitted.exchange(draft, &terms, asked, (refine, plane.clock.now())) {
         Ok(()) => {}
         Err(NotAdmitted::Limit(_) | NotAdmitted::Ledger(_)) => return false,
     }
-    let moves = !Arc::ptr_eq(&call.chosen.target, &chosen.target);
-    if moves {
-        let name = plane.names.of(call.endpoint);
-        call.metrics = chosen.target.metrics(&plane.metrics, &chosen.route.name, &name);
+    if !Arc::ptr_eq(&call.chosen.target, &chosen.target) {
+        let left = call.serve_by(chosen);
+        call.tries.went_on(left);
     }
-    call.chosen = chosen;
-    call.tries.held(moves);
+    call.tries.held();
     call.heed_grant(bound.output_tokens);
     true
 }

@@ -38,6 +38,8 @@ pub struct Tries {
     deadline: Option<Instant>,
     /// The attempt that is under way.
     now: Option<UnderWay>,
+    /// Who was asked last, where the call has gone on from there and asked nobody yet.
+    left: Option<Chosen>,
     /// What the last one used that is over, and whether that is an estimate.
     used: (Usage, bool),
     /// Whether a part of what was spent is an estimate.
@@ -66,7 +68,7 @@ impl Tries {
     }
 
     /// The head of an answer has come.
-    pub(super) fn head_came(&mut self, status: u16) {
+    pub(crate) fn head_came(&mut self, status: u16) {
         if let Some(now) = &mut self.now {
             now.status = Some(status);
         }
@@ -107,13 +109,17 @@ impl Tries {
         self.spent > self.held
     }
 
-    /// What was spent is set aside from now on. A call that goes to another target has made no
-    /// attempt there.
-    pub(super) fn held(&mut self, at_another: bool) {
+    /// What was spent is set aside from now on.
+    pub(super) fn held(&mut self) {
         self.held = self.spent;
-        if at_another {
-            self.here = 0;
+    }
+
+    /// The call has gone on from there to another target, where it has made no attempt.
+    pub(super) fn went_on(&mut self, from: Chosen) {
+        if self.here > 0 {
+            self.left = Some(from);
         }
+        self.here = 0;
     }
 
     /// Whether another attempt may be made at all.
@@ -150,9 +156,24 @@ impl OpenCall {
             pass.awaits_stream();
         }
         self.tries.now = Some(UnderWay { pass, status: None });
+        self.tries.left = None;
         self.tries.count = self.tries.count.saturating_add(1);
         self.tries.here = self.tries.here.saturating_add(1);
         Ok(())
+    }
+
+    /// Nobody else could be asked in the end: the call is again where it was asked last.
+    pub(super) fn go_back(&mut self) {
+        if let Some(left) = self.tries.left.take() {
+            self.serve_by(left);
+        }
+    }
+
+    /// From now on this target serves the call; gives the one before.
+    pub(super) fn serve_by(&mut self, chosen: Chosen) -> Chosen {
+        let name = self.plane.names.of(self.endpoint);
+        self.metrics = chosen.target.metrics(&self.plane.metrics, &chosen.route.name, &name);
+        std::mem::replace(&mut self.chosen, chosen)
     }
 
     /// Whether another attempt could follow if this one fails.

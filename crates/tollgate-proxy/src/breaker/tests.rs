@@ -94,7 +94,8 @@ enum End {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let end = prop_oneof![Just(End::Success), Just(End::Error), Just(End::Error), Just(End::Nothing)];
+    let end =
+        prop_oneof![Just(End::Success), Just(End::Error), Just(End::Error), Just(End::Nothing)];
     let step = prop_oneof![
         (0..9_000_u64).prop_map(Step::Pass),
         Just(Step::Enter),
@@ -137,10 +138,10 @@ impl Model {
         }
         self.ends.push((now, matches!(end, End::Success)));
         let newest = part_of(POLICY.window, now);
-        let recent = self.ends.iter().filter(|(at, _)| part_of(POLICY.window, *at) + PARTS > newest);
-        let (calls, errors) = recent.fold((0, 0), |(calls, errors), (_, ok)| {
-            (calls + 1, errors + u32::from(!ok))
-        });
+        let recent =
+            self.ends.iter().filter(|(at, _)| part_of(POLICY.window, *at) + PARTS > newest);
+        let (calls, errors) =
+            recent.fold((0, 0), |(calls, errors), (_, ok)| (calls + 1, errors + u32::from(!ok)));
         if matches!(end, End::Error) && calls >= POLICY.min_calls && 2 * errors >= calls {
             (self.opened, self.changes) = (Some(now), self.changes + 1);
             self.ends.clear();

@@ -113,7 +113,8 @@ fn less_laden<'a>(seek: &Seek<'_>, ables: &[Able<'a>]) -> Option<Able<'a>> {
 fn expected_usage(seek: &Seek<'_>, route: &Route) -> Usage {
     let bytes = u64::try_from(seek.wish.body.len()).unwrap_or(u64::MAX);
     let assumed = route.max_output.unwrap_or(seek.snapshot.settings.assumed_output);
-    let output = if seek.wish.endpoint.generates() { seek.wish.peek.output_bound(assumed) } else { 0 };
+    let output =
+        if seek.wish.endpoint.generates() { seek.wish.peek.output_bound(assumed) } else { 0 };
     Usage::tokens(bytes / BYTES_PER_TOKEN, output)
 }
 

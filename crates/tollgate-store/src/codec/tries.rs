@@ -19,8 +19,8 @@ pub(crate) fn put_tries(out: &mut Vec<u8>, tries: &[Attempt]) {
     put_varint(out, wide(tries.len()));
     for attempt in tries {
         let has = |some: bool, bit| if some { bit } else { 0 };
-        let mask = has(attempt.status.is_some(), STATUS)
-            | has(attempt.error_type.is_some(), ERROR_TYPE);
+        let mask =
+            has(attempt.status.is_some(), STATUS) | has(attempt.error_type.is_some(), ERROR_TYPE);
         out.extend_from_slice(&[mask, codes::billing(attempt.billing)]);
         put_text(out, &attempt.provider);
         put_text(out, &attempt.model);

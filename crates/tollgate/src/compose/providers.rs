@@ -9,9 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use secrecy::ExposeSecret as _;
 use tollgate_domain::price::PriceBook;
 use tollgate_proxy::breaker::BreakerPolicy;
-use tollgate_proxy::provider::{
-    Api, Backend, Provider, Remote, RetryPolicy, Signer, Unmetered,
-};
+use tollgate_proxy::provider::{Api, Backend, Provider, Remote, RetryPolicy, Signer, Unmetered};
 use tollgate_proxy::upstream::{Origin, Pool, PoolConfig};
 use tollgate_wire::openai::vendor::{UNKNOWN, vendor};
 use tollgate_wire::simulated::Script;

@@ -99,8 +99,7 @@ impl Started {
         let mut metrics = MetricRegistry::default();
         LedgerMetrics::register(&mut metrics, &ledger);
         let data_metrics = Metrics::register(&mut metrics);
-        let healths =
-            Arc::new(Healths::new(ground.clock.clone(), Arc::clone(&data_metrics)));
+        let healths = Arc::new(Healths::new(ground.clock.clone(), Arc::clone(&data_metrics)));
         BreakerMetrics::register(&mut metrics, &healths);
         let (strays, gate) =
             strays::Strays::start(engine(&config), Arc::clone(&ledger), ground.clock.clone())?;

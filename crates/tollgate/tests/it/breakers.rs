@@ -141,7 +141,8 @@ async fn a_late_first_byte_counts_as_an_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_that_break_in_the_middle_open_it() {
-    let upstream = Upstream::always(Reply::events(oracle::events(1, true)).cut(3, Piece::Reset)).await;
+    let upstream =
+        Upstream::always(Reply::events(oracle::events(1, true)).cut(3, Piece::Reset)).await;
     let program = start(guarded(&upstream)).await;
     for nonce in 0..6 {
         program.client().post(CHAT, &oracle::request(nonce, true)).await;
@@ -154,7 +155,10 @@ fn routed(kind: &str, one: &Upstream, other: &Upstream, targets: &str) -> Config
     Config::new()
         .provider("one", "openai", &one.url("/v1"))
         .provider("other", "openai", &other.url("/v1"))
-        .section(&format!("[models.\"{}\"]\nroute = \"{kind}\"\ntargets = [{targets}]", oracle::MODEL))
+        .section(&format!(
+            "[models.\"{}\"]\nroute = \"{kind}\"\ntargets = [{targets}]",
+            oracle::MODEL
+        ))
         .price("one", oracle::MODEL, &[("input", "5.00"), ("output", "9.00")])
         .price("other", oracle::MODEL, &[("input", "4.00"), ("output", "9.00")])
 }
@@ -229,9 +233,10 @@ async fn a_target_out_of_quota_rests_until_its_provider_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn explain_and_the_admin_api_show_what_happened() {
     let (one, other) = (Upstream::always(error(503)).await, oracle_upstream().await);
-    let config = routed("priority", &one, &other, BOTH)
-        .section("[models.front]\ntargets = [{ provider = \"one\", model = \"oracle-1\" }]\n\
-                  fallback = [\"oracle-1\"]");
+    let config = routed("priority", &one, &other, BOTH).section(
+        "[models.front]\ntargets = [{ provider = \"one\", model = \"oracle-1\" }]\n\
+                  fallback = [\"oracle-1\"]",
+    );
     let program = start(config).await;
     let mut body = oracle::request(1, false);
     body["model"] = json!("front");

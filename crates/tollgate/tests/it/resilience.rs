@@ -20,7 +20,8 @@ use crate::{SOON, assert_charged_as_foretold, start};
 
 const CHAT: &str = "/v1/chat/completions";
 /// Short enough that a test which waits for them is quick.
-const QUICK: &str = "timeout = { connect = \"1s\", first_byte = \"400ms\", idle = \"400ms\", total = \"10s\" }";
+const QUICK: &str =
+    "timeout = { connect = \"1s\", first_byte = \"400ms\", idle = \"400ms\", total = \"10s\" }";
 const THRICE: &str = "retry = { attempts = 3, base = \"20ms\", max = \"2s\" }";
 /// The prices of the spare target, twice those of the oracle.
 const DEAR: [(&str, &str); 3] = [("input", "5.00"), ("cached_input", "2.50"), ("output", "20.00")];
@@ -111,14 +112,39 @@ fn failures() -> Vec<(&'static str, Option<Reply>, Value, &'static str)> {
         ("401", Some(error(401)), json!(401), "unbilled"),
         ("404", Some(error(404)), json!(404), "unbilled"),
         ("no HTTP", Some(Reply::garbage("hello\r\n\r\n")), Value::Null, "unknown"),
-        ("no JSON", Some(Reply::status(200).header("content-type", "application/json").whole("<html>")), json!(200), "unknown"),
-        ("half of it", Some(Reply::status(200).header("content-type", "application/json").whole("{\"id\":\"x\",\"choi").stated_length(900)), json!(200), "unknown"),
+        (
+            "no JSON",
+            Some(Reply::status(200).header("content-type", "application/json").whole("<html>")),
+            json!(200),
+            "unknown",
+        ),
+        (
+            "half of it",
+            Some(
+                Reply::status(200)
+                    .header("content-type", "application/json")
+                    .whole("{\"id\":\"x\",\"choi")
+                    .stated_length(900),
+            ),
+            json!(200),
+            "unknown",
+        ),
         ("an error inside", Some(Reply::json(200, &inside)), json!(200), "unknown"),
         ("an error event", Some(Reply::events([event])), json!(200), "unknown"),
         ("an error event later", Some(Reply::events([role, event])), json!(200), "unknown"),
         ("an empty stream", Some(Reply::events(Vec::<String>::new())), json!(200), "unknown"),
-        ("a stream that stalls", Some(Reply::events([role]).cut(0, Piece::Hang)), json!(200), "unknown"),
-        ("a stream that is cut", Some(Reply::events([role]).cut(1, Piece::Reset)), json!(200), "unknown"),
+        (
+            "a stream that stalls",
+            Some(Reply::events([role]).cut(0, Piece::Hang)),
+            json!(200),
+            "unknown",
+        ),
+        (
+            "a stream that is cut",
+            Some(Reply::events([role]).cut(1, Piece::Reset)),
+            json!(200),
+            "unknown",
+        ),
         ("a stream that ends early", Some(Reply::events([role])), json!(200), "unknown"),
     ]
 }
@@ -132,8 +158,8 @@ async fn however_a_target_fails_before_the_first_byte_the_next_one_answers() {
         for (nonce, stream) in [(nonce, false), (nonce + 1, true)] {
             first.forget();
             spare.forget();
-            if status == 429 {
-                // Else it would rest, and not be asked.
+            if status == 429 || status == 401 {
+                // Else it would rest after a 429, and not be asked.
                 program.settled_call(&format!("call-{}", nonce - 1)).await;
                 program.restart().await;
             }
@@ -296,12 +322,11 @@ async fn what_the_caller_is_to_blame_for_is_passed_on_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_makes_no_more_attempts_than_its_model_allows_and_takes_no_more_time() {
     let (first, spare) = (Upstream::always(error(500)).await, Upstream::always(error(500)).await);
-    let program = start(
-        two(&first.url("/v1"), &spare, THRICE)
-            .section("[models.few]\nattempts = 2\nroute = \"priority\"\n\
+    let program = start(two(&first.url("/v1"), &spare, THRICE).section(
+        "[models.few]\nattempts = 2\nroute = \"priority\"\n\
                       targets = [{ provider = \"first\", model = \"oracle-1\" }]\n\
-                      fallback = [\"oracle-1\"]"),
-    )
+                      fallback = [\"oracle-1\"]",
+    ))
     .await;
     let mut body = oracle::request(630, false);
     body["model"] = json!("few");
@@ -369,7 +394,8 @@ async fn limits_of_providers_count_a_call_where_it_was_served() {
 async fn a_client_that_leaves_between_two_attempts_leaves_one_settled_call() {
     let first = Upstream::always(error(503)).await;
     let lines = "retry = { attempts = 3, base = \"30s\", max = \"30s\" }";
-    let patient = "timeout = { connect = \"1s\", first_byte = \"5s\", idle = \"5s\", total = \"5m\" }";
+    let patient =
+        "timeout = { connect = \"1s\", first_byte = \"5s\", idle = \"5s\", total = \"5m\" }";
     let config = Config::new()
         .provider_with("first", "openai", &first.url("/v1"), &format!("{patient}\n{lines}"))
         .model(oracle::MODEL, "first", oracle::MODEL)
@@ -391,6 +417,31 @@ async fn a_client_that_leaves_between_two_attempts_leaves_one_settled_call() {
     assert_eq!((&row["outcome"], &row["status"]), (&json!("cancelled"), &json!(499)));
     assert_eq!(row["tries"].as_array().unwrap().len(), 1, "{row:#}");
     assert_eq!(first.count(), 1);
+    assert_sound(&program, &row);
+    assert_nothing_held(&program).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_before_a_stream_speaks_leaves_one_settled_call() {
+    let first =
+        Upstream::always(Reply::events(oracle::events(665, true)).after(1, Piece::Hang)).await;
+    let spare = oracle_upstream().await;
+    let program = start(two(&first.url("/v1"), &spare, THRICE).server("drain_for = \"1s\"")).await;
+    let body = oracle::request(665, true).to_string();
+    let mut raw = Raw::connect(&program.address()).await;
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {}\r\nx-request-id: held\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        tollgate_testkit::config::KEY,
+        body.len()
+    );
+    assert!(raw.send(head).await);
+    let seen = || async { if first.count() == 1 { Ok(()) } else { Err("not asked".to_owned()) } };
+    eventually("the provider is asked", SOON, seen).await;
+    drop(raw);
+    let row = program.settled_call("held").await;
+    assert_eq!((&row["outcome"], &row["attempts"]), (&json!("cancelled"), &json!(1)));
+    assert_eq!((first.count(), spare.count()), (1, 0), "nobody waits for another answer");
     assert_sound(&program, &row);
     assert_nothing_held(&program).await;
 }
@@ -483,8 +534,11 @@ fn claude(stream: bool) -> Reply {
     let end = json!({"type": "message_delta", "delta": {"stop_reason": "end_turn",
         "stop_sequence": null}, "usage": {"output_tokens": 7}});
     Reply::events([
-        event("message_start", json!({"type": "message_start",
-            "message": message(json!([]), Value::Null, 1)})),
+        event(
+            "message_start",
+            json!({"type": "message_start",
+            "message": message(json!([]), Value::Null, 1)}),
+        ),
         event("content_block_start", start),
         event("content_block_delta", text),
         event("content_block_stop", json!({"type": "content_block_stop", "index": 0})),
@@ -515,7 +569,8 @@ fn crosswise(openai: &Upstream, anthropic: &Upstream) -> Config {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fallback_in_another_form_answers_in_the_clients() {
-    let (first, other) = (Upstream::always(error(503)).await, Upstream::always(claude(false)).await);
+    let (first, other) =
+        (Upstream::always(error(503)).await, Upstream::always(claude(false)).await);
     let program = start(crosswise(&first, &other)).await;
     for (nonce, stream) in [(700, false), (701, true)] {
         other.answer(claude(stream));
@@ -541,9 +596,12 @@ async fn an_error_event_of_another_form_leads_on_and_is_never_mixed_in() {
         "error",
         json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
     );
-    let start_event = event("message_start", json!({"type": "message_start", "message": {
+    let start_event = event(
+        "message_start",
+        json!({"type": "message_start", "message": {
         "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-x", "content": [],
-        "stop_reason": null, "usage": {"input_tokens": 11, "output_tokens": 1}}}));
+        "stop_reason": null, "usage": {"input_tokens": 11, "output_tokens": 1}}}),
+    );
     let ping = event("ping", json!({"type": "ping"}));
     let (first, other) = (oracle_upstream().await, oracle_upstream().await);
     let program = start(crosswise(&first, &other)).await;

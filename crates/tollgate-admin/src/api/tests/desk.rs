@@ -8,8 +8,8 @@ use tollgate_admission::control::{
     Actor, Amount, AuditQuery, AuditRow, Call, CallQuery, Control, ControlError, Estimate,
     EstimateAsk, Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KeySource, KeyState,
     KillSwitch, LimitFacts, MadeKey, NewKey, NewOverride, NewUser, OverrideRow, Page, PlanFrom,
-    PlanRow, ProviderRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch, UserQuery,
-    page_size,
+    PlanRow, ProviderRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch,
+    UserQuery, page_size,
 };
 use tollgate_domain::call::{CacheState, CallRecord, Dialect, Outcome};
 use tollgate_domain::id::CallId;
