@@ -17,6 +17,7 @@ mod kill_switch;
 mod overrides;
 mod plans;
 mod problem;
+mod providers;
 mod status;
 mod usage;
 mod users;
@@ -114,6 +115,7 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(keys::rotate))
         .routes(routes!(plans::plans))
         .routes(routes!(plans::limits))
+        .routes(routes!(providers::list))
         .routes(routes!(calls::list))
         .routes(routes!(calls::show))
         .routes(routes!(calls::explain))

@@ -15,6 +15,7 @@ mod estimate;
 mod keys;
 mod limits;
 mod patch;
+mod providers;
 mod status;
 mod switches;
 mod usage;
@@ -37,6 +38,7 @@ pub use keys::{
     WrongLimit,
 };
 pub use limits::{LimitFacts, LimitRow, PlanRow, scope_text};
+pub use providers::{ProviderRow, TargetRow};
 pub use status::{CounterFacts, LedgerFacts, Status};
 pub use switches::{KillSwitch, SwitchChange, SwitchRow};
 pub use usage::{UsageAsk, UsageReport};
@@ -165,6 +167,8 @@ pub trait Control: Send + Sync + fmt::Debug {
 
     /// Who changed what, newest first.
     fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, ControlError>;
+    /// Providers by name, and how their targets do.
+    fn providers(&self) -> Result<Vec<ProviderRow>, ControlError>;
     /// How the program does.
     fn status(&self) -> Result<Status, ControlError>;
 }

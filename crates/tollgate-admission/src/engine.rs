@@ -29,6 +29,9 @@
 //! when that window has turned meanwhile. Requests under a sliding limit count admissions and stay
 //! counted; a call that failed before any output gives back everything else.
 //!
+//! A call that goes to another target holds other amounts from then on (`exchange`), in one decision
+//! as well: either every counter has the new amounts, or all is as it was.
+//!
 //! # Windows
 //!
 //! A window's key is a function of its kind, its zone and the instant (`window`); nothing is reset.
@@ -42,6 +45,7 @@ mod calendar;
 mod counter;
 mod decide;
 mod entry;
+mod exchange;
 mod floor;
 mod history;
 mod own;

@@ -141,6 +141,32 @@ impl Gate {
         self.engine.admit(call, terms, &refined, now).map(|grant| (grant, refined))
     }
 
+    /// The same for a call that holds something already; gives the demand that is held then.
+    fn weigh_again(
+        &self,
+        grant: &mut Grant,
+        terms: &Terms<'_>,
+        (bound, refine): (Demand, impl FnOnce(&Demand) -> Option<Demand>),
+        times: (Timestamp, Timestamp),
+    ) -> Result<Demand, Refusal> {
+        let first = self.engine.exchange(grant, terms, &bound, times);
+        match &first {
+            Ok(()) if grant.output_tokens() >= bound.output_tokens => return Ok(bound),
+            Err(refusal) if !refusal.decided_by_bound => {}
+            _ => {
+                if let Some(refined) = refine(&bound) {
+                    match self.engine.exchange(grant, terms, &refined, times) {
+                        Ok(()) => return Ok(refined),
+                        Err(refusal) if first.is_err() => return Err(refusal),
+                        // What the bound was granted stands.
+                        Err(_) => {}
+                    }
+                }
+            }
+        }
+        first.map(|()| bound)
+    }
+
     /// Records a call that was never admitted, such as an answer from a cache: it holds nothing.
     pub fn record(&self, record: Arc<CallRecord>) -> Result<Written, LedgerError> {
         self.ledger.close(record)
@@ -256,6 +282,41 @@ impl Admitted {
     /// What was granted; `None` where no limit counts the call.
     pub fn grant(&self) -> Option<&Grant> {
         self.ticket.held.as_ref()?.granted.as_ref().map(|(grant, _)| grant)
+    }
+
+    /// Puts another hold in the place of the one that the call has, because it goes on to another
+    /// target: in one decision, so that no counter holds both or neither. `draft` is the row as far
+    /// as it is known now; it is written as the intent from here on.
+    ///
+    /// Where a limit refuses, the call goes on holding what it held. Where the intent cannot be
+    /// written, it must not be sent; it holds the new amounts until it is settled.
+    pub fn exchange(
+        &mut self,
+        mut draft: CallRecord,
+        terms: &Terms<'_>,
+        (demand, downgrades): (&Demand, &[Downgrade]),
+        (refine, now): (impl FnOnce(&Demand) -> Option<Demand>, Timestamp),
+    ) -> Result<(), NotAdmitted> {
+        let gate = Arc::clone(&self.ticket.gate);
+        let Some(held) = &mut self.ticket.held else { return Ok(()) };
+        draft.outcome = Outcome::InDoubt;
+        if let Some((grant, turn)) = &mut held.granted {
+            // Read first, as at an admission.
+            let number = gate.turns.number();
+            let demand = gate
+                .weigh_again(grant, terms, (*demand, refine), (draft.time, now))
+                .map_err(|refusal| NotAdmitted::Limit(Box::new(refusal)))?;
+            *turn = number;
+            draft.decision = Some(grant.decision().clone().after(downgrades));
+            draft.usage = Usage::tokens(demand.input_tokens, grant.output_tokens());
+            draft.cost = grant.cost();
+            draft.estimated = true;
+        }
+        let written = gate.ledger.open(&draft);
+        self.record = Arc::new(draft);
+        held.record = Arc::clone(&self.record);
+        self.written = Some(written.map_err(NotAdmitted::Ledger)?);
+        Ok(())
     }
 
     /// Whether the intent is down; no byte of an answer leaves before it is. Taken once.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::attempt::Attempt;
 use crate::decision::Decision;
 use crate::id::CallId;
 use crate::money::NanoUsd;
@@ -163,11 +164,14 @@ pub struct CallRecord {
     pub ttft_us: Option<u64>,
     /// How its limits stood when it was decided, and what was set aside.
     pub decision: Option<Decision>,
+    /// Its attempts in order, the last one included, where there were several or it failed at a
+    /// provider. Their costs add up to the cost of the call.
+    pub tries: Vec<Attempt>,
 }
 
 impl CallRecord {
     /// The public name of the model under which limits count the call: the one that was asked for,
-    /// or the one that a limit had it served from instead.
+    /// or the one that it was served from instead, because of a limit or as a fallback.
     pub fn model_counted(&self) -> Arc<str> {
         let decided = self.decision.as_ref().and_then(Decision::read);
         let downgrade = decided.and_then(|decided| decided.downgrades.into_iter().last());
@@ -224,6 +228,8 @@ struct Document {
     /// The limit that refused it.
     #[serde(default)]
     limit: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tries: Vec<Attempt>,
 }
 
 impl CallRecord {
@@ -280,6 +286,7 @@ impl From<CallRecord> for Document {
             latency_us: call.latency_us,
             ttft_us: call.ttft_us,
             limit,
+            tries: call.tries,
         }
     }
 }
@@ -321,6 +328,7 @@ impl From<Document> for CallRecord {
             latency_us: document.latency_us.max(document.latency_ms * 1_000),
             ttft_us: document.ttft_us.or_else(|| document.ttft_ms.map(|ms| ms * 1_000)),
             decision: None,
+            tries: document.tries,
         }
     }
 }

@@ -110,13 +110,26 @@ impl Constants {
     }
 }
 
-/// A cheaper model that a limit had a call served from.
+/// Another model that a call was served from: a cheaper one because of a limit, or a fallback after
+/// the targets of the one before had failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Downgrade {
-    /// The limit.
+    /// The limit; empty where it is a fallback.
     pub limit: Arc<str>,
     /// The public name of the model.
     pub to: Arc<str>,
+}
+
+impl Downgrade {
+    /// The fallback to this model.
+    pub fn fallback(to: &Arc<str>) -> Self {
+        Self { limit: Arc::default(), to: Arc::clone(to) }
+    }
+
+    /// Whether it is a fallback and no limit was behind it.
+    pub fn is_fallback(&self) -> bool {
+        self.limit.is_empty()
+    }
 }
 
 /// A decision as it is read.

@@ -3,29 +3,29 @@
 
 use std::sync::Arc;
 
-use tollgate_admission::engine::{Demand, Grant, Refusal, Subject};
+use tollgate_admission::engine::{Demand, Refusal, Subject};
 use tollgate_admission::gate::{Admitted, NotAdmitted};
 use tollgate_admission::identity::Principal;
+use tollgate_admission::ledger::LedgerError;
 use tollgate_admission::switches::Traffic;
 use tollgate_domain::call::{CacheState, CallRecord, Outcome};
 use tollgate_domain::decision::Downgrade;
 use tollgate_domain::fault::Code;
-use tollgate_domain::limit::{Metric, Mode, OnLimit};
 use tollgate_domain::money::NanoUsd;
 use tollgate_domain::price::Served;
 use tollgate_domain::usage::Usage;
 use tollgate_wire::endpoint::Endpoint;
 
 use crate::accept::{Arrival, counted};
-use crate::demand::{counted_demand, demand};
-use crate::edge::Edge;
+use crate::attempts::Tries;
+use crate::demand::{Sending, counted_demand, demand};
 use crate::headroom::LimitHeaders;
 use crate::identify::Labels;
 use crate::media::Media;
 use crate::open_call::OpenCall;
 use crate::plane::Plane;
 use crate::read::Asked;
-use crate::route::{Chosen, Wish, route};
+use crate::route::{Chosen, Seek, Way, Wish, route};
 use crate::snapshot::Snapshot;
 use crate::standing::{Standing, refuse_stopped};
 use crate::stop::Stop;
@@ -34,23 +34,54 @@ use crate::through::Through;
 /// Most cheaper models that are tried for one call.
 const MOST_DOWNGRADES: usize = 3;
 
-/// What the steps before made.
-#[derive(Debug)]
-pub struct Candidate {
-    /// When and where it arrived.
+/// Who calls, when, and what the application says about it.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// When and where the call arrived.
     pub arrival: Arrival,
-    /// What was called.
-    pub endpoint: Endpoint,
     /// Who pays.
     pub principal: Principal,
     /// What the application says about it.
     pub labels: Labels,
+}
+
+impl Caller {
+    /// Who is counted for a call to this target, from this address as limits count it.
+    pub(crate) fn subject<'a>(
+        &'a self,
+        standing: &'a Standing,
+        address: &'a str,
+        chosen: &'a Chosen,
+    ) -> Subject<'a> {
+        Subject {
+            user: &self.principal.user,
+            key: Some(&self.principal.key.name),
+            team: standing.team.as_deref(),
+            ip: Some(address),
+            session: self.labels.session.as_deref(),
+            feature: self.labels.feature.as_deref(),
+            provider: &chosen.target.provider.name,
+            model: &chosen.route.name,
+            free: chosen.price.is_free(&Served::at(self.arrival.time)),
+        }
+    }
+}
+
+/// What the steps before made.
+#[derive(Debug)]
+pub struct Candidate {
+    /// Who calls.
+    pub caller: Caller,
+    /// What was called.
+    pub endpoint: Endpoint,
     /// What was asked.
     pub asked: Asked,
     /// On what terms its principal calls.
     pub standing: Standing,
     /// Who would serve it.
     pub chosen: Chosen,
+    /// Who is asked after that, where there is somebody.
+    pub way: Option<Box<Way>>,
     /// How it is asked, where the client calls the provider's own API.
     pub through: Option<Box<Through>>,
     /// What it takes, where it is about pictures or sound.
@@ -66,36 +97,62 @@ pub fn admit(
     refuse_alternatives(&candidate)?;
     refuse_strange_answer(plane, &candidate)?;
     let mut downgrades = Vec::new();
+    let mut wanted = Arc::clone(&candidate.chosen.route.name);
+    if candidate.through.is_none() && *wanted != *candidate.asked.peek.model {
+        wanted = Arc::from(&*candidate.asked.peek.model);
+    }
     for _ in 0..=MOST_DOWNGRADES {
-        refuse_stopped(plane, &snapshot, &candidate.traffic())?;
+        pass_over_stopped(plane, &snapshot, &mut candidate)?;
+        if candidate.chosen.route.name != wanted {
+            downgrades.push(Downgrade::fallback(&candidate.chosen.route.name));
+        }
         match decide(plane, &snapshot, &candidate, &downgrades) {
             Ok(admitted) => return Ok(open(plane, snapshot, candidate, admitted)),
             Err(NotAdmitted::Ledger(error)) => {
                 plane.metrics.decided("degraded", Arc::from(""));
-                let message = format!("calls cannot be recorded, so none is made: {error}");
-                return Err(Stop::new(Code::Degraded, message));
+                return Err(unrecordable(&error));
             }
             Err(NotAdmitted::Limit(refusal)) => {
                 let limit = Arc::clone(&refusal.limit.name);
-                candidate.chosen = cheaper(plane, &snapshot, &candidate, refusal)?;
-                let to = Arc::clone(&candidate.chosen.route.name);
-                downgrades.push(Downgrade { limit, to });
+                wanted = cheaper(plane, &snapshot, &mut candidate, refusal)?;
+                downgrades.push(Downgrade { limit, to: Arc::clone(&wanted) });
             }
         }
     }
     Err(Stop::new(Code::BudgetExhausted, "no cheaper model is within its limits either"))
 }
 
-/// The cheaper model that a limit names, else its refusal.
+/// What is told where a call cannot be recorded.
+pub(crate) fn unrecordable(error: &LedgerError) -> Stop {
+    let message = format!("calls cannot be recorded, so none is made: {error}");
+    Stop::new(Code::Degraded, message)
+}
+
+/// Refuses what an operator has stopped, unless somebody who is not stopped can serve it.
+fn pass_over_stopped(
+    plane: &Plane,
+    snapshot: &Snapshot,
+    candidate: &mut Candidate,
+) -> Result<(), Stop> {
+    while let Err(stop) = refuse_stopped(plane, snapshot, &candidate.traffic()) {
+        let Some(mut way) = candidate.way.take() else { return Err(stop) };
+        let next = way.next(&candidate.seek(plane, snapshot)).and_then(Result::ok);
+        candidate.chosen = next.ok_or(stop)?;
+        candidate.way = Some(way);
+    }
+    Ok(())
+}
+
+/// Turns to the cheaper model that a limit names, else gives its refusal.
 fn cheaper(
     plane: &Plane,
     snapshot: &Snapshot,
-    candidate: &Candidate,
+    candidate: &mut Candidate,
     refusal: Box<Refusal>,
-) -> Result<Chosen, Stop> {
+) -> Result<Arc<str>, Stop> {
     let refused = |refusal: Box<Refusal>| {
         plane.metrics.decided("refused", Arc::clone(&refusal.limit.name));
-        Stop::limit(refusal, candidate.arrival.time)
+        Stop::limit(refusal, candidate.caller.arrival.time)
     };
     let Some(model) = refusal.downgrade().cloned() else { return Err(refused(refusal)) };
     // The path of a provider's own API is that provider's, and may name the model: another model
@@ -104,13 +161,32 @@ fn cheaper(
         return Err(refused(refusal));
     }
     plane.metrics.decided("downgraded", Arc::clone(&refusal.limit.name));
-    let wish = Wish { endpoint: candidate.endpoint, model: &model, asked: &candidate.asked };
-    route(snapshot, &candidate.principal, &wish, plane.ids.draw())?.prepared(
-        plane,
-        snapshot,
-        &candidate.standing,
-        &wish,
-    )
+    let seek = candidate.seek(plane, snapshot);
+    let wish = Wish { model: &model, ..seek.wish };
+    let (chosen, way) = route(&Seek { wish, ..seek })?;
+    (candidate.chosen, candidate.way) = (chosen, way);
+    Ok(model)
+}
+
+impl Candidate {
+    /// Looks for who can serve it.
+    fn seek<'a>(&'a self, plane: &'a Plane, snapshot: &'a Snapshot) -> Seek<'a> {
+        let wish = Wish::of(self.endpoint, &self.asked);
+        let (principal, standing) = (&self.caller.principal, &self.standing);
+        Seek { plane, snapshot, principal, standing, wish }
+    }
+
+    /// As it is about to be sent.
+    fn sending(&self) -> Sending<'_> {
+        Sending {
+            endpoint: self.endpoint,
+            peek: &self.asked.peek,
+            body: &self.asked.body,
+            chosen: &self.chosen,
+            media: self.media.as_ref(),
+            time: self.caller.arrival.time,
+        }
+    }
 }
 
 /// Asks the gate: with the bound first, with a count where the bound would refuse or shorten.
@@ -120,26 +196,17 @@ fn decide(
     candidate: &Candidate,
     downgrades: &[Downgrade],
 ) -> Result<(Admitted, u64), NotAdmitted> {
-    let Candidate { arrival, principal, labels, standing, chosen, endpoint, .. } = candidate;
-    let address = counted(snapshot, arrival);
-    let subject = Subject {
-        user: &principal.user,
-        key: Some(&principal.key.name),
-        team: standing.team.as_deref(),
-        ip: Some(&address),
-        session: labels.session.as_deref(),
-        feature: labels.feature.as_deref(),
-        provider: &chosen.target.provider.name,
-        model: &chosen.route.name,
-        free: chosen.price.is_free(&Served::at(arrival.time)),
-    };
+    let Candidate { caller, standing, chosen, endpoint, .. } = candidate;
+    let address = counted(snapshot, &caller.arrival);
+    let subject = caller.subject(standing, &address, chosen);
     let terms = standing.terms(&subject);
-    let bound = demand(snapshot, candidate);
+    let sending = candidate.sending();
+    let bound = demand(snapshot, &sending);
     let row = draft(candidate, plane.names.of(*endpoint));
     if endpoint.is_uncounted() {
         return plane.gate.admit_uncounted(row).map(|admitted| (admitted, 0));
     }
-    let refine = |demand: &Demand| counted_demand(snapshot, candidate, demand);
+    let refine = |demand: &Demand| counted_demand(snapshot, &sending, demand);
     let admitted = plane.gate.admit(row, &terms, (&bound, downgrades), refine)?;
     Ok((admitted, bound.output_tokens))
 }
@@ -150,51 +217,38 @@ fn open(
     candidate: Candidate,
     (admitted, asked_output): (Admitted, u64),
 ) -> Box<OpenCall> {
-    let Candidate { arrival, endpoint, principal, standing, asked, chosen, through, media, .. } =
-        candidate;
+    let Candidate { caller, endpoint, standing, asked, chosen, way, through, media } = candidate;
     plane.admitted.inc();
     plane.metrics.inflight().inc();
-    plane.metrics.own_share(plane.micros_since(arrival.started));
+    plane.metrics.own_share(plane.micros_since(caller.arrival.started));
     let name = plane.names.of(endpoint);
     let metrics = chosen.target.metrics(&plane.metrics, &chosen.route.name, &name);
-    let on_disconnect = snapshot.on_disconnect(&principal.key, &standing.plan);
-    let grant = admitted.grant();
-    let choices = asked.peek.choices.max(1);
-    Box::new(OpenCall {
+    let on_disconnect = snapshot.on_disconnect(&caller.principal.key, &standing.plan);
+    let mut call = Box::new(OpenCall {
         plane: Arc::clone(plane),
         snapshot,
-        clamped_output: grant
-            .map(Grant::output_tokens)
-            .filter(|granted| *granted < asked_output)
-            .map(|granted| (granted / choices).max(1)),
-        edge: grant.filter(|grant| is_bounded(grant)).map(|grant| Edge::at(grant.output_tokens())),
-        limits: grant.map(LimitHeaders::of).unwrap_or_default(),
+        clamped_output: None,
+        edge: None,
+        limits: LimitHeaders::default(),
         plan: Arc::clone(&standing.plan.name),
         admitted,
         chosen,
+        way,
+        tries: Tries::default(),
         through,
         media,
         metrics,
         endpoint,
         peek: asked.peek,
         body: asked.body,
-        started: arrival.started,
+        array: asked.array,
+        started: caller.arrival.started,
+        caller,
         first_byte_us: None,
         on_disconnect,
-    })
-}
-
-/// Whether a hard limit on money or output stands behind a grant, so that the answer must not go
-/// beyond what was set aside.
-fn is_bounded(grant: &Grant) -> bool {
-    grant.headroom().any(|room| {
-        let counts =
-            matches!(room.limit.metric, Metric::CostUsd | Metric::OutputTokens | Metric::Tokens);
-        counts
-            && room.max.is_some()
-            && room.limit.mode == Mode::Enforce
-            && room.limit.on_limit != OnLimit::Alert
-    })
+    });
+    call.heed_grant(asked_output);
+    call
 }
 
 impl Candidate {
@@ -216,7 +270,7 @@ fn refuse_alternatives(candidate: &Candidate) -> Result<(), Stop> {
 /// Refuses to go on from what a provider keeps unless it is known to be the caller's: all callers
 /// share the account there. Those who act for all users answer for it themselves.
 fn refuse_strange_answer(plane: &Plane, candidate: &Candidate) -> Result<(), Stop> {
-    let Candidate { principal, asked, chosen, .. } = candidate;
+    let Candidate { caller: Caller { principal, .. }, asked, chosen, .. } = candidate;
     if principal.key.role.acts_for_others() {
         return Ok(());
     }
@@ -239,7 +293,9 @@ fn refuse_strange_answer(plane: &Plane, candidate: &Candidate) -> Result<(), Sto
 
 /// The ledger row, as far as it is known before the call is sent.
 fn draft(candidate: &Candidate, name: Arc<str>) -> CallRecord {
-    let Candidate { arrival, principal, labels, standing, asked, chosen, .. } = candidate;
+    let Candidate {
+        caller: Caller { arrival, principal, labels }, standing, asked, chosen, ..
+    } = candidate;
     CallRecord {
         call_id: arrival.call_id,
         request_id: Arc::clone(&arrival.request_id),
@@ -270,5 +326,6 @@ fn draft(candidate: &Candidate, name: Arc<str>) -> CallRecord {
         latency_us: 0,
         ttft_us: None,
         decision: None,
+        tries: Vec::new(),
     }
 }

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode, response};
 use http_body::Body as _;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 use tollgate_wire::bedrock::messages::MessagesStream;
 use tollgate_wire::simulated::{End, Parts, Plan};
 
-use crate::upstream::{Broken, Gathered, Phase, Response, ResponseBody};
+use crate::upstream::{Bounds, Broken, Gathered, Phase, Response, ResponseBody};
 
 /// An answer, received as far as it must be before anything of it leaves.
 #[derive(Debug)]
@@ -33,24 +33,21 @@ pub enum AnswerBody {
 }
 
 impl Answer {
-    /// Receives an answer: a stream as soon as its head is there, anything else whole, of at most
-    /// `max_answer` bytes and until `deadline`.
+    /// Receives an answer: a stream as soon as its head is there, anything else whole, within bounds.
     pub async fn of(
         response: Response,
         wants_stream: bool,
-        (max_answer, deadline): (usize, Instant),
+        bounds: Bounds,
     ) -> Result<Self, Broken> {
         let (head, mut body) = response.into_parts();
         if is_stream(&head, wants_stream) {
             return Ok(Self { head, body: AnswerBody::Stream(Source::Remote(body)) });
         }
         let mut gathered = Gathered::default();
-        let gathering = body.gather(max_answer, &mut gathered);
-        let broken = match tokio::time::timeout_at(deadline, gathering).await {
-            Ok(Ok(true)) => return Ok(Self { head, body: AnswerBody::Whole(gathered.bytes()) }),
-            Ok(Ok(false)) => Broken::new(Phase::Body, "the answer is larger than is accepted"),
-            Ok(Err(broken)) => broken,
-            Err(_) => Broken::timed_out(Phase::Body, "no whole answer in time"),
+        let broken = match body.gather(bounds, &mut gathered).await {
+            Ok(true) => return Ok(Self { head, body: AnswerBody::Whole(gathered.bytes()) }),
+            Ok(false) => Broken::new(Phase::Body, "the answer is larger than is accepted"),
+            Err(broken) => broken,
         };
         Err(broken.after(head.status, gathered.bytes()))
     }

@@ -29,11 +29,13 @@ const LITELLM_COST: HeaderName = HeaderName::from_static("x-litellm-response-cos
 const UPSTREAM_ID: HeaderName = HeaderName::from_static("x-tollgate-upstream-request-id");
 
 /// What names a call in the headers of its answer.
+#[derive(Debug)]
 pub(crate) struct Ids {
     request_id: Arc<str>,
     call_id: CallId,
     provider: Arc<str>,
     model: Arc<str>,
+    attempts: u16,
     limits: LimitHeaders,
     /// Hints that were left out of a translated request; `None` where the answer is the
     /// provider's own.
@@ -50,10 +52,28 @@ impl Ids {
             call_id: record.call_id,
             provider: Arc::clone(&call.chosen.target.provider.name),
             model: Arc::clone(&call.chosen.target.model),
+            attempts: call.tries.count(),
             limits: call.limits.clone(),
             array: call.chosen.translated.as_ref().is_some_and(|it| it.view.array),
             left_out: call.chosen.translated.as_ref().map(|it| it.left_out.join(", ")),
         }
+    }
+}
+
+impl Ids {
+    /// Says which call it was, who served it and at which attempt; the model as the answer names it,
+    /// where it does.
+    pub(crate) fn put_on(&self, headers: &mut HeaderMap, served: Option<&str>) {
+        let mut put = |name: HeaderName, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        };
+        put(REQUEST_ID, &self.request_id);
+        put(CALL_ID, self.call_id.encode(&mut [0; 36]));
+        put(PROVIDER, &self.provider);
+        put(MODEL, served.unwrap_or(&self.model));
+        headers.insert(ATTEMPTS, HeaderValue::from(self.attempts));
     }
 }
 
@@ -93,16 +113,12 @@ pub(crate) fn answer_headers(
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     ids.limits.put_on(&mut headers);
+    ids.put_on(&mut headers, record.map(|record| &*record.model));
     let mut put = |name: HeaderName, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);
         }
     };
-    put(REQUEST_ID, &ids.request_id);
-    put(CALL_ID, ids.call_id.encode(&mut [0; 36]));
-    put(PROVIDER, &ids.provider);
-    put(MODEL, record.map_or(&*ids.model, |record| &*record.model));
-    put(ATTEMPTS, "1");
     put(CACHE, "miss");
     if let Some(left_out) = ids.left_out.as_deref().filter(|names| !names.is_empty()) {
         put(LEFT_OUT, left_out);

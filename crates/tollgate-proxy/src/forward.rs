@@ -1,5 +1,5 @@
-//! Step 6: the request goes to the provider. It asks for an [`OpenCall`], which only admission
-//! makes, so nothing reaches the network unadmitted.
+//! One request to a provider. It asks for an [`OpenCall`], which only admission makes, so nothing
+//! reaches the network unadmitted; how often it is made is decided in [`crate::attempts`].
 //!
 //! The exchange is one future from the first byte sent to the head of the answer (and, unless it is
 //! a stream, to its end). When the client goes away meanwhile, that future is not lost: it is
@@ -8,7 +8,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,11 +21,10 @@ use crate::answer::Answer;
 use crate::leftover::Leftover;
 use crate::open_call::OpenCall;
 use crate::outgoing::request;
-use crate::plane::Plane;
 use crate::provider::Backend;
 use crate::standing::refuse_stopped;
 use crate::stop::Stop;
-use crate::upstream::{Broken, Phase};
+use crate::upstream::{Bounds, Broken, Phase};
 
 /// How often a call that waits for its answer looks whether calls like it were stopped.
 const LOOK: Duration = Duration::from_millis(500);
@@ -47,20 +46,23 @@ impl std::fmt::Debug for Forwarded {
 
 /// Sends an admitted call on its way.
 pub fn forward(call: Box<OpenCall>, head: &Parts) -> Forwarded {
-    let head_seen = Arc::new(AtomicBool::new(false));
-    let (exchange, first_byte, total): (Exchange, _, _) = match &call.chosen.target.provider.backend
-    {
+    let head_seen = Arc::new(AtomicU16::new(0));
+    let (exchange, head_due): (Exchange, _) = match &call.chosen.target.provider.backend {
         Backend::Remote(remote) => {
             let request = request(&call, remote, head);
             let pool = Arc::clone(&remote.pool);
             let (wants_stream, seen) = (call.peek.stream, Arc::clone(&head_seen));
-            let bounds = (call.snapshot.settings.max_answer, Instant::now() + remote.total);
+            let bounds = Bounds {
+                most: call.snapshot.settings.max_answer,
+                idle: remote.idle,
+                deadline: patience_of(&call, remote.total),
+            };
             let exchange = async move {
                 let response = pool.send(request?).await?;
-                seen.store(true, Ordering::Release);
+                seen.store(response.status().as_u16(), Ordering::Release);
                 Answer::of(response, wants_stream, bounds).await
             };
-            (Box::pin(exchange), remote.first_byte, remote.total)
+            (Box::pin(exchange), patience_of(&call, remote.first_byte.min(remote.total)))
         }
         Backend::Simulated(script) => {
             let (body, peek) = call.sent();
@@ -73,18 +75,24 @@ pub fn forward(call: Box<OpenCall>, head: &Parts) -> Forwarded {
                 created: seconds(call.admitted.record().time),
             };
             let plan = simulated::answer(script, &ask);
-            let patience = call.snapshot.settings.drain_for;
-            (Box::pin(Answer::of_simulated(plan)), patience, patience)
+            let head_due = patience_of(&call, call.snapshot.settings.drain_for);
+            (Box::pin(Answer::of_simulated(plan)), head_due)
         }
     };
-    let watch = Watch::new(&call.plane, head_seen, (first_byte, total));
+    let watch = Watch::new(&call, head_seen, head_due);
     Forwarded { waiting: Some((call, exchange)), watch }
 }
 
 impl Forwarded {
     fn end(&mut self, answered: Result<Answer, Ended>) -> Poll<<Self as Future>::Output> {
         match self.waiting.take() {
-            Some((call, _)) => Poll::Ready((call, answered)),
+            Some((mut call, _)) => {
+                let status = answered.as_ref().ok().map(|answer| answer.head.status.as_u16());
+                if let Some(status) = status.or_else(|| self.watch.head()) {
+                    call.tries.head_came(status);
+                }
+                Poll::Ready((call, answered))
+            }
             None => Poll::Pending,
         }
     }
@@ -119,21 +127,21 @@ impl Future for Forwarded {
 /// exchange itself does, for it knows what has come.
 struct Watch {
     alarm: Option<Pin<Box<Sleep>>>,
-    first_byte: Instant,
-    total: Instant,
-    head_seen: Arc<AtomicBool>,
+    /// The status of the answer; zero before its head.
+    head: Arc<AtomicU16>,
+    /// By when its head is to be there.
+    head_due: Instant,
     change: u64,
 }
 
 impl Watch {
-    fn new(
-        plane: &Plane,
-        head_seen: Arc<AtomicBool>,
-        (first_byte, total): (Duration, Duration),
-    ) -> Self {
-        let now = Instant::now();
-        let (first_byte, total) = (now + first_byte, now + total);
-        Self { alarm: None, first_byte, total, head_seen, change: plane.switches.change() }
+    fn new(call: &OpenCall, head: Arc<AtomicU16>, head_due: Instant) -> Self {
+        Self { alarm: None, head, head_due, change: call.plane.switches.change() }
+    }
+
+    /// The status of the answer; `None` before its head.
+    fn head(&self) -> Option<u16> {
+        Some(self.head.load(Ordering::Acquire)).filter(|status| *status != 0)
     }
 
     fn poll_end(&mut self, call: &OpenCall, cx: &mut Context<'_>) -> Poll<Ended> {
@@ -145,8 +153,8 @@ impl Watch {
                 }
             }
             let mut due = Instant::now() + LOOK;
-            if !self.head_seen.load(Ordering::Acquire) {
-                due = due.min(self.first_byte).min(self.total);
+            if self.head().is_none() {
+                due = due.min(self.head_due);
             }
             match &mut self.alarm {
                 Some(alarm) => alarm.as_mut().reset(due),
@@ -156,10 +164,9 @@ impl Watch {
     }
 
     fn ended(&mut self, call: &OpenCall) -> Option<Ended> {
-        let now = Instant::now();
-        let late = |what| Some(Ended::Broken(Broken::timed_out(Phase::Request, what)));
-        if now >= self.first_byte.min(self.total) && !self.head_seen.load(Ordering::Acquire) {
-            return late("no answer in time");
+        if Instant::now() >= self.head_due && self.head().is_none() {
+            let broken = Broken::timed_out(Phase::Request, "no answer in time");
+            return Some(Ended::Broken(broken));
         }
         let change = call.plane.switches.change();
         if std::mem::replace(&mut self.change, change) == change {
@@ -175,6 +182,12 @@ impl Drop for Forwarded {
             Leftover::Awaited(call, exchange).hand_over();
         }
     }
+}
+
+/// The end of so long a wait from now, at most that of the whole call.
+fn patience_of(call: &OpenCall, wait: Duration) -> Instant {
+    let due = Instant::now() + wait;
+    call.tries.deadline().map_or(due, |deadline| deadline.min(due))
 }
 
 fn seconds(at: Timestamp) -> u64 {

@@ -1,7 +1,7 @@
 //! The journey of a call, one line per step, in order:
 //!
 //! ```text
-//! accept → identify → read → route → admit → forward → relay → settle → record
+//! accept → identify → read → route → admit → attempt → relay → settle → record
 //! ```
 //!
 //! Each step is a module of its name and returns what the next one needs, so a step cannot be
@@ -19,10 +19,10 @@ use tollgate_domain::fault::Code;
 use tollgate_wire::endpoint::Endpoint;
 
 use crate::accept::{Arrival, REQUEST_ID, accept};
-use crate::admit::{Candidate, admit};
+use crate::admit::{Caller, Candidate, admit};
 use crate::api::Visit;
+use crate::attempts::attempt;
 use crate::captcha::vouch;
-use crate::forward::forward;
 use crate::identify::identify;
 use crate::media::Media;
 use crate::plane::Plane;
@@ -30,7 +30,7 @@ use crate::provider::Serving;
 use crate::read::{Called, collect, read};
 use crate::record::{Known, refused};
 use crate::relay::relay;
-use crate::route::{Wish, route};
+use crate::route::{Seek, Wish, refuse_shut, route};
 use crate::server::HeadWatch;
 use crate::snapshot::Snapshot;
 use crate::standing::standing;
@@ -137,28 +137,26 @@ impl Travel<'_> {
         let called = Called { endpoint, model };
         let asked = read(&snapshot.settings, &called, &head, body).await?;
         from.watch.expect_head();
-        let wish = Wish { endpoint, model: &asked.peek.model, asked: &asked };
-        let picked = route(&snapshot, &principal, &wish, plane.ids.draw())?;
-        known.model = Arc::clone(&picked.route.name);
-        let standing = standing(plane, &snapshot, &principal)?;
-        let chosen = picked.prepared(plane, &snapshot, &standing, &wish)?;
+        let named = || snapshot.name_of(&asked.peek.model);
+        let standing =
+            standing(plane, &snapshot, &principal).inspect_err(|_| known.model = named())?;
+        let seek = Seek {
+            plane,
+            snapshot: &snapshot,
+            principal: &principal,
+            standing: &standing,
+            wish: Wish::of(endpoint, &asked),
+        };
+        let (chosen, way) = route(&seek).inspect_err(|_| known.model = named())?;
+        known.model = Arc::clone(&chosen.route.name);
         if chosen.serving == Serving::Counted {
             return Ok(counted(endpoint, &asked, arrival));
         }
-        let arrival = arrival.clone();
+        let caller = Caller { arrival: arrival.clone(), principal, labels };
         let (through, media) = (None, Media::of(endpoint, &asked));
-        let candidate = Candidate {
-            arrival,
-            endpoint,
-            principal,
-            labels,
-            asked,
-            standing,
-            chosen,
-            through,
-            media,
-        };
-        onwards(plane, snapshot, candidate, &head).await
+        let candidate =
+            Candidate { caller, endpoint, asked, standing, chosen, way, through, media };
+        onwards(plane, snapshot, candidate, &head, known).await
     }
 }
 
@@ -187,20 +185,13 @@ impl Travel<'_> {
         (known.endpoint, known.is_call) = (plane.names.of(endpoint), endpoint.is_billed());
         known.model = Arc::clone(&chosen.route.name);
         let standing = standing(plane, &snapshot, &principal)?;
-        let (arrival, through) = (arrival.clone(), Some(through));
+        refuse_shut(plane, &chosen)?;
+        let caller = Caller { arrival: arrival.clone(), principal, labels };
+        let (way, through) = (None, Some(through));
         let media = Media::of(endpoint, &asked);
-        let candidate = Candidate {
-            arrival,
-            endpoint,
-            principal,
-            labels,
-            asked,
-            standing,
-            chosen,
-            through,
-            media,
-        };
-        onwards(plane, snapshot, candidate, &head).await
+        let candidate =
+            Candidate { caller, endpoint, asked, standing, chosen, way, through, media };
+        onwards(plane, snapshot, candidate, &head, known).await
     }
 }
 
@@ -210,10 +201,11 @@ async fn onwards(
     snapshot: Arc<Snapshot>,
     candidate: Candidate,
     head: &Parts,
+    known: &mut Known,
 ) -> Result<Response<RelayBody>, Stop> {
     let admitted = admit(plane, snapshot, candidate)?;
-    let (call, answered) = forward(admitted, head).await;
-    relay(call, answered).await
+    let (call, got) = attempt(admitted, head).await;
+    relay(call, got).await.map_err(|failed| known.failed(*failed))
 }
 
 /// Why a call is not taken up now.
@@ -259,6 +251,9 @@ fn refuse(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) -> Respon
     if unread && known.model.is_empty() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    refused(plane, arrival, known, stop);
+    match known.settled {
+        Some(ids) => ids.put_on(response.headers_mut(), None),
+        None => refused(plane, arrival, known, stop),
+    }
     response
 }

@@ -32,6 +32,8 @@ pub enum Leftover {
     Streaming(Box<OpenCall>, Box<Pump>),
     /// A call whose answer is made in the background, under this id of the provider.
     Background(Box<OpenCall>, Box<str>),
+    /// A call between two attempts.
+    Paused(Box<OpenCall>),
     /// A row that could not be written.
     Unwritten(Arc<CallRecord>),
 }
@@ -42,6 +44,7 @@ impl std::fmt::Debug for Leftover {
             Self::Awaited(..) => "Leftover::Awaited",
             Self::Streaming(..) => "Leftover::Streaming",
             Self::Background(..) => "Leftover::Background",
+            Self::Paused(_) => "Leftover::Paused",
             Self::Unwritten(_) => "Leftover::Unwritten",
         })
     }
@@ -51,9 +54,10 @@ impl Leftover {
     /// Hands over to the task that looks after leftovers.
     pub fn hand_over(self) {
         let sender = match &self {
-            Self::Awaited(call, _) | Self::Streaming(call, _) | Self::Background(call, _) => {
-                call.plane.leftovers.clone()
-            }
+            Self::Awaited(call, _)
+            | Self::Streaming(call, _)
+            | Self::Background(call, _)
+            | Self::Paused(call) => call.plane.leftovers.clone(),
             Self::Unwritten(_) => return,
         };
         // Nobody listens only when the program has ended; then the intent on disk speaks.
@@ -79,6 +83,7 @@ pub async fn look_after(
                 Some(Leftover::Awaited(call, exchange)) => {
                     tasks.spawn(finish_awaited(call, exchange, ending.clone()));
                 }
+                Some(Leftover::Paused(call)) => end_cancelled(call, Received::Nothing),
                 Some(Leftover::Streaming(call, pump)) => {
                     tasks.spawn(finish_stream(call, pump, ending.clone()));
                 }

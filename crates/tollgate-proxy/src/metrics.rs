@@ -56,6 +56,7 @@ struct TargetKind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Attempt {
     provider: Arc<str>,
+    model: Arc<str>,
     outcome: &'static str,
 }
 
@@ -198,7 +199,6 @@ impl Metrics {
         let kind =
             |kind| TargetKind { model: Arc::clone(&model), provider: Arc::clone(&provider), kind };
         TargetMetrics {
-            answered: self.answered(&provider),
             ok: self.requests.get_or_create_owned(&with_status(&served, 200)),
             duration: self.duration.get_or_create_owned(&served),
             first_token: self.first_token.get_or_create_owned(&served),
@@ -272,16 +272,15 @@ impl Metrics {
         self.admission.get_or_create_owned(&labels)
     }
 
-    /// Counts a request to a provider.
-    pub fn attempted(&self, provider: &Arc<str>, outcome: &'static str) {
-        let labels = Attempt { provider: Arc::clone(provider), outcome };
-        self.attempts.get_or_create(&labels).inc();
-    }
-
-    /// The handle that counts requests to a provider that were answered.
-    fn answered(&self, provider: &Arc<str>) -> Counter {
-        let labels = Attempt { provider: Arc::clone(provider), outcome: "answered" };
-        self.attempts.get_or_create_owned(&labels)
+    /// The handle that counts requests to a target with this outcome. Both labels must be bounded.
+    pub fn attempts(
+        &self,
+        provider: &Arc<str>,
+        model: &Arc<str>,
+        outcome: &'static str,
+    ) -> Counter {
+        let (provider, model) = (Arc::clone(provider), Arc::clone(model));
+        self.attempts.get_or_create_owned(&Attempt { provider, model, outcome })
     }
 
     /// Observes our own share of a call.
@@ -314,7 +313,6 @@ impl Metrics {
 #[derive(Debug)]
 pub struct TargetMetrics {
     served: Served,
-    answered: Counter,
     ok: Counter,
     duration: Histogram,
     first_token: Histogram,
@@ -322,13 +320,6 @@ pub struct TargetMetrics {
     output: Counter,
     kinds: [Counter; 3],
     cost: MoneyCounter,
-}
-
-impl TargetMetrics {
-    /// Counts a request that the provider answered.
-    pub fn answered(&self) {
-        self.answered.inc();
-    }
 }
 
 fn with_status(served: &Served, status_code: u16) -> ServedStatus {

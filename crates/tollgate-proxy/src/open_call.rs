@@ -1,32 +1,28 @@
 //! An admitted call that is under way: what its end will need, whichever of the four ends it is
 //! (whole answer, upstream error, client gone, shut down).
 
-mod end;
+mod charge;
+mod ending;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use tollgate_admission::engine::Grant;
 use tollgate_admission::gate::{Admitted, Settled};
 use tollgate_admission::identity::OnDisconnect;
 use tollgate_admission::ledger::LedgerError;
 use tollgate_admission::switches::Traffic;
-use tollgate_domain::call::{CallRecord, Outcome};
-use tollgate_domain::money::{Exact, NanoUsd};
-use tollgate_domain::price::{ModelPrice, Served};
-use tollgate_domain::usage::Usage;
-use tollgate_wire::count;
-use tollgate_wire::dialect::answer_text;
+use tollgate_domain::call::CallRecord;
+use tollgate_domain::limit::{Metric, Mode, OnLimit};
 use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::facts::AnswerFacts;
 use tollgate_wire::peek::Peek;
-use tollgate_wire::remains::{read_remains, remaining_text};
+use tollgate_wire::remains::read_remains;
 use tollgate_wire::translate::{Translator, View, translate_error, translate_whole};
 
-pub(crate) use end::class_of;
-pub use end::{End, Received};
-
+use crate::admit::Caller;
+use crate::attempts::Tries;
 use crate::edge::Edge;
 use crate::headroom::LimitHeaders;
 use crate::leftover::Leftover;
@@ -34,10 +30,12 @@ use crate::media::Media;
 use crate::metrics::TargetMetrics;
 use crate::past::Past;
 use crate::plane::Plane;
-use crate::pump::Ending;
-use crate::route::Chosen;
-use crate::snapshot::Snapshot;
+use crate::route::{Chosen, Way};
+use crate::snapshot::{Snapshot, Target};
 use crate::through::Through;
+pub(crate) use charge::Charged;
+pub(crate) use ending::class_of;
+pub use ending::{End, Received};
 
 /// An admitted call that is under way.
 #[derive(Debug)]
@@ -48,8 +46,14 @@ pub struct OpenCall {
     pub snapshot: Arc<Snapshot>,
     /// The reservation.
     pub admitted: Admitted,
+    /// Who calls.
+    pub caller: Caller,
     /// Who serves it.
     pub chosen: Chosen,
+    /// Who is asked after that, where there is somebody.
+    pub way: Option<Box<Way>>,
+    /// Its attempts.
+    pub tries: Tries,
     /// How it is asked, where the client calls the provider's own API.
     pub through: Option<Box<Through>>,
     /// What it takes, where it is about pictures or sound.
@@ -62,6 +66,8 @@ pub struct OpenCall {
     pub peek: Peek,
     /// The request as the client sent it; counted when the provider states no usage.
     pub body: Bytes,
+    /// Whether a client of Gemini wants its stream as one JSON array.
+    pub array: bool,
     /// When it arrived.
     pub started: Duration,
     /// When the first byte of the answer was ready, in microseconds since the arrival.
@@ -76,46 +82,6 @@ pub struct OpenCall {
     pub edge: Option<Edge>,
     /// What its limits have left, for the answer.
     pub limits: LimitHeaders,
-}
-
-/// How an answer was served, as it says itself.
-fn served(facts: Option<&AnswerFacts>, at: Timestamp) -> Served<'_> {
-    Served {
-        service_tier: facts.and_then(|facts| facts.service_tier.as_deref()),
-        speed: facts.and_then(|facts| facts.speed.as_deref()),
-        geo: facts.and_then(|facts| facts.geo.as_deref()),
-        ..Served::at(at)
-    }
-}
-
-/// What a call turned out to have used.
-struct Metered {
-    usage: Usage,
-    estimated: bool,
-}
-
-/// The same with what it costs.
-struct Charged<'a> {
-    facts: Option<&'a AnswerFacts>,
-    metered: Metered,
-    cost: NanoUsd,
-    price: Arc<ModelPrice>,
-}
-
-impl Charged<'_> {
-    /// Enters it in a row.
-    fn enter(&self, row: &mut CallRecord) {
-        if let Some(model) = self.facts.and_then(|facts| facts.model.as_deref())
-            && *row.model != *model
-        {
-            row.model = Arc::from(model);
-        }
-        row.usage = self.metered.usage;
-        row.estimated = self.metered.estimated;
-        row.cost = self.cost;
-        row.provider_cost = self.facts.and_then(|facts| facts.provider_cost);
-        row.price_version = Arc::clone(self.price.version());
-    }
 }
 
 impl OpenCall {
@@ -181,13 +147,6 @@ impl OpenCall {
         read_remains(self.operation(), self.chosen.target.provider.vendor.usage, body)
     }
 
-    /// Charges a row for an answer that its provider kept.
-    pub fn charge_kept(&self, facts: &AnswerFacts, row: &mut CallRecord) {
-        self.charged(Received::Kept(facts)).enter(row);
-        row.endpoint = self.plane.names.of(Endpoint::Responses);
-        (row.status, row.outcome) = (200, Outcome::Success);
-    }
-
     /// What it is, as far as the kill switch asks.
     pub fn traffic(&self) -> Traffic<'_> {
         let record = self.admitted.record();
@@ -199,16 +158,24 @@ impl OpenCall {
         }
     }
 
-    /// Notes that the first byte of the answer is ready.
+    /// Notes that the first byte of an answer is ready.
     pub fn first_byte(&mut self) {
         if self.first_byte_us.is_none() {
             self.first_byte_us = Some(self.plane.micros_since(self.started));
         }
     }
 
-    /// What a stream has used that is ended at the edge of its reservation: counted here.
-    pub fn usage_of_cut(&self, ending: &Ending) -> Usage {
-        self.meter(Received::Stream(ending)).usage
+    /// Heeds what was granted: how much may come out, and what its limits have left.
+    pub(crate) fn heed_grant(&mut self, asked_output: u64) {
+        let grant = self.admitted.grant();
+        let choices = self.peek.choices.max(1);
+        self.clamped_output = grant
+            .map(Grant::output_tokens)
+            .filter(|granted| *granted < asked_output)
+            .map(|granted| (granted / choices).max(1));
+        self.edge =
+            grant.filter(|grant| is_bounded(grant)).map(|grant| Edge::at(grant.output_tokens()));
+        self.limits = grant.map(LimitHeaders::of).unwrap_or_default();
     }
 
     /// Settles the call, counts it and hands its line to the log. Whoever sends the end of the
@@ -217,44 +184,30 @@ impl OpenCall {
         if let Some(facts) = end.received.facts() {
             self.remember(facts);
         }
-        let charged = self.charged(end.received);
+        let charged = if self.tries.is_under_way() {
+            self.charge(end.received)
+        } else {
+            // The last attempt was charged when the call left it.
+            Charged::before(self.tries.used(), &self.chosen.price)
+        };
         self.settle(end, &charged)
     }
 
-    fn charged<'a>(&self, received: Received<'a>) -> Charged<'a> {
-        let (facts, metered) = (received.facts(), self.meter(received));
-        let price = self.price_served(facts.and_then(|facts| facts.model.as_deref()));
-        let served = served(facts, self.admitted.record().time);
-        let cost = self.cost(facts, &metered, (&price, &served));
-        Charged { facts, metered, cost, price }
-    }
-
-    /// What it cost: where several models worked on an answer, each part at its own price.
-    fn cost(
-        &self,
-        facts: Option<&AnswerFacts>,
-        metered: &Metered,
-        (price, served): (&ModelPrice, &Served<'_>),
-    ) -> NanoUsd {
-        let parts = facts.map(|facts| &*facts.parts).unwrap_or_default();
-        if metered.estimated || parts.is_empty() {
-            return price.charge(&metered.usage, served).total.charge();
-        }
-        let each = parts.iter().map(|part| {
-            let own = part.model.as_deref().map(|model| self.price_served(Some(model)));
-            own.as_deref().unwrap_or(price).charge(&part.usage, served).total
-        });
-        each.fold(Exact::ZERO, |sum, part| sum + part).charge()
-    }
-
-    fn settle(self, end: &End<'_>, charged: &Charged<'_>) -> Result<Settled, LedgerError> {
-        let Self { plane, admitted, metrics, started, first_byte_us, .. } = self;
-        let latency_us = plane.micros_since(started);
+    fn settle(mut self, end: &End<'_>, charged: &Charged) -> Result<Settled, LedgerError> {
+        let facts = end.received.facts();
+        let spent = self.tries.spent();
+        let tries = self.tries_at(end, charged);
+        let latency_us = self.plane.micros_since(self.started);
+        let Self { plane, admitted, metrics, first_byte_us, chosen, tries: all, .. } = self;
         let fill = |row: &mut CallRecord| {
+            name_target(row, &chosen.target, all.count());
             row.status = end.status;
             row.outcome = end.outcome;
             row.error_type.clone_from(&end.error_type);
-            charged.enter(row);
+            charged.enter(facts, row);
+            row.estimated |= all.guessed();
+            row.cost += spent;
+            row.tries = tries;
             if matches!(end.received, Received::Kept(_)) {
                 row.endpoint = plane.names.of(Endpoint::Responses);
             }
@@ -282,54 +235,28 @@ impl OpenCall {
             unwritten.error
         })
     }
+}
 
-    /// What was used: the provider's own figure, else a count that is marked as such.
-    fn meter(&self, received: Received<'_>) -> Metered {
-        let stated = |usage| Metered { usage, estimated: false };
-        let estimated = |facts: &AnswerFacts, visible| Metered {
-            usage: match &self.media {
-                Some(media) => media.likely,
-                None => facts.estimate(visible, || self.count_prompt()),
-            },
-            estimated: true,
-        };
-        let count = |text: &str| count::count_tokens(self.model(), text);
-        match received {
-            Received::Kept(facts) => stated(facts.usage.unwrap_or_default()),
-            _ if !self.operation().is_billed() => stated(Usage::default()),
-            Received::Nothing => stated(Usage::default()),
-            Received::Unanswered => estimated(&AnswerFacts::default(), 0),
-            Received::Whole(facts, body) => match facts.usage {
-                Some(usage) => stated(usage),
-                None => estimated(facts, answer_text(self.operation(), body, count)),
-            },
-            Received::Part(facts, body) => match facts.usage {
-                Some(usage) => stated(usage),
-                None => estimated(facts, remaining_text(self.operation(), body, count)),
-            },
-            Received::Stream(ending) => match ending.facts.answer.usage {
-                Some(usage) => stated(usage),
-                None => estimated(&ending.facts.answer, ending.counted_output),
-            },
-        }
+/// Names in a row who served the call, where that is not who was to serve it first.
+fn name_target(row: &mut CallRecord, target: &Target, attempts: u16) {
+    row.attempts = attempts;
+    if row.provider != target.provider.name {
+        row.provider = Arc::clone(&target.provider.name);
     }
+    if row.model != target.model {
+        row.model = Arc::clone(&target.model);
+    }
+}
 
-    fn model(&self) -> &str {
-        &self.chosen.target.model
-    }
-
-    fn count_prompt(&self) -> u64 {
-        count::estimate_prompt(self.endpoint, &self.peek, &self.body)
-    }
-
-    /// The price of the model that the answer names, else of the one that was asked.
-    fn price_served(&self, served: Option<&str>) -> Arc<ModelPrice> {
-        match served {
-            Some(served) if *served != *self.chosen.target.model => {
-                self.snapshot.price(&self.chosen.target.provider, served)
-            }
-            _ => None,
-        }
-        .unwrap_or_else(|| Arc::clone(&self.chosen.price))
-    }
+/// Whether a hard limit on money or output stands behind a grant, so that the answer must not go
+/// beyond what was set aside.
+fn is_bounded(grant: &Grant) -> bool {
+    grant.headroom().any(|room| {
+        let counts =
+            matches!(room.limit.metric, Metric::CostUsd | Metric::OutputTokens | Metric::Tokens);
+        counts
+            && room.max.is_some()
+            && room.limit.mode == Mode::Enforce
+            && room.limit.on_limit != OnLimit::Alert
+    })
 }

@@ -17,6 +17,7 @@ use tollgate_domain::clock::Clock;
 use crate::accept::Ids;
 use crate::call_log::CallLog;
 use crate::desk::Desk;
+use crate::health::Healths;
 use crate::leftover::Leftover;
 use crate::metrics::Metrics;
 use crate::overload::Overload;
@@ -42,6 +43,8 @@ pub struct Plane {
     pub clock: Clock,
     /// Makes call ids.
     pub ids: Ids,
+    /// How the targets do.
+    pub healths: Arc<Healths>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Writes a line per call.

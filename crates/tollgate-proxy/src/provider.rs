@@ -14,6 +14,7 @@ use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::openai::Vendor;
 use tollgate_wire::simulated::Script;
 
+use crate::breaker::BreakerPolicy;
 use crate::upstream::{Origin, Pool};
 
 /// How the names of models begin at Vertex AI that speak Anthropic's form.
@@ -36,6 +37,21 @@ pub struct Provider {
     pub responses: bool,
     /// What becomes of a pass-through call whose use nobody can read.
     pub unmetered: Unmetered,
+    /// How often it is tried again.
+    pub retry: RetryPolicy,
+    /// When a target of it that fails is left alone.
+    pub breaker: BreakerPolicy,
+}
+
+/// How often a provider is tried again for one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Attempts in all, the first included.
+    pub attempts: u32,
+    /// The pause before the second; it doubles.
+    pub base: Duration,
+    /// The longest pause.
+    pub max: Duration,
 }
 
 /// What becomes of a pass-through call whose use nobody can read; from strict to lenient.

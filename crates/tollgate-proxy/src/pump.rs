@@ -12,7 +12,7 @@ use tollgate_domain::usage::Usage;
 use tollgate_wire::count::count_tokens;
 use tollgate_wire::dialect::{cut_events, error_events};
 use tollgate_wire::error::ErrorView;
-use tollgate_wire::facts::{InbandError, StreamFacts};
+use tollgate_wire::facts::{AnswerFacts, InbandError, StreamFacts};
 use tollgate_wire::framing::Framing;
 use tollgate_wire::meter::{Flow, Meter};
 use tollgate_wire::translate::Translator;
@@ -36,6 +36,19 @@ pub enum Step {
     /// Nothing has come for a while; time to look whether the call may go on.
     Tick,
     /// The stream broke off.
+    Broken(Broken),
+}
+
+/// What the beginning of a stream brings.
+#[derive(Debug)]
+pub enum Beginning {
+    /// It speaks, or has said why it will not.
+    Speaks,
+    /// Nothing has come for a while; time to look whether the call may go on.
+    Quiet,
+    /// It ended and had said nothing.
+    Empty,
+    /// It broke off.
     Broken(Broken),
 }
 
@@ -67,6 +80,8 @@ pub struct Pump {
     ready: VecDeque<Bytes>,
     passed: Vec<Bytes>,
     ended: bool,
+    /// The source has said that it is at its end.
+    drained: bool,
     patience: Patience,
     quiet_since: Instant,
     deadline: Instant,
@@ -84,6 +99,7 @@ impl Pump {
             ready: VecDeque::new(),
             passed: Vec::new(),
             ended: false,
+            drained: false,
             patience,
             quiet_since: now,
             deadline: now + patience.total,
@@ -197,6 +213,79 @@ impl Pump {
         self.alarm = None;
     }
 
+    /// What the stream has said about itself so far.
+    pub fn facts(&self) -> &AnswerFacts {
+        self.meter.facts()
+    }
+
+    /// What was received so far of a stream that goes on.
+    pub fn so_far(&self, model: &str) -> Ending {
+        let answer = self.meter.facts().clone();
+        let counted_output = match answer.usage {
+            Some(_) => 0,
+            None => self.meter.estimate_output(|text| count_tokens(model, text)),
+        };
+        let (text_bytes, first_token_seen) =
+            (self.meter.text_bytes(), self.meter.first_token_seen());
+        let facts = StreamFacts { answer, done: false, text_bytes, first_token_seen };
+        Ending { facts, counted_output }
+    }
+
+    /// Brings the beginning of the stream without passing it on: until there is text, the end or an
+    /// error, or until half a second after its first bytes. What came is passed on by
+    /// [`Self::poll_step`].
+    pub fn poll_beginning(&mut self, cx: &mut Context<'_>) -> Poll<Beginning> {
+        loop {
+            let silent = |facts: &AnswerFacts| {
+                facts.finish_reason.is_none() && facts.usage.is_none() && facts.error.is_none()
+            };
+            match self.source.poll_next(cx) {
+                Poll::Ready(Some(Ok(chunk))) => match self.take(&chunk) {
+                    Err(broken) => return Poll::Ready(Beginning::Broken(broken)),
+                    Ok(()) if self.ended && !self.meter.first_token_seen() => {
+                        let empty = silent(self.meter.facts());
+                        let beginning = if empty { Beginning::Empty } else { Beginning::Speaks };
+                        return Poll::Ready(beginning);
+                    }
+                    Ok(()) if self.speaks() => return Poll::Ready(Beginning::Speaks),
+                    Ok(()) => {}
+                },
+                Poll::Ready(Some(Err(broken))) => {
+                    return Poll::Ready(Beginning::Broken(broken));
+                }
+                Poll::Ready(None) => {
+                    self.drained = true;
+                    let empty = !self.speaks() && silent(self.meter.facts());
+                    let beginning = if empty { Beginning::Empty } else { Beginning::Speaks };
+                    return Poll::Ready(beginning);
+                }
+                Poll::Pending => {
+                    return match ready!(self.poll_alarm(cx)) {
+                        Step::Broken(broken) => Poll::Ready(Beginning::Broken(broken)),
+                        _ if self.ready.is_empty() => Poll::Ready(Beginning::Quiet),
+                        _ => Poll::Ready(Beginning::Speaks),
+                    };
+                }
+            }
+        }
+    }
+
+    /// Whether something has come that somebody would hear.
+    fn speaks(&self) -> bool {
+        let sounds = self.meter.framing() == Framing::Opaque && !self.ready.is_empty();
+        self.meter.first_token_seen() || self.meter.facts().error.is_some() || sounds
+    }
+
+    /// Takes bytes of the provider through the meter.
+    fn take(&mut self, chunk: &Bytes) -> Result<(), Broken> {
+        self.quiet_since = Instant::now();
+        let flow = self.meter.push(chunk, &mut self.passed);
+        let flow = flow.map_err(|error| Broken::new(Phase::Body, error))?;
+        self.ended = flow == Flow::Ended;
+        self.pass();
+        Ok(())
+    }
+
     /// Brings the next step.
     pub fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
@@ -207,16 +296,14 @@ impl Pump {
                 self.ended = false;
                 return Poll::Ready(Step::Last(self.take_rest()));
             }
+            if self.drained {
+                return Poll::Ready(Step::Ended);
+            }
             match self.source.poll_next(cx) {
                 Poll::Ready(Some(Ok(chunk))) => {
-                    self.quiet_since = Instant::now();
-                    match self.meter.push(&chunk, &mut self.passed) {
-                        Ok(flow) => self.ended = flow == Flow::Ended,
-                        Err(error) => {
-                            return Poll::Ready(Step::Broken(Broken::new(Phase::Body, error)));
-                        }
+                    if let Err(broken) = self.take(&chunk) {
+                        return Poll::Ready(Step::Broken(broken));
                     }
-                    self.pass();
                 }
                 Poll::Ready(Some(Err(broken))) => return Poll::Ready(Step::Broken(broken)),
                 Poll::Ready(None) => return Poll::Ready(Step::Ended),

@@ -13,12 +13,14 @@ use tollgate_domain::money::NanoUsd;
 use tollgate_domain::usage::Usage;
 
 use crate::accept::Arrival;
+use crate::answer_headers::Ids;
 use crate::identify::Labels;
 use crate::plane::Plane;
+use crate::relay::Failed;
 use crate::stop::Stop;
 
 /// What was known of a call when it was refused.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Known {
     /// The dialect in which its client is answered.
     pub dialect: Dialect,
@@ -34,6 +36,8 @@ pub struct Known {
     pub labels: Labels,
     /// The model that was asked for, where a provider serves it.
     pub model: Arc<str>,
+    /// What names it, where it was admitted and is settled: it has a row and a line of its own.
+    pub(crate) settled: Option<Ids>,
 }
 
 impl Known {
@@ -41,6 +45,13 @@ impl Known {
     pub fn caller(&mut self, principal: &Principal) {
         self.user = Arc::clone(&principal.user);
         self.key = Some(Arc::clone(&principal.key.name));
+    }
+
+    /// Notes that it was admitted and has failed; gives what its client is told.
+    pub(crate) fn failed(&mut self, failed: Failed) -> Stop {
+        let Failed { stop, ids } = failed;
+        self.settled = Some(ids);
+        stop
     }
 
     /// Whether a refusal with this code is worth a row.
@@ -109,6 +120,7 @@ pub fn refused(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) {
         latency_us: plane.micros_since(arrival.started),
         ttft_us: None,
         decision: stop.limit.as_ref().map(|(refusal, _)| refusal.decision.clone()),
+        tries: Vec::new(),
     });
     if has_row {
         // A refusal is no answer that took its time: sums of it leave it out.

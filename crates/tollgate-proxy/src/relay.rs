@@ -6,15 +6,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::response::Parts;
 use http::{Response, StatusCode};
+use tokio::time::Instant;
 use tollgate_admission::ledger::{LedgerError, Written};
 use tollgate_domain::call::Outcome;
 use tollgate_domain::fault::Code;
-use tollgate_wire::dialect::{read_answer, read_error, read_headers};
 use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::meter::Meter;
 
-use crate::answer::{Answer, AnswerBody, Source, is_sound};
+use crate::answer::{Source, is_sound};
 use crate::answer_headers::{Ids, answer_headers};
+use crate::attempts::{Got, WholeAnswer};
 use crate::forward::Ended;
 use crate::leftover::Leftover;
 use crate::open_call::{End, OpenCall, Received, class_of};
@@ -25,57 +26,48 @@ use crate::stored::{due, is_promise};
 use crate::streaming::RelayBody;
 use crate::upstream::{Broken, Phase};
 
-/// Relays the answer of a provider, or says why there is none.
-pub async fn relay(
+/// Why a call that was admitted has no answer. It is settled.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    /// What its client is told.
+    pub(crate) stop: Stop,
+    /// What names it.
+    pub(crate) ids: Ids,
+}
+
+/// Relays what the attempts of a call have brought, or says why there is no answer.
+pub(crate) async fn relay(
     mut call: Box<OpenCall>,
-    answered: Result<Answer, Ended>,
-) -> Result<Response<RelayBody>, Stop> {
+    got: Got,
+) -> Result<Response<RelayBody>, Box<Failed>> {
     // No byte of an answer leaves before the call is on disk (LEDGER-1).
     if let Err(error) = call.admitted.intent().durable().await {
-        let stop = unrecorded(&error).after_spending();
-        settle_failed(call, &stop, Received::Unanswered);
-        return Err(stop);
+        return Err(fail(call, unrecorded(&error).after_spending(), Received::Unanswered));
     }
-    match answered {
-        Err(Ended::Stopped(stop)) => {
-            settle_failed(call, &stop, Received::Unanswered);
-            Err(stop)
-        }
-        Err(Ended::Broken(broken)) => {
-            call.plane.metrics.attempted(&call.chosen.target.provider.name, ended_as(&broken));
+    match got {
+        Got::Nothing(Ended::Stopped(stop), _) => Err(fail(call, stop, Received::Unanswered)),
+        Got::Nothing(Ended::Broken(broken), _) => {
             let stop = stop_of(&broken);
-            match broken.generated() {
-                Some(part) => settle_part(call, &stop, part),
-                None => settle_failed(call, &stop, Received::Nothing),
-            }
-            Err(stop)
+            Err(match broken.generated() {
+                Some(part) => fail_after(call, stop, part),
+                None => fail(call, stop, Received::Nothing),
+            })
         }
-        Ok(Answer { head, body }) => {
-            call.first_byte();
-            call.metrics.answered();
-            match body {
-                AnswerBody::Whole(body) => relay_whole(call, head, body).await,
-                AnswerBody::Stream(source) => Ok(relay_stream(call, &head, source)),
-            }
-        }
+        Got::Whole(answer) => relay_whole(call, *answer).await,
+        Got::Stream(head, pump) => Ok(relay_stream(call, &head, pump)),
     }
 }
 
 async fn relay_whole(
     call: Box<OpenCall>,
-    head: Parts,
-    body: Bytes,
-) -> Result<Response<RelayBody>, Stop> {
-    let (rules, operation) = (call.chosen.target.provider.vendor.usage, call.operation());
-    let mut facts = read_answer(operation, rules, &body);
-    read_headers(operation, &|name| head.headers.get(name)?.to_str().ok(), &mut facts);
-    // What is asked for in an unknown form may be anything: a file, a picture, nothing at all.
-    let cut = facts.cut && !matches!(operation, Endpoint::Other | Endpoint::Read);
-    if head.status.is_success() && (cut || !operation.answers_with(&body)) {
+    answer: WholeAnswer,
+) -> Result<Response<RelayBody>, Box<Failed>> {
+    let operation = call.operation();
+    let WholeAnswer { head, body, facts, error, garbage } = answer;
+    if garbage {
         let message = "the provider's answer is not the JSON that it should be";
         let stop = Stop::new(Code::UpstreamError, message).after_spending();
-        settle_part(call, &stop, &body);
-        return Err(stop);
+        return Err(fail_after(call, stop, &body));
     }
     if let Some(id) = facts.id.as_deref().filter(|_| is_promise(operation, &facts)) {
         call.remember(&facts);
@@ -84,15 +76,11 @@ async fn relay_whole(
     let kept = match due(&call, head.status.is_success(), &body) {
         Some(due) if operation == Endpoint::Read => match due.claim().await {
             Ok(claimed) => claimed,
-            Err(stop) => {
-                settle_failed(call, &stop, Received::Nothing);
-                return Err(stop);
-            }
+            Err(stop) => return Err(fail(call, stop, Received::Nothing)),
         },
         _ => None,
     };
-    let refused = if head.status.is_success() { None } else { read_error(&body) };
-    let error = refused.as_ref().or(facts.error.as_ref());
+    let error = error.as_ref();
     let failed = !head.status.is_success() || error.is_some();
     let end = End {
         status: head.status.as_u16(),
@@ -143,13 +131,20 @@ fn relay_promise(
     response
 }
 
-fn relay_stream(call: Box<OpenCall>, head: &Parts, source: Source) -> Response<RelayBody> {
+/// What brings the stream of a provider to its client.
+pub(crate) fn stream_pump(call: &OpenCall, head: &Parts, source: Source) -> Pump {
     let settings = &call.snapshot.settings;
     let patience = match &call.chosen.target.provider.backend {
-        Backend::Remote(remote) => Patience { idle: remote.idle, total: remote.total },
+        Backend::Remote(remote) => {
+            let left = call.tries.deadline().map(|at| at.saturating_duration_since(Instant::now()));
+            Patience { idle: remote.idle, total: left.unwrap_or(remote.total) }
+        }
         Backend::Simulated(_) => Patience { idle: settings.drain_for, total: settings.drain_for },
     };
-    let pump = pump(&call, head, source, patience).translated(call.translator());
+    pump(call, head, source, patience).translated(call.translator())
+}
+
+fn relay_stream(call: Box<OpenCall>, head: &Parts, pump: Box<Pump>) -> Response<RelayBody> {
     let headers = answer_headers(&head.headers, &Ids::of(&call), None);
     let status = head.status;
     let mut response = Response::new(RelayBody::stream(call, pump, status.as_u16()));
@@ -175,7 +170,8 @@ pub(crate) fn pump(call: &OpenCall, head: &Parts, source: Source, patience: Pati
 }
 
 /// Settles a call that ends with an error of ours.
-fn settle_failed(call: Box<OpenCall>, stop: &Stop, received: Received<'_>) {
+fn fail(call: Box<OpenCall>, stop: Stop, received: Received<'_>) -> Box<Failed> {
+    let ids = Ids::of(&call);
     let end = End {
         status: stop.code.status(),
         outcome: Outcome::Failed,
@@ -184,15 +180,20 @@ fn settle_failed(call: Box<OpenCall>, stop: &Stop, received: Received<'_>) {
     };
     // A row that could not be written is tried again elsewhere; the intent is down.
     drop(call.end(&end));
+    Box::new(Failed { stop, ids })
 }
 
-/// Settles a call whose answer broke off after this part of it: its provider has most likely made
+/// The same of a call whose answer broke off after this part of it: its provider has most likely made
 /// all of it. One in the background it goes on making.
-fn settle_part(call: Box<OpenCall>, stop: &Stop, part: &[u8]) {
+fn fail_after(call: Box<OpenCall>, stop: Stop, part: &[u8]) -> Box<Failed> {
     let facts = call.remains(part);
     match call.goes_on(&facts) {
-        Some(id) => Leftover::Background(call, id).hand_over(),
-        None => settle_failed(call, stop, Received::Part(&facts, part)),
+        Some(id) => {
+            let ids = Ids::of(&call);
+            Leftover::Background(call, id).hand_over();
+            Box::new(Failed { stop, ids })
+        }
+        None => fail(call, stop, Received::Part(&facts, part)),
     }
 }
 
@@ -211,14 +212,6 @@ pub(crate) fn stop_of(broken: &Broken) -> Stop {
     // Once the answer had begun, it was generated, and another try would be charged again.
     let refused = broken.part.is_some() && broken.generated().is_none();
     if broken.phase == Phase::Body && !refused { stop.after_spending() } else { stop }
-}
-
-fn ended_as(broken: &Broken) -> &'static str {
-    match (broken.phase, broken.timed_out) {
-        (_, true) => "timeout",
-        (Phase::Connect, false) => "connect",
-        (Phase::Request | Phase::Body, false) => "broken",
-    }
 }
 
 fn unrecorded(error: &LedgerError) -> Stop {

@@ -2,11 +2,15 @@
 //! not use is refused here, a model without a price is not called at all (PRICE-1), and a request
 //! that the provider's own form cannot express is refused before anything is set aside.
 //!
-//! It has two halves, because translating is work: a target is picked by looking things up, and
-//! only for a caller who may call, and a call that nobody has stopped, is anything made for it.
+//! Translating is work, so it comes last, and only for a caller who may call and a call that nobody
+//! has stopped. Who is asked after a failure is a [`Way`], walked only as far as it is needed.
+
+mod order;
+mod way;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tollgate_admission::identity::Principal;
@@ -21,18 +25,9 @@ use crate::plane::Plane;
 use crate::provider::Serving;
 use crate::read::Asked;
 use crate::snapshot::{Route, Snapshot, Target};
-use crate::standing::{Standing, refuse_stopped};
+use crate::standing::Standing;
 use crate::stop::Stop;
-
-/// A target that may serve a call. Nothing has been made for it yet.
-#[derive(Clone, Debug)]
-pub struct Picked {
-    /// The route that was taken.
-    pub route: Arc<Route>,
-    target: Arc<Target>,
-    price: Arc<ModelPrice>,
-    serving: Serving,
-}
+pub use way::Way;
 
 /// A target that may serve a call, its price, and what is sent to it.
 #[derive(Clone, Debug)]
@@ -69,17 +64,41 @@ pub struct Wish<'a> {
     pub endpoint: Endpoint,
     /// The public name of the model.
     pub model: &'a str,
-    /// The request.
-    pub asked: &'a Asked,
+    /// What was asked.
+    pub peek: &'a Peek,
+    /// The request as the client sent it.
+    pub body: &'a Bytes,
+    /// Whether a client of Gemini wants its stream as one JSON array.
+    pub array: bool,
 }
 
-/// Picks a target for a call; `draw` is a random number that spreads calls over targets.
-pub fn route(
-    snapshot: &Snapshot,
-    principal: &Principal,
-    wish: &Wish<'_>,
-    draw: u64,
-) -> Result<Picked, Stop> {
+impl<'a> Wish<'a> {
+    /// What a request asks for that was read.
+    pub fn of(endpoint: Endpoint, asked: &'a Asked) -> Self {
+        let Asked { peek, body, array, .. } = asked;
+        Self { endpoint, model: &peek.model, peek, body, array: *array }
+    }
+}
+
+/// Who looks for a target, for what, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Seek<'a> {
+    /// What all calls share.
+    pub plane: &'a Plane,
+    /// The configuration.
+    pub snapshot: &'a Snapshot,
+    /// Who calls.
+    pub principal: &'a Principal,
+    /// On what terms.
+    pub standing: &'a Standing,
+    /// What is asked for.
+    pub wish: Wish<'a>,
+}
+
+/// Chooses who is asked first, and says how it goes on from there; `None` where there is nobody to
+/// go on to.
+pub fn route(seek: &Seek<'_>) -> Result<(Chosen, Option<Box<Way>>), Stop> {
+    let Seek { snapshot, principal, wish, .. } = seek;
     let model = wish.model;
     if !principal.may_use_model(model) {
         return Err(Stop::new(
@@ -95,47 +114,46 @@ pub fn route(
         );
         Stop { param: Some("model".into()), ..Stop::new(Code::UnknownModel, message) }
     })?;
+    check(seek, &route)?;
+    let mut way = Way::along(Arc::clone(&route));
+    let mut first: Option<Stop> = None;
+    while let Some(chosen) = way.next(seek) {
+        match chosen {
+            Ok(chosen) => return Ok((chosen, way.rest(wish))),
+            Err(stop) => drop(first.get_or_insert(stop)),
+        }
+    }
+    Err(first.unwrap_or_else(|| circuit_open(&route, way.opens_in)))
+}
+
+/// Refuses a call that one target alone can serve while that is left alone.
+pub fn refuse_shut(plane: &Plane, chosen: &Chosen) -> Result<(), Stop> {
+    match chosen.target.health(&plane.healths).shut_for() {
+        None => Ok(()),
+        shut => Err(circuit_open(&chosen.route, shut)),
+    }
+}
+
+/// Refuses what nobody on a route could serve, whatever the hour.
+fn check(seek: &Seek<'_>, route: &Route) -> Result<(), Stop> {
+    let Seek { principal, wish, .. } = seek;
     let allowed = |target: &&Arc<Target>| principal.may_use_provider(&target.provider.name);
     if !route.targets.iter().any(|target| allowed(&target)) {
         let message = format!("this key may not use a provider of the model `{}`", route.name);
         return Err(Stop::new(Code::ModelNotAllowed, message));
     }
-    let stream = wish.asked.peek.stream;
-    let mut able: Vec<_> = route
-        .targets
-        .iter()
-        .filter(allowed)
-        .filter_map(|target| {
-            let serving = target.provider.serving(wish.endpoint, &target.model, stream)?;
-            Some((target, serving))
-        })
-        .collect();
-    if able.is_empty() {
-        return Err(unable(&route, wish.endpoint));
+    let stream = wish.peek.stream;
+    let able = |target: &&Arc<Target>| {
+        target.provider.serving(wish.endpoint, &target.model, stream).is_some()
+    };
+    let mut able = route.targets.iter().filter(allowed).filter(able).peekable();
+    if able.peek().is_none() {
+        return Err(unable(route, wish.endpoint));
     }
-    able.retain(|(target, _)| target.price.is_some());
-    let (target, serving) = weighted(&able, draw).ok_or_else(|| unpriced(&route))?;
-    let target = Arc::clone(target);
-    let price = target.price.clone().ok_or_else(|| unpriced(&route))?;
-    Ok(Picked { route, target, price, serving })
-}
-
-impl Picked {
-    /// Makes what is sent to the target, for a caller whose standing is known, unless an operator
-    /// has stopped calls like this one.
-    pub fn prepared(
-        self,
-        plane: &Plane,
-        snapshot: &Snapshot,
-        standing: &Standing,
-        wish: &Wish<'_>,
-    ) -> Result<Chosen, Stop> {
-        let Self { route, target, price, serving } = self;
-        let traffic = standing.traffic(&target.provider.name, &route.name);
-        refuse_stopped(plane, snapshot, &traffic)?;
-        let translated = translated(snapshot, wish, (&route, &target), serving)?;
-        Ok(Chosen { route, target, price, serving, translated })
+    if !able.any(|target| target.price.is_some()) {
+        return Err(unpriced(route));
     }
+    Ok(())
 }
 
 impl Chosen {
@@ -158,7 +176,7 @@ fn translated(
     let Serving::Translated(operation) = serving else { return Ok(None) };
     let refuse = |error: BodyError| Stop::field(error.message, error.param.map(Cow::from));
     // What is assumed where nobody says anything is no reason to give a client less than it asks.
-    let asked_output = wish.asked.peek.max_output.unwrap_or_default();
+    let asked_output = wish.peek.max_output.unwrap_or_default();
     let assumed = snapshot.settings.assumed_output.max(asked_output);
     let most = route.max_output.unwrap_or(assumed);
     let vendor = target.provider.vendor;
@@ -170,32 +188,24 @@ fn translated(
         legacy_max_tokens: vendor.legacy_max_tokens,
         thinks: None,
     };
-    let asked = wish.asked;
-    let named = Some(&*asked.peek.model);
+    let named = Some(&*wish.peek.model);
     let (prompt, written) =
-        translate_request(wish.endpoint, operation, named, &asked.body, &wanted).map_err(refuse)?;
+        translate_request(wish.endpoint, operation, named, wish.body, &wanted).map_err(refuse)?;
     let look = peek(operation, Some(&target.model), &written.body).map_err(refuse)?;
     let view = View::of(&prompt, 0, String::new(), vendor.usage);
-    let view = View { array: asked.array, ..view };
+    let view = View { array: wish.array, ..view };
     let Written { body, left_out } = written;
     Ok(Some(Arc::new(Translated { body, peek: look, left_out, view })))
 }
 
-/// One of the targets, each as often as its weight says.
-fn weighted<'a>(
-    targets: &[(&'a Arc<Target>, Serving)],
-    draw: u64,
-) -> Option<(&'a Arc<Target>, Serving)> {
-    let total: u64 = targets.iter().map(|(target, _)| u64::from(target.weight)).sum();
-    let mut left = draw.checked_rem(total).unwrap_or_default();
-    for (target, serving) in targets {
-        let weight = u64::from(target.weight);
-        if left < weight {
-            return Some((target, *serving));
-        }
-        left -= weight;
-    }
-    targets.first().copied()
+/// What is told where every target is left alone.
+fn circuit_open(route: &Route, opens_in: Option<Duration>) -> Stop {
+    let message = format!(
+        "whoever serves the model `{}` has failed too often and is left alone for a while",
+        route.name
+    );
+    let retry_after = opens_in.or(Some(Duration::from_secs(1)));
+    Stop { retry_after, ..Stop::new(Code::CircuitOpen, message) }
 }
 
 fn unable(route: &Route, endpoint: Endpoint) -> Stop {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -15,6 +15,7 @@ use tollgate_domain::limit::Plan;
 use tollgate_domain::price::{ModelPrice, PriceTable};
 
 use crate::captcha::Captcha;
+use crate::health::{Health, Healths};
 use crate::metrics::{Metrics, TargetMetrics};
 use crate::provider::Provider;
 
@@ -120,6 +121,8 @@ pub struct Target {
     pub price: Option<Arc<ModelPrice>>,
     /// Handles of its metrics, per endpoint.
     handles: RwLock<HashMap<Arc<str>, Arc<TargetMetrics>>>,
+    /// How it does, once it was asked for.
+    health: OnceLock<Arc<Health>>,
 }
 
 impl Target {
@@ -130,7 +133,13 @@ impl Target {
         weight: u32,
         price: Option<Arc<ModelPrice>>,
     ) -> Self {
-        Self { provider, model, weight, price, handles: RwLock::default() }
+        let (handles, health) = (RwLock::default(), OnceLock::new());
+        Self { provider, model, weight, price, handles, health }
+    }
+
+    /// How it does; what was learned outlives this configuration.
+    pub fn health(&self, healths: &Healths) -> &Arc<Health> {
+        self.health.get_or_init(|| healths.of(&self.provider.name, &self.model))
     }
 
     /// The handles for calls of this target on `endpoint`, counted under the public name `model`.
@@ -156,8 +165,51 @@ pub struct Route {
     pub name: Arc<str>,
     /// Never empty.
     pub targets: Vec<Arc<Target>>,
+    /// In which order they are asked.
+    pub kind: RouteKind,
+    /// Public models that are asked after all of them failed. They lead in no circle.
+    pub fallback: Vec<Arc<str>>,
+    /// Attempts that a call for this model may make in all, those at fallbacks included.
+    pub attempts: u16,
     /// Output tokens assumed where the caller sets no maximum.
     pub max_output: Option<u64>,
+}
+
+/// In which order the targets of a route are asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RouteKind {
+    /// Each first as often as its weight says.
+    #[default]
+    Weighted,
+    /// As they are listed.
+    Priority,
+    /// The less laden of two that are drawn: by the recent peak of their latency and by the calls
+    /// that run at them.
+    LeastLatency,
+    /// The cheapest for this call first.
+    Cheapest,
+}
+
+/// Attempts of a call whose route says nothing of them.
+pub const USUAL_ATTEMPTS: u16 = 6;
+
+impl Route {
+    /// A route to one target.
+    pub fn to_one(name: Arc<str>, target: Arc<Target>) -> Self {
+        Self {
+            name,
+            targets: vec![target],
+            kind: RouteKind::default(),
+            fallback: Vec::new(),
+            attempts: USUAL_ATTEMPTS,
+            max_output: None,
+        }
+    }
+
+    /// Whether there is somebody to go on to after the first target.
+    pub fn leads_on(&self) -> bool {
+        self.targets.len() > 1 || !self.fallback.is_empty()
+    }
 }
 
 /// Routes that were found for models without an entry of their own. Bounded: names that no
@@ -200,7 +252,12 @@ impl Snapshot {
             let price = self.price(provider, rest);
             Some(Target::new(Arc::clone(provider), rest.into(), 1, price))
         })?;
-        Some(Route { name: model.into(), targets: vec![Arc::new(target)], max_output: None })
+        Some(Route::to_one(model.into(), Arc::new(target)))
+    }
+
+    /// The public name of a model, where somebody serves it; empty elsewhere.
+    pub fn name_of(&self, model: &str) -> Arc<str> {
+        self.route(model).map(|route| Arc::clone(&route.name)).unwrap_or_default()
     }
 
     /// The price of a provider's model.

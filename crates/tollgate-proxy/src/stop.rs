@@ -2,6 +2,7 @@
 //! place that turns it into the client's dialect.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -12,7 +13,7 @@ use tollgate_domain::call::Dialect;
 use tollgate_domain::fault::{Code, Fault};
 use tollgate_wire::error::{ErrorView, LimitView, error_body};
 
-use crate::headroom::{self, wait};
+use crate::headroom::{self, put_wait, wait};
 
 /// Tells SDKs whether to try again by themselves.
 pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -31,12 +32,15 @@ pub struct Stop {
     /// Whether a provider may have been working on the call already, so that a retry may be
     /// charged again.
     pub spent: bool,
+    /// When another try may help, where that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl Stop {
     /// An end with this code and message.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), param: None, limit: None, spent: false }
+        let message = message.into();
+        Self { code, message, param: None, limit: None, spent: false, retry_after: None }
     }
 
     /// An end that a field of the request is to blame for.
@@ -91,6 +95,8 @@ impl Stop {
         }
         if !self.should_retry() {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        } else if let Some(wait) = self.retry_after {
+            put_wait(headers, wait);
         } else if self.code.fault() == Fault::Us {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -96,8 +96,7 @@ pub(crate) fn free(provider: &Arc<Provider>) -> Chosen {
     let price = Arc::new(ModelPrice::nothing());
     let target =
         Arc::new(Target::new(Arc::clone(provider), Arc::from(""), 1, Some(Arc::clone(&price))));
-    let route =
-        Route { name: Arc::from("other"), targets: vec![Arc::clone(&target)], max_output: None };
+    let route = Route::to_one(Arc::from("other"), Arc::clone(&target));
     Chosen {
         route: Arc::new(route),
         target,

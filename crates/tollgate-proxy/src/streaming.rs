@@ -10,6 +10,7 @@ use tollgate_admission::gate::Settled;
 use tollgate_admission::ledger::{LedgerError, Written};
 use tollgate_domain::fault::Code;
 use tollgate_wire::count::count_tokens;
+use tollgate_wire::error::meant;
 
 use crate::leftover::Leftover;
 use crate::open_call::{End, OpenCall};
@@ -50,10 +51,10 @@ impl std::fmt::Debug for Streaming {
 
 impl RelayBody {
     /// A stream of `call` that `pump` brings.
-    pub(crate) fn stream(call: Box<OpenCall>, pump: Pump, status: u16) -> Self {
+    pub(crate) fn stream(call: Box<OpenCall>, pump: Box<Pump>, status: u16) -> Self {
         Self(Kind::Stream(Box::new(Streaming {
             call: Some(call),
-            pump: Some(Box::new(pump)),
+            pump: Some(pump),
             status,
             waiting: None,
             last: VecDeque::new(),
@@ -109,19 +110,49 @@ impl Streaming {
                 return Poll::Ready(None);
             };
             match ready!(pump.poll_step(cx)) {
-                Step::Bytes(bytes) if self.passes_edge() => {
-                    self.cut();
+                Step::Bytes(bytes) => {
+                    self.spoke();
+                    if self.passes_edge() {
+                        self.cut();
+                    }
                     return Poll::Ready(Some(bytes));
                 }
-                Step::Bytes(bytes) => return Poll::Ready(Some(bytes)),
                 Step::Tick => self.heed_switches(),
                 Step::Last(last) => {
+                    self.heed_end();
                     self.settle(None);
                     self.last.extend(last);
                 }
                 Step::Ended => self.ended(),
-                Step::Broken(broken) => self.stop(&stop_of(&broken)),
+                Step::Broken(broken) => {
+                    self.broke_off();
+                    self.stop(&stop_of(&broken));
+                }
             }
+        }
+    }
+
+    /// The target has begun to answer.
+    fn spoke(&mut self) {
+        if let Some(call) = &mut self.call {
+            call.spoke();
+        }
+    }
+
+    /// The target has broken off.
+    fn broke_off(&mut self) {
+        if let Some(call) = &mut self.call {
+            call.broke_off();
+        }
+    }
+
+    /// The target has come to an end of its own: of the answer, or an error of its own making.
+    fn heed_end(&mut self) {
+        let Some(pump) = &self.pump else { return };
+        match &pump.facts().error {
+            None => self.spoke(),
+            Some(error) if meant(error) >= 500 => self.broke_off(),
+            Some(_) => {}
         }
     }
 
@@ -165,6 +196,9 @@ impl Streaming {
             self.last.extend(pump.take_rest());
             let early = || stop_of(&Broken::new(Phase::Body, "the stream ended before its end"));
             let stop = (!ending.facts.is_complete()).then(early);
+            if let (Some(call), true) = (&mut self.call, stop.is_some()) {
+                call.broke_off();
+            }
             self.settle_at(&ending, stop.as_ref());
         }
         self.pump = None;

@@ -10,7 +10,7 @@ mod response;
 
 pub use connect::{Connector, Origin};
 pub use pool::{Pool, PoolConfig};
-pub use response::{Gathered, Response, ResponseBody};
+pub use response::{Bounds, Gathered, Response, ResponseBody};
 
 use std::fmt;
 use std::io;

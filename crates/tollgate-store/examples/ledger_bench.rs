@@ -165,6 +165,7 @@ fn record(now: Timestamp, producer: u64, n: u64) -> CallRecord {
         latency_us: 412_000,
         ttft_us: Some(120_000),
         decision: None,
+        tries: Vec::new(),
     }
 }
 

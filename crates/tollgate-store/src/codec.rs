@@ -6,6 +6,8 @@
 //!
 //! Decoding takes any bytes: what does not fit is `None`, never a panic.
 
+mod tries;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -18,6 +20,7 @@ use tollgate_domain::usage::Usage;
 
 use crate::clip::MAX_TAGS;
 use crate::codes;
+pub(crate) use tries::{put_tries, tries};
 
 /// The format that [`encode`] writes.
 const FORMAT: u8 = 1;
@@ -37,6 +40,7 @@ const ESTIMATED: u64 = 1 << 9;
 const TAGS: u64 = 1 << 10;
 const OWN_REQUEST_ID: u64 = 1 << 11;
 const DECISION: u64 = 1 << 12;
+const TRIES: u64 = 1 << 13;
 
 /// Appends `record` to `out`.
 pub(crate) fn encode(record: &CallRecord, out: &mut Vec<u8>) {
@@ -83,6 +87,9 @@ pub(crate) fn encode(record: &CallRecord, out: &mut Vec<u8>) {
     if let Some(decision) = &record.decision {
         put_bytes(out, decision.as_bytes());
     }
+    if mask & TRIES != 0 {
+        put_tries(out, &record.tries);
+    }
 }
 
 fn optional(record: &CallRecord) -> [Option<&Arc<str>>; 6] {
@@ -111,6 +118,7 @@ fn presence(record: &CallRecord) -> u64 {
         (!record.tags.is_empty(), TAGS),
         (is_own_request_id(record), OWN_REQUEST_ID),
         (record.decision.is_some(), DECISION),
+        (!record.tries.is_empty(), TRIES),
     ];
     bits.into_iter().filter(|(set, _)| *set).fold(0, |mask, (_, bit)| mask | bit)
 }
@@ -160,6 +168,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<CallRecord> {
         usage: take_usage(&mut input)?,
         tags: if has(TAGS) { take_tags(&mut input)? } else { Vec::new() },
         decision: input.when(has(DECISION), |input| input.bytes().map(Decision::from_bytes))?,
+        tries: if has(TRIES) { tries::take(&mut input)? } else { Vec::new() },
         dialect,
         outcome,
         cache,

@@ -2,6 +2,7 @@
 //!
 //! They are part of both file formats: a code is never given a second meaning.
 
+use tollgate_domain::attempt::Billing;
 use tollgate_domain::call::{CacheState, Dialect, Outcome};
 
 pub(crate) const fn dialect(value: Dialect) -> u8 {
@@ -38,6 +39,23 @@ pub(crate) const fn outcome_from(code: u8) -> Option<Outcome> {
         2 => Some(Outcome::Cancelled),
         3 => Some(Outcome::InDoubt),
         4 => Some(Outcome::Refused),
+        _ => None,
+    }
+}
+
+pub(crate) const fn billing(value: Billing) -> u8 {
+    match value {
+        Billing::Billed => 0,
+        Billing::Unbilled => 1,
+        Billing::Unknown => 2,
+    }
+}
+
+pub(crate) const fn billing_from(code: u8) -> Option<Billing> {
+    match code {
+        0 => Some(Billing::Billed),
+        1 => Some(Billing::Unbilled),
+        2 => Some(Billing::Unknown),
         _ => None,
     }
 }

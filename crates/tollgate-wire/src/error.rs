@@ -13,6 +13,7 @@ use tollgate_domain::money::NanoUsd;
 
 use crate::json::{push_fmt, push_optional, push_string};
 
+pub use provider::meant;
 pub(crate) use provider::{provider_error, provider_event, provider_status, provider_word};
 
 /// An error to tell the caller.

@@ -38,3 +38,4 @@ mod tally;
 mod tokenizer;
 pub mod translate;
 pub mod unknown;
+pub mod waiting;

@@ -14,10 +14,10 @@ use tollgate_domain::clock::Clock;
 use tollgate_domain::limit::Plan;
 use tollgate_domain::price::{Override, PriceBook, PriceTable};
 use tollgate_proxy::provider::Provider;
-use tollgate_proxy::snapshot::{Found, Route, Settings, Snapshot, Target};
+use tollgate_proxy::snapshot::{Found, Route, RouteKind, Settings, Snapshot, Target};
 use tollgate_proxy::upstream::Connector;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 pub(crate) use access_tokens::AccessTokens;
 pub(crate) use identity::{algorithm, keep, pool};
 pub(crate) use providers::book_id;
@@ -132,8 +132,19 @@ fn models(
                 Some(Arc::new(Target::new(provider, name, target.weight, price)))
             })
             .collect();
-        let route =
-            Route { name: Arc::clone(&model.name), targets, max_output: model.max_output_tokens };
+        let route = Route {
+            name: Arc::clone(&model.name),
+            targets,
+            kind: match model.route {
+                config::Route::Weighted => RouteKind::Weighted,
+                config::Route::Priority => RouteKind::Priority,
+                config::Route::LeastLatency => RouteKind::LeastLatency,
+                config::Route::Cheapest => RouteKind::Cheapest,
+            },
+            fallback: model.fallback.clone(),
+            attempts: u16::try_from(model.attempts).unwrap_or(u16::MAX),
+            max_output: model.max_output_tokens,
+        };
         models.insert(Box::from(&*model.name), Arc::new(route));
     }
     models

@@ -13,6 +13,7 @@ mod explain;
 mod facts;
 mod keys;
 mod limits;
+mod providers;
 mod status;
 mod switches;
 mod usage;
@@ -29,8 +30,8 @@ use serde::Serialize;
 use tollgate_admission::control::{
     Actor, AuditQuery, AuditRow, Call, CallQuery, Control, ControlError, Estimate, EstimateAsk,
     Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KillSwitch, LimitFacts, MadeKey, NewKey,
-    NewOverride, NewUser, Page, PlanRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User,
-    UserPatch, UserQuery, page_size,
+    NewOverride, NewUser, Page, PlanRow, ProviderRow, Status, SwitchChange, TopUp, UsageAsk,
+    UsageReport, User, UserPatch, UserQuery, page_size,
 };
 use tollgate_admission::directory::Directory;
 use tollgate_admission::identity::KeyHasher;
@@ -322,6 +323,10 @@ impl Control for Controls {
         let found = self.registry.lock().audit(&filter, size + 1)?;
         let rows = found.into_iter().map(audit_row).collect();
         Ok(Page::cut(rows, size, |row| row.id.to_string()))
+    }
+
+    fn providers(&self) -> Result<Vec<ProviderRow>, ControlError> {
+        Ok(self.list_providers())
     }
 
     fn status(&self) -> Result<Status, ControlError> {

@@ -84,6 +84,7 @@ const MATRIX: &[(&str, &str, &str, Option<&str>, u16)] = &[
     ("post", "/keys/{name}/rotate", "/keys/backend/rotate", None, 201),
     ("get", "/plans", "/plans", None, 200),
     ("get", "/limits", "/limits", None, 200),
+    ("get", "/providers", "/providers", None, 200),
     ("get", "/calls", "/calls?user=alice&limit=10", None, 200),
     ("get", "/calls/{id}", "/calls/CALL", None, 200),
     ("get", "/calls/{id}/explain", "/calls/CALL/explain", None, 200),

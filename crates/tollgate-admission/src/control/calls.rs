@@ -82,17 +82,18 @@ pub struct DecisionFacts {
     pub output_asked: u64,
     /// The most that it was granted; fewer where a limit clamps.
     pub output_granted: u64,
-    /// Cheaper models that limits had it served from, the last one in the end.
+    /// Models that it was served from instead, the last one in the end: cheaper ones because of
+    /// limits, and fallbacks.
     pub downgrades: Vec<DowngradeRow>,
     /// The limits that were asked, in the order in which they may refuse.
     pub limits: Vec<WeighedRow>,
 }
 
-/// A limit that had a call served from another model.
+/// Another model that a call was served from.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DowngradeRow {
-    /// The limit.
+    /// The limit that had it so; empty where it is a fallback after failures.
     pub limit: String,
     /// The model.
     pub to: String,

@@ -56,27 +56,25 @@ pub(super) struct Taken {
 pub(super) struct Spot<'a> {
     pub(super) rule: &'a Rule,
     number: u16,
-    stripe: u8,
-    slot: u32,
-    counter: u16,
+    pub(super) stripe: u8,
+    pub(super) slot: u32,
+    pub(super) counter: u16,
     pub(super) standing: Standing,
     /// Until when the maximum is another than the limit's own.
     until: Option<Timestamp>,
+    /// What the call holds here already and goes on holding; it is not asked for again.
+    pub(super) kept: Option<&'a Entry>,
 }
 
 pub(super) type Spots<'a> = SmallVec<[Spot<'a>; 8]>;
 
+/// Rules by their number.
+pub(super) type Numbers = SmallVec<[u16; 16]>;
+
 impl<'a> Decision<'a> {
     /// Decides and, where nothing refuses, takes.
     pub(super) fn run(&self, stripes: &Stripes) -> Result<Taken, Refusal> {
-        let rules: SmallVec<[u16; 16]> = self.rules().collect();
-        let mut wanted: SmallVec<[bool; 8]> = SmallVec::from_elem(false, self.table.groups.len());
-        for rule in rules.iter().filter_map(|rule| self.table.rules.get(usize::from(*rule))) {
-            if let Some(group) = wanted.get_mut(rule.group) {
-                *group = true;
-            }
-        }
-        let mut places = stripes.places(self.table, self.terms.subject, &wanted);
+        let (rules, mut places) = self.places(stripes);
         let stripes_of = places.iter().flatten().map(|place| place.stripe);
         let mut floor = stripes.enter(stripes_of, self.now);
         let spots = self.spots(&mut floor, &mut places, &rules);
@@ -85,7 +83,24 @@ impl<'a> Decision<'a> {
         decided
     }
 
-    fn decide(&self, floor: &mut Floor<'_>, spots: &Spots<'a>) -> Result<Taken, Refusal> {
+    /// The rules that apply, by number, and where their groups are.
+    pub(super) fn places(&self, stripes: &Stripes) -> (Numbers, Places) {
+        let rules: Numbers = self.rules().collect();
+        let mut wanted: SmallVec<[bool; 8]> = SmallVec::from_elem(false, self.table.groups.len());
+        for rule in rules.iter().filter_map(|rule| self.table.rules.get(usize::from(*rule))) {
+            if let Some(group) = wanted.get_mut(rule.group) {
+                *group = true;
+            }
+        }
+        let places = stripes.places(self.table, self.terms.subject, &wanted);
+        (rules, places)
+    }
+
+    pub(super) fn decide(
+        &self,
+        floor: &mut Floor<'_>,
+        spots: &Spots<'a>,
+    ) -> Result<Taken, Refusal> {
         let output = self.affordable_output(spots).max(self.least_output());
         let mut passed = Vec::new();
         for (place, spot) in spots.iter().enumerate() {
@@ -153,7 +168,12 @@ impl<'a> Decision<'a> {
     }
 
     /// Finds or makes the counters of these rules and counts them.
-    fn spots(&self, floor: &mut Floor<'_>, places: &mut Places, rules: &[u16]) -> Spots<'a> {
+    pub(super) fn spots(
+        &self,
+        floor: &mut Floor<'_>,
+        places: &mut Places,
+        rules: &[u16],
+    ) -> Spots<'a> {
         self.find(floor, places);
         let mut spots = Spots::new();
         for number in rules {
@@ -183,7 +203,8 @@ impl<'a> Decision<'a> {
             };
             let standing = found.count(&rule.limit, max, &at);
             let stripe = place.stripe;
-            spots.push(Spot { rule, number: *number, stripe, slot, counter, standing, until });
+            let (number, kept) = (*number, None);
+            spots.push(Spot { rule, number, stripe, slot, counter, standing, until, kept });
         }
         spots
     }
@@ -270,6 +291,11 @@ impl<'a> Decision<'a> {
             counter: spot.counter,
             stripe: spot.stripe,
         };
+        if let Some(kept) = spot.kept {
+            entry.key = kept.key;
+            entry.turns_in = kept.turns_in;
+            return entry;
+        }
         let Some(locked) = floor.at(spot.stripe) else {
             return entry;
         };

@@ -111,6 +111,19 @@ impl Stripes {
         self.lock(stripes, |stripe| stripe.past(then))
     }
 
+    /// Locks these stripes to move what a call holds that was admitted at `at`: windows of days are
+    /// those of that instant, as in the ledger; windows of time end now.
+    pub(super) fn enter_again(
+        &self,
+        stripes: impl Iterator<Item = u8>,
+        (at, now): (Timestamp, Timestamp),
+    ) -> Floor<'_> {
+        self.lock(stripes, |stripe| {
+            let wall = stripe.past(at).wall;
+            Moment { wall, ..stripe.moment(now) }
+        })
+    }
+
     /// Visits every stripe, one at a time.
     pub(super) fn each(&self, mut visit: impl FnMut(&mut Stripe)) {
         for stripe in &self.stripes {

@@ -68,7 +68,7 @@ impl Decision<'_> {
     /// nothing passes, also where more was used than there is.
     pub(super) fn exceeds(&self, spot: &Spot<'_>, output: u64) -> bool {
         let Spot { rule, standing, .. } = spot;
-        if matches!(self.ask, Ask::Action { forced: true, .. }) {
+        if matches!(self.ask, Ask::Action { forced: true, .. }) || spot.kept.is_some() {
             return false;
         }
         let Some(room) = standing.room() else {

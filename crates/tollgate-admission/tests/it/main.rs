@@ -5,6 +5,7 @@
 mod actions;
 mod burst;
 mod clamps;
+mod exchanges;
 mod kit;
 mod model;
 mod overlays;

@@ -35,6 +35,14 @@ enum Step {
         outcome: Outcome,
         percent: u64,
     },
+    /// Which open call goes on to another model, and what it asks for there.
+    Exchange {
+        which: usize,
+        model: usize,
+        input: u64,
+        output: u64,
+        least: u64,
+    },
     Pass {
         millis: u64,
     },
@@ -60,7 +68,7 @@ fn step_from(number: u64) -> Step {
         digit
     };
     let place = |digit: u64| usize::try_from(digit).unwrap();
-    match below(19) {
+    match below(22) {
         0..=7 => Step::Admit {
             user: place(below(3)),
             model: place(below(2)),
@@ -77,6 +85,13 @@ fn step_from(number: u64) -> Step {
         14 | 15 => Step::Pass { millis: below(30_000) },
         16 => Step::Pass { millis: below(200_000_000) },
         17 => Step::Reload { percent: signed(50 + below(150)) },
+        18..=20 => Step::Exchange {
+            model: place(below(2)),
+            input: below(150),
+            output: below(80),
+            least: below(20),
+            which: place(below(1_000)),
+        },
         _ => Step::Crash,
     }
 }
@@ -115,6 +130,9 @@ struct Admission {
     model: usize,
     input: u64,
     output: u64,
+    /// When its amounts were set aside for the target that it is at now: sliding windows count them
+    /// from then.
+    moved: Timestamp,
     /// What it used, once it has settled.
     settled: Option<Amounts>,
 }
@@ -168,8 +186,20 @@ fn date_in(at: Timestamp, zone: &TimeZone) -> Date {
 
 impl Model {
     /// Used and reserved of a limit, for this user and model, now.
-    fn count(&self, limit: &Limit, (user, model): (usize, usize), now: Timestamp) -> (i64, i64) {
-        let today = date_in(now, &limit.zone);
+    fn count(&self, limit: &Limit, who: (usize, usize), now: Timestamp) -> (i64, i64) {
+        self.count_but(None, limit, who, (now, now))
+    }
+
+    /// The same without one of the calls, in the calendar windows of the first time and the sliding
+    /// ones of the second.
+    fn count_but(
+        &self,
+        but: Option<usize>,
+        limit: &Limit,
+        (user, model): (usize, usize),
+        (at, now): (Timestamp, Timestamp),
+    ) -> (i64, i64) {
+        let today = date_in(at, &limit.zone);
         let mine = |one: &&Admission| {
             limit.scope.iter().all(|scope| match scope {
                 Scope::User => one.user == user,
@@ -179,7 +209,8 @@ impl Model {
         };
         let inside = |one: &&Admission| match limit.window {
             Window::Sliding { millis } => {
-                now.as_millisecond() - one.at.as_millisecond() < signed(millis)
+                let counted = if limit.metric == Metric::Requests { one.at } else { one.moved };
+                now.as_millisecond() - counted.as_millisecond() < signed(millis)
             }
             Window::Day => one.date == today,
             Window::Week => {
@@ -192,7 +223,8 @@ impl Model {
             Window::Now => one.settled.is_none(),
         };
         let mut sums = (0, 0);
-        for one in self.admissions.iter().filter(mine).filter(inside) {
+        let others = self.admissions.iter().enumerate().filter(|(at, _)| but != Some(*at));
+        for one in others.map(|(_, one)| one).filter(mine).filter(inside) {
             let admission = limit.metric == Metric::Requests && rank(limit) == 0;
             match &one.settled {
                 Some(amounts) => sums.0 += used(limit, amounts),
@@ -211,11 +243,32 @@ impl Model {
         demand: &Demand,
         now: Timestamp,
     ) -> Result<u64, String> {
+        self.decide_but(None, limits, (user, model), demand, (now, now))
+    }
+
+    /// The same for one of the calls, which goes on to another model: it is left out of the counts,
+    /// and what counts calls in the same place does not ask again.
+    fn decide_but(
+        &self,
+        but: Option<usize>,
+        limits: &[&Limit],
+        (user, model): (usize, usize),
+        demand: &Demand,
+        (at, now): (Timestamp, Timestamp),
+    ) -> Result<u64, String> {
+        let stays = |limit: &Limit| {
+            let counts_calls =
+                matches!(limit.metric, Metric::Requests | Metric::Successes | Metric::Concurrency);
+            but.is_some_and(|but| {
+                let same_model = self.admissions[but].model == model;
+                counts_calls && (same_model || !limit.scope.contains(&Scope::Model))
+            })
+        };
         let fits = |limit: &Limit, output| {
-            let (used, held) = self.count(limit, (user, model), now);
+            let (used, held) = self.count_but(but, limit, (user, model), (at, now));
             let need = need(limit.metric, demand.input_tokens, output);
             let max = limit.max.unwrap();
-            max > 0 && (need == 0 || used + held + need <= max)
+            stays(limit) || max > 0 && (need == 0 || used + held + need <= max)
         };
         let least = demand.min_output.max(1).min(demand.output_tokens);
         let clamps = || limits.iter().filter(|limit| limit.on_limit == OnLimit::Clamp);
@@ -325,10 +378,51 @@ impl Run {
             model: who.1,
             input: asked.input_tokens,
             output: grant.output_tokens(),
+            moved: self.now,
             settled: None,
         });
         self.open.push((grant, self.model.admissions.len() - 1));
         self.admitted += 1;
+        Ok(())
+    }
+
+    fn exchange(
+        &mut self,
+        which: usize,
+        model: usize,
+        asked: &Demand,
+    ) -> Result<(), TestCaseError> {
+        // A call lasts for minutes. Calendar windows are remembered one turn back.
+        let young = |at: Timestamp| self.now.as_second() - at.as_second() < 43_200;
+        if self.open.is_empty() {
+            return Ok(());
+        }
+        let which = which % self.open.len();
+        let index = self.open[which].1;
+        let (at, user) = (self.model.admissions[index].at, self.model.admissions[index].user);
+        if !young(at) {
+            return Ok(());
+        }
+        let (who, times) = ((user, model), (at, self.now));
+        let limits = self.all_limits();
+        let expected = self.model.decide_but(Some(index), &limits, who, asked, times);
+        let before: Vec<_> = (0..MODELS.len()).map(|model| self.usage((user, model))).collect();
+        let (subject, overlay) = (Self::subject(user, model), Overlay::default());
+        let terms = Terms { subject: &subject, plan: &self.plan, overlay: &overlay, own: None };
+        let mut grant = self.open.swap_remove(which).0;
+        let answer = self.engine.exchange(&mut grant, &terms, asked, times);
+        let made = answer.map(|()| grant.output_tokens()).map_err(|no| no.limit.name.to_string());
+        prop_assert_eq!(&made, &expected, "{:?} from {} at {}", asked, at, self.now);
+        if made.is_ok() {
+            let one = &mut self.model.admissions[index];
+            (one.model, one.input, one.output) = (model, asked.input_tokens, grant.output_tokens());
+            one.moved = self.now;
+        } else {
+            // LIMIT-2.
+            let after: Vec<_> = (0..MODELS.len()).map(|model| self.usage((user, model))).collect();
+            prop_assert_eq!(before, after);
+        }
+        self.open.push((grant, index));
         Ok(())
     }
 
@@ -361,6 +455,7 @@ impl Run {
                 cost: NanoUsd::from_nanos(signed(one.input + 2 * one.output)),
                 units: 0,
             };
+            one.moved = one.at;
             let amounts = one.settled.get_or_insert_with(|| in_doubt.amounts());
             let subject = Self::subject(one.user, one.model);
             let terms = Terms { subject: &subject, plan: &self.plan, overlay: &overlay, own: None };
@@ -409,6 +504,10 @@ proptest! {
                     run.admit((user, model), &asked)?;
                 }
                 Step::Settle { which, outcome, percent } => run.settle(which, outcome, percent),
+                Step::Exchange { which, model, input, output, least } => {
+                    let asked = Demand { min_output: least, ..demand(input, output) };
+                    run.exchange(which, model, &asked)?;
+                }
                 Step::Pass { millis } => run.now += Duration::from_millis(millis),
                 Step::Reload { percent } => run.reload(percent),
                 Step::Crash => run.crash(),

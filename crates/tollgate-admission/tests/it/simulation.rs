@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
-use tollgate_admission::engine::{Actual, Engine, Overlay, Subject, Terms};
+use tollgate_admission::engine::{Actual, Demand, Engine, Overlay, Subject, Terms};
 use tollgate_admission::gate::{Admitted, Gate, NotAdmitted, Stray};
 use tollgate_admission::ledger::{Ledger, LedgerError, Written};
 use tollgate_domain::call::{CacheState, CallRecord, Dialect, Outcome};
@@ -146,13 +146,14 @@ impl World {
     }
 
     fn step(&mut self) {
-        match self.dice.roll(20) {
+        match self.dice.roll(22) {
             0..9 => self.call(),
             9..15 => self.end(),
             15 => self.panic(),
             16 => self.kill(),
             17 => self.disk.0.lock().refuses = self.dice.roll(3) == 0,
             18 => self.write_again(),
+            19 | 20 => self.go_on(),
             _ => self.pass(),
         }
     }
@@ -200,6 +201,39 @@ impl World {
         });
         if let Err(unwritten) = settled {
             self.unwritten.push(unwritten.record);
+        }
+    }
+
+    /// A call goes on to another target, with what it has cost so far. Where that cannot be written
+    /// it ends.
+    fn go_on(&mut self) {
+        if self.flying.is_empty() {
+            return;
+        }
+        let mut call = self.flying.swap_remove(self.dice.index(self.flying.len()));
+        let row = call.record().clone();
+        let (input, output) = (self.dice.roll(300), self.dice.roll(500) + 1);
+        let (user, held) = (Arc::clone(&row.user), row.cost);
+        let subject = Subject { user: &user, provider: "other", model: "m", ..Subject::default() };
+        let overlay = Overlay::default();
+        let terms = Terms { subject: &subject, plan: &self.plan, overlay: &overlay, own: None };
+        let asked = (&demand(input, output), [].as_slice());
+        match call.exchange(row, &terms, asked, (|_: &Demand| None, self.now)) {
+            Ok(()) => self.flying.push(call),
+            Err(NotAdmitted::Limit(_)) => {
+                assert_eq!(call.record().cost, held);
+                self.flying.push(call);
+            }
+            Err(NotAdmitted::Ledger(_)) => {
+                assert!(self.disk.0.lock().refuses);
+                let nothing = |row: &mut CallRecord| {
+                    (row.outcome, row.cost) = (Outcome::Failed, NanoUsd::ZERO);
+                    row.usage = Usage::default();
+                };
+                if let Err(unwritten) = call.settle(self.now, nothing) {
+                    self.unwritten.push(unwritten.record);
+                }
+            }
         }
     }
 
@@ -331,6 +365,7 @@ pub(crate) fn row(call_id: CallId, time: Timestamp, user: &str) -> CallRecord {
         latency_us: 0,
         ttft_us: None,
         decision: None,
+        tries: Vec::new(),
     }
 }
 

@@ -174,6 +174,7 @@ fn event(asked: &Asked<'_>, stated: Stated) -> Result<UsageEvent, Stop> {
         latency_us: 0,
         ttft_us: None,
         decision: None,
+        tries: Vec::new(),
     };
     Ok(UsageEvent {
         source: stated.source,

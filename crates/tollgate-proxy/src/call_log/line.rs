@@ -282,6 +282,7 @@ mod tests {
             latency_us: 412_345,
             ttft_us: Some(398_000),
             decision: None,
+            tries: Vec::new(),
         }
     }
 

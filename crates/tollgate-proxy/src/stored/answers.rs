@@ -83,6 +83,13 @@ impl Answers {
         self.0.lock().owner(provider, id).map(|owner| Arc::clone(&owner.user))
     }
 
+    /// Whether a provider may have made an answer, as far as is known who did.
+    pub(crate) fn may_be_of(&self, provider: &str, id: &str) -> bool {
+        let kept = self.0.lock();
+        kept.owner(provider, id).is_some()
+            || !kept.owners.values().any(|of_provider| of_provider.contains_key(id))
+    }
+
     /// Whether an answer of a provider is known to be this user's.
     pub fn is_of(&self, provider: &str, id: &str, user: &str) -> bool {
         self.0.lock().owner(provider, id).is_some_and(|owner| *owner.user == *user)

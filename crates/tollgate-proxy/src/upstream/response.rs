@@ -4,9 +4,11 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http_body::{Body, Frame};
 use hyper::body::{Bytes, Incoming, SizeHint};
+use tokio::time::{Instant, timeout_at};
 
 use super::pool::{Http1, Pool};
 use super::{Broken, Phase};
@@ -55,6 +57,20 @@ impl Gathered {
     }
 }
 
+/// How long, in both senses, a body may be that is received whole.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Most bytes.
+    pub most: usize,
+    /// How long it may pause.
+    pub idle: Duration,
+    /// By when all of it must be there.
+    pub deadline: Instant,
+}
+
+/// A time that nobody waits for.
+const NEVER: Duration = Duration::from_hours(24 * 365);
+
 impl ResponseBody {
     pub(super) fn http1(incoming: Incoming, connection: Http1, pool: Arc<Pool>) -> Self {
         Self { incoming, connection: Some((Box::new(connection), pool)) }
@@ -66,24 +82,34 @@ impl ResponseBody {
 
     /// The whole body, of at most `limit` bytes; `None` where it is longer.
     pub async fn collect(&mut self, limit: usize) -> Result<Option<Bytes>, Broken> {
+        let bounds = Bounds { most: limit, idle: NEVER, deadline: Instant::now() + NEVER };
         let mut gathered = Gathered::default();
-        Ok(self.gather(limit, &mut gathered).await?.then(|| gathered.bytes()))
+        Ok(self.gather(bounds, &mut gathered).await?.then(|| gathered.bytes()))
     }
 
-    /// Gathers the whole body, of at most `limit` bytes; `false` where it is longer. What has come
-    /// is in `gathered`, also where the body breaks off or nobody waits for its end.
-    pub async fn gather(&mut self, limit: usize, gathered: &mut Gathered) -> Result<bool, Broken> {
-        while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await
-        {
-            let Ok(data) = frame?.into_data() else {
-                continue;
+    /// Gathers the whole body; `false` where it is longer than it may be. What has come is in
+    /// `gathered`, also where the body breaks off.
+    pub async fn gather(
+        &mut self,
+        bounds: Bounds,
+        gathered: &mut Gathered,
+    ) -> Result<bool, Broken> {
+        let Bounds { most, idle, deadline } = bounds;
+        loop {
+            let frame = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx));
+            let pause = Instant::now() + idle;
+            let Ok(frame) = timeout_at(pause.min(deadline), frame).await else {
+                let late =
+                    if pause < deadline { "the answer paused" } else { "no whole answer in time" };
+                return Err(Broken::timed_out(Phase::Body, late));
             };
-            if gathered.len() + data.len() > limit {
+            let Some(frame) = frame else { return Ok(true) };
+            let Ok(data) = frame?.into_data() else { continue };
+            if gathered.len() + data.len() > most {
                 return Ok(false);
             }
             gathered.push(data);
         }
-        Ok(true)
     }
 
     /// At the end of the body: the connection is idle again, or it is dropped.

@@ -1,6 +1,7 @@
 //! The codec gives back what it was given, and takes any bytes.
 
 use proptest::prelude::*;
+use tollgate_domain::attempt::Attempt;
 
 use super::*;
 
@@ -32,6 +33,21 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_attempt()(
+        (provider, model, error_type) in (text(), text(), maybe(text())),
+        (status, billing) in (maybe(any::<u16>()), 0_u8..3),
+        (cost, latency_us) in (any::<i64>(), count()),
+    ) -> Attempt {
+        Attempt {
+            provider, model, status, error_type,
+            billing: codes::billing_from(billing).unwrap(),
+            cost: NanoUsd::from_nanos(cost),
+            latency_us,
+        }
+    }
+}
+
+prop_compose! {
     /// Any record at all.
     pub(crate) fn any_record()(
         (texts, options, tags, own) in names(),
@@ -42,6 +58,7 @@ prop_compose! {
         (cost, provider_cost) in (any::<i64>(), maybe(any::<i64>())),
         (latency_us, ttft_us) in (count(), maybe(count())),
         decision in maybe(prop::collection::vec(any::<u8>(), 0..40)),
+        tries in prop::collection::vec(any_attempt(), 0..4),
     ) -> CallRecord {
         let [request_id, user, endpoint, provider, model_asked, model, price_version] = texts;
         let [key, team, ip, session, feature, error_type] = options;
@@ -61,6 +78,7 @@ prop_compose! {
             provider_cost: provider_cost.map(NanoUsd::from_nanos),
             price_version, estimated, latency_us, ttft_us,
             decision: decision.map(|bytes| Decision::from_bytes(&bytes)),
+            tries,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, Statement};
 use serde::de::{Deserializer as _, MapAccess, Visitor};
+use tollgate_domain::attempt::Attempt;
 use tollgate_domain::call::CallRecord;
 use tollgate_domain::decision::Decision;
 use tollgate_domain::id::CallId;
@@ -33,7 +34,7 @@ pub(crate) const COLUMNS: &str = "call_id, time_us, batch, user, key, team, feat
      provider, model_asked, model, price_version, error_type, request_id, ip, session, tags, \
      flags, status, outcome, attempts, input_tokens, cached_tokens, cache_write_tokens, \
      output_tokens, reasoning_tokens, other_usage, cost_nanos, provider_cost, latency_us, ttft_us, \
-     decision";
+     decision, tries";
 
 /// Inserts a call unless its id is there.
 pub(crate) fn insert_sql() -> String {
@@ -98,7 +99,8 @@ fn bind_rare(insert: &mut Statement<'_>, call: &CallRecord) -> Result<(), rusqli
     insert.raw_bind_parameter(27, other_usage(&call.usage))?;
     insert.raw_bind_parameter(29, call.provider_cost.map(NanoUsd::nanos))?;
     insert.raw_bind_parameter(31, call.ttft_us.map(count))?;
-    insert.raw_bind_parameter(32, call.decision.as_ref().map(Decision::as_bytes))
+    insert.raw_bind_parameter(32, call.decision.as_ref().map(Decision::as_bytes))?;
+    insert.raw_bind_parameter(33, tries(&call.tries))
 }
 
 fn flags(call: &CallRecord) -> i64 {
@@ -110,6 +112,20 @@ fn flags(call: &CallRecord) -> i64 {
         | uncounted
         | i64::from(codes::dialect(call.dialect)) << DIALECT_SHIFT
         | i64::from(codes::cache(call.cache)) << CACHE_SHIFT
+}
+
+/// The attempts, where they are kept.
+fn tries(tries: &[Attempt]) -> Option<Vec<u8>> {
+    (!tries.is_empty()).then(|| {
+        let mut bytes = Vec::new();
+        codec::put_tries(&mut bytes, tries);
+        bytes
+    })
+}
+
+fn read_tries(row: &Row<'_>, column: usize) -> Result<Vec<Attempt>, StoreError> {
+    let Some(bytes) = row.get::<_, Option<Vec<u8>>>(column)? else { return Ok(Vec::new()) };
+    codec::tries(&bytes).ok_or(StoreError::Malformed { what: "list of attempts" })
 }
 
 /// The counts that have no column of their own, where there are any.
@@ -170,6 +186,7 @@ pub(crate) fn read(
         latency_us: read_count(row, 29)?,
         ttft_us: row.get::<_, Option<i64>>(30)?.map(|us| u64::try_from(us).unwrap_or(0)),
         decision: row.get::<_, Option<Vec<u8>>>(31)?.map(|bytes| Decision::from_bytes(&bytes)),
+        tries: read_tries(row, 32)?,
     })
 }
 

@@ -49,6 +49,7 @@ pub(crate) fn record(n: u32) -> CallRecord {
         latency_us: 412_345,
         ttft_us: Some(398_000),
         decision: None,
+        tries: Vec::new(),
     }
 }
 

@@ -55,6 +55,7 @@ pub(crate) fn call_at(time: Timestamp, user: &str, n: u32) -> CallRecord {
         latency_us: 1_000,
         ttft_us: None,
         decision: None,
+        tries: Vec::new(),
     }
 }
 

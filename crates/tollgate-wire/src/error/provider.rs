@@ -106,12 +106,20 @@ fn code(error: &InbandError) -> Option<&str> {
     provider_word(error).or(error.code.as_deref())
 }
 
-/// The status that an error means, where it states none.
-fn meant(error: &InbandError) -> u16 {
+/// The HTTP status that an error means: the one it states, else by its class.
+pub fn meant(error: &InbandError) -> u16 {
     let stated = error.code.as_deref().and_then(|code| code.parse().ok());
     let stated = error.status.or(stated).filter(|status| (400..600).contains(status));
     stated.unwrap_or_else(|| match error.kind.as_deref().or(error.code.as_deref()) {
-        Some("invalid_request_error" | "INVALID_ARGUMENT" | "validationException") => 400,
+        Some(
+            "invalid_request_error"
+            | "invalid_prompt"
+            | "context_length_exceeded"
+            | "content_policy_violation"
+            | "content_filter"
+            | "INVALID_ARGUMENT"
+            | "validationException",
+        ) => 400,
         Some("authentication_error" | "UNAUTHENTICATED") => 401,
         Some("permission_error" | "PERMISSION_DENIED") => 403,
         Some("not_found_error" | "NOT_FOUND") => 404,
@@ -119,6 +127,7 @@ fn meant(error: &InbandError) -> u16 {
         Some(
             "rate_limit_error"
             | "rate_limit_exceeded"
+            | "insufficient_quota"
             | "RESOURCE_EXHAUSTED"
             | "throttlingException",
         ) => 429,

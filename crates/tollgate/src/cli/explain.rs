@@ -18,6 +18,16 @@ const LINES: [Column; 4] = [
     number("amount_usd", "AMOUNT USD"),
 ];
 
+const ATTEMPTS: [Column; 7] = [
+    text("provider", "PROVIDER"),
+    text("model", "MODEL"),
+    number("status", "STATUS"),
+    text("error_type", "ERROR"),
+    text("billing", "BILLING"),
+    number("cost_usd", "COST USD"),
+    number("latency_us", "MICROSECONDS"),
+];
+
 const WEIGHED: [Column; 9] = [
     text("name", "LIMIT"),
     text("plan", "PLAN"),
@@ -68,6 +78,11 @@ fn show(explanation: &Explanation) -> anyhow::Result<()> {
     match &explanation.price {
         Some(price) => show_price(price)?,
         None => line("price", &"none is in force for this model")?,
+    }
+    if !call.tries.is_empty() {
+        out::line("attempts:")?;
+        let rows: Vec<Map<String, Value>> = call.tries.iter().map(form::row).collect();
+        form::print(Format::Table, &ATTEMPTS, &rows)?;
     }
     if let Some(decided) = &explanation.decided {
         out::line("limits as they stood when it was decided:")?;

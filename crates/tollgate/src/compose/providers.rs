@@ -8,7 +8,8 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use secrecy::ExposeSecret as _;
 use tollgate_domain::price::PriceBook;
-use tollgate_proxy::provider::{Api, Backend, Provider, Remote, Signer, Unmetered};
+use tollgate_proxy::breaker::BreakerPolicy;
+use tollgate_proxy::provider::{Api, Backend, Provider, Remote, RetryPolicy, Signer, Unmetered};
 use tollgate_proxy::upstream::{Origin, Pool, PoolConfig};
 use tollgate_wire::openai::vendor::{UNKNOWN, vendor};
 use tollgate_wire::simulated::Script;
@@ -59,7 +60,24 @@ pub(super) fn provider(configured: &Configured, ground: &Ground) -> anyhow::Resu
             config::Unmetered::Refuse => Unmetered::Refuse,
             config::Unmetered::Allow => Unmetered::Allow,
         },
+        retry: retry(&configured.retry),
+        breaker: breaker(&configured.breaker),
     }))
+}
+
+const fn retry(configured: &config::Retry) -> RetryPolicy {
+    let config::Retry { attempts, base, max } = *configured;
+    RetryPolicy { attempts, base, max }
+}
+
+const fn breaker(configured: &config::Breaker) -> BreakerPolicy {
+    BreakerPolicy {
+        errors_per_million: configured.error_rate.per_million(),
+        window: configured.window,
+        min_calls: configured.min_calls,
+        open_for: configured.open_for,
+        slow_first_byte: configured.slow_first_byte,
+    }
 }
 
 /// Which API a provider offers.

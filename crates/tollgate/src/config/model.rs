@@ -36,6 +36,8 @@ pub struct Model {
     pub targets: Vec<Target>,
     /// Public models that are tried after all targets failed.
     pub fallback: Vec<Arc<str>>,
+    /// Attempts of a call for it in all, at least 1.
+    pub attempts: u32,
     /// Output tokens assumed where the caller sets none.
     pub max_output_tokens: Option<u64>,
 }
@@ -109,6 +111,7 @@ impl Model {
             route: fields.get("route"),
             targets,
             fallback: names.mentions(fields, "fallback"),
+            attempts: fields.get::<Count>("attempts").0,
             max_output_tokens: fields
                 .maybe::<Count>("max_output_tokens")
                 .map(|Count(most)| u64::from(most)),

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Bodies, Config, CountersUrl, Route, StorageUrl};
+use super::{Bodies, Config, CountersUrl, StorageUrl};
 
 /// Whether the program may start without a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -67,14 +67,6 @@ const ROWS: &[Row] = &[
         "Redis counters are not served by this version; use memory:",
     ),
     note(
-        |c| models(c, |model| !model.fallback.is_empty(), "fallback"),
-        "fallback is not served by this version; a failure of the targets goes to the client",
-    ),
-    note(
-        |c| models(c, |model| !matches!(model.route, Route::Weighted | Route::Priority), "route"),
-        "this route is not served by this version; targets are chosen by weight",
-    ),
-    note(
         |c| when(c.cache.is_some_and(|cache| cache.enabled), "cache.enabled"),
         "the prompt cache is not served by this version; every call goes to its provider",
     ),
@@ -121,11 +113,6 @@ impl Config {
 
 fn when(on: bool, key: &str) -> Vec<String> {
     if on { vec![key.to_owned()] } else { Vec::new() }
-}
-
-fn models(config: &Config, on: fn(&super::Model) -> bool, key: &str) -> Vec<String> {
-    let found = config.models.values().filter(|model| on(model));
-    found.map(|model| format!("{}.{key}", super::reader::join("models", &model.name))).collect()
 }
 
 fn sinks(config: &Config) -> Vec<String> {

@@ -94,14 +94,26 @@ fn why(call: &CallRecord, decided: Option<&Decided<'_>>, limits: &[LimitState]) 
     };
     let changed = decided.map(changes).unwrap_or_default();
     let provider = &call.provider;
-    format!("every limit that applied covered it{changed}; it was sent to `{provider}` {ended}")
+    let attempts = match call.attempts {
+        0 | 1 => String::new(),
+        attempts => format!(" in {attempts} attempts, the last one"),
+    };
+    format!(
+        "every limit that applied covered it{changed}; it was sent{attempts} to `{provider}` \
+         {ended}"
+    )
 }
 
 /// What limits changed about a call before it was admitted.
 fn changes(decided: &Decided<'_>) -> String {
     let downgrades = decided.downgrades.iter();
     let mut changes: Vec<String> = downgrades
-        .map(|Downgrade { limit, to }| format!(", after `{limit}` had it served from `{to}`"))
+        .map(|downgrade| match downgrade {
+            Downgrade { to, .. } if downgrade.is_fallback() => {
+                format!(", with `{to}` as a fallback")
+            }
+            Downgrade { limit, to } => format!(", after `{limit}` had it served from `{to}`"),
+        })
         .collect();
     let Terms { output_asked: asked, output_granted: granted, .. } = decided.terms;
     if granted < asked {
@@ -142,11 +154,12 @@ fn why_refused(error: &str, decided: Option<&Decided<'_>>, limits: &[LimitState]
 /// The price of the model that served: the one whose version the row names, else the first found.
 fn price(config: &Config, prices: &PriceTable, call: &CallRecord) -> Option<Arc<ModelPrice>> {
     let provider = &*call.provider;
-    let route = config.models.get(&call.model_asked);
+    let counted = call.model_counted();
+    let route = config.models.get(&counted);
     let targets = route.into_iter().flat_map(|model| &model.targets);
     let own = targets.filter(|target| *target.provider == *provider).map(|target| &*target.model);
-    let plain = call.model_asked.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/'));
-    let names = own.chain(plain).chain([&*call.model_asked, &*call.model]);
+    let plain = counted.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/'));
+    let names = own.chain(plain).chain([&*counted, &*call.model]);
     let mut found: Vec<_> = names.filter_map(|name| prices.resolve(provider, name)).collect();
     let used = found.iter().position(|price| *price.version() == call.price_version);
     (!found.is_empty()).then(|| found.swap_remove(used.unwrap_or(0)))
@@ -182,12 +195,18 @@ fn note(call: &CallRecord, price: &ModelPrice, sum: NanoUsd) -> Option<String> {
         "the call is charged at what was set aside for it".to_owned()
     } else if *price.version() != call.price_version {
         "the price has changed since; the ledger is not priced again".to_owned()
-    } else if call.attempts > 1 {
+    } else if is_charged_before(call) {
         "attempts before the last one were charged as well".to_owned()
     } else {
         "the call was served in a way that has a price of its own, such as another service tier"
             .to_owned()
     })
+}
+
+/// Whether an attempt before the last one cost something.
+fn is_charged_before(call: &CallRecord) -> bool {
+    let before = call.tries.split_last().map(|(_, before)| before).unwrap_or_default();
+    before.iter().any(|attempt| attempt.cost != NanoUsd::ZERO)
 }
 
 /// USD with fifteen decimals: nothing is rounded.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tollgate_admission::control::Written;
 use tollgate_admission::ledger::Ledger as _;
+use tollgate_domain::attempt::{Attempt, Billing};
 use tollgate_domain::call::{CacheState, CallRecord, Dialect, Outcome};
 use tollgate_domain::money::NanoUsd;
 use tollgate_domain::usage::Usage;
@@ -296,6 +297,7 @@ fn call(controls: &Controls, ago: i64) -> CallRecord {
         latency_us: 1_000,
         ttft_us: None,
         decision: None,
+        tries: Vec::new(),
     }
 }
 
@@ -341,7 +343,18 @@ fn an_explanation_adds_up_or_says_why_not() {
     assert_eq!(amounts, [("input", 8, "0.000008000000000"), ("output", 9, "0.000018000000000")]);
     let dearer = CallRecord { cost: NanoUsd::from_nanos(30_000), ..call(&controls, 40) };
     let now = CallRecord { price_version: price.lines_version.into(), ..dearer.clone() };
-    let now = CallRecord { call_id: call(&controls, 30).call_id, attempts: 2, ..now };
+    let attempt = |billing, nanos| Attempt {
+        provider: "up".into(),
+        model: "m".into(),
+        status: None,
+        error_type: None,
+        billing,
+        cost: NanoUsd::from_nanos(nanos),
+        latency_us: 1,
+    };
+    let tries = vec![attempt(Billing::Unknown, 4_000), attempt(Billing::Billed, 26_000)];
+    let call_id = call(&controls, 30).call_id;
+    let now = CallRecord { call_id, attempts: 2, tries, ..now };
     write(&controls, &[dearer.clone(), now.clone()]);
     for (call, part) in [(dearer, "has changed"), (now, "attempts")] {
         let note = controls.explain(call.call_id).unwrap().price.unwrap().note.unwrap();

@@ -106,6 +106,7 @@ fn call(started: &Started, hour: Timestamp, draw: &mut Draw) -> CallRecord {
         latency_us,
         ttft_us: Some(latency_us / 2),
         decision: None,
+        tries: Vec::new(),
     }
 }
 

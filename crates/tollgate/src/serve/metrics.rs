@@ -8,6 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
+use tollgate_proxy::health::Healths;
 use tollgate_store::SqliteLedger;
 
 /// Reads the state of the ledger and of the process.
@@ -45,6 +46,33 @@ fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u
         prometheus_client::metrics::MetricType::Counter,
     )?;
     counter.encode(encoder)
+}
+
+/// Reads how the targets do.
+#[derive(Debug)]
+pub(super) struct BreakerMetrics(Arc<Healths>);
+
+impl BreakerMetrics {
+    pub(super) fn register(registry: &mut Registry, healths: &Arc<Healths>) {
+        registry.register_collector(Box::new(Self(Arc::clone(healths))));
+    }
+}
+
+impl Collector for BreakerMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut descriptor = encoder.encode_descriptor(
+            "tollgate_breaker_state",
+            "What the breaker of a target lets through: 0 everything, 1 one probe, 2 nothing",
+            None,
+            prometheus_client::metrics::MetricType::Gauge,
+        )?;
+        for target in self.0.states() {
+            let labels = [("provider", &*target.provider), ("model", &*target.model)];
+            let gauge = ConstGauge::new(target.breaker.number());
+            gauge.encode(descriptor.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
 }
 
 impl Collector for LedgerMetrics {

@@ -24,6 +24,7 @@ use tollgate_domain::price::{ModelPrice, PriceBook};
 use tollgate_proxy::accept::Ids;
 use tollgate_proxy::call_log::{CallLog, Format};
 use tollgate_proxy::desk::Desk;
+use tollgate_proxy::health::Healths;
 use tollgate_proxy::leftover::Leftover;
 use tollgate_proxy::metrics::Metrics;
 use tollgate_proxy::overload::Overload;
@@ -35,7 +36,7 @@ use tollgate_proxy::stored::Answers;
 use tollgate_proxy::surface::EndpointNames;
 use tollgate_store::{Recovery, Registry, SqliteLedger};
 
-use super::metrics::LedgerMetrics;
+use super::metrics::{BreakerMetrics, LedgerMetrics};
 use super::{admins, restore, strays};
 use crate::books::StoreBooks;
 use crate::compose::{self, Ground};
@@ -101,6 +102,8 @@ impl Started {
         let mut metrics = MetricRegistry::default();
         LedgerMetrics::register(&mut metrics, &ledger);
         let data_metrics = Metrics::register(&mut metrics);
+        let healths = Arc::new(Healths::new(ground.clock.clone(), Arc::clone(&data_metrics)));
+        BreakerMetrics::register(&mut metrics, &healths);
         let (stray, strays) = channel();
         let (looking, books) = (Arc::clone(&ledger), Arc::clone(&ledger));
         let gate = Arc::new(Gate::new(engine(&config), books, stray));
@@ -114,6 +117,7 @@ impl Started {
             ids: Ids::default(),
             log: call_log(&config, &data_metrics)?,
             admitted: data_metrics.admitted(),
+            healths,
             metrics: data_metrics,
             leftovers: sender,
             answers: Answers::default(),

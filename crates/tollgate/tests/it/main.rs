@@ -12,6 +12,7 @@
 
 mod admin;
 mod api;
+mod breakers;
 mod cases;
 mod cli;
 mod crash;
@@ -26,6 +27,7 @@ mod pass_through;
 mod providers;
 mod refusals;
 mod relay;
+mod resilience;
 mod sdk;
 mod strays;
 mod turns;

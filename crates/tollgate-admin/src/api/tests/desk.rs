@@ -8,8 +8,8 @@ use tollgate_admission::control::{
     Actor, Amount, AuditQuery, AuditRow, Call, CallQuery, Control, ControlError, Estimate,
     EstimateAsk, Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KeySource, KeyState,
     KillSwitch, LimitFacts, MadeKey, NewKey, NewOverride, NewUser, OverrideRow, Page, PlanFrom,
-    PlanRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch, UserQuery,
-    page_size,
+    PlanRow, ProviderRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch,
+    UserQuery, page_size,
 };
 use tollgate_domain::call::{CacheState, CallRecord, Dialect, Outcome};
 use tollgate_domain::id::CallId;
@@ -124,6 +124,7 @@ fn call() -> Call {
         latency_us: 412_000,
         ttft_us: None,
         decision: None,
+        tries: Vec::new(),
     })
 }
 
@@ -255,6 +256,10 @@ impl Control for Desk {
 
     fn audit(&self, _: &AuditQuery) -> Result<Page<AuditRow>, ControlError> {
         Ok(page(Vec::new()))
+    }
+
+    fn providers(&self) -> Result<Vec<ProviderRow>, ControlError> {
+        Ok(Vec::new())
     }
 
     fn status(&self) -> Result<Status, ControlError> {

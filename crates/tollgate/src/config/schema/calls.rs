@@ -94,22 +94,32 @@ pub(in crate::config) static TIMEOUT: Section = Section {
 
 pub(in crate::config) static RETRY: Section = Section {
     header: "[providers.NAME.retry]",
-    about: "Repeated attempts after 429, 5xx and connection errors, never after the first byte reached the client.",
+    about: "Repeated attempts after 429, 5xx, time-outs and connection errors, never after the first byte reached the client. Another target of the same model is asked first, and at once. Retries are at most a fifth of a provider's calls within 10 seconds, or ten.",
     keys: &[
-        key("attempts", "number", "3", "Attempts in all, the first included."),
+        key(
+            "attempts",
+            "number",
+            "3",
+            "Attempts of one call at a target of this provider, the first included.",
+        ),
         key(
             "base",
             "duration",
             "\"1s\"",
-            "The pause before the second attempt; it doubles each time.",
+            "The pause before the second attempt; it doubles each time, and varies by a quarter. A `retry-after` of the provider holds instead.",
         ),
-        key("max", "duration", "\"30s\"", "The longest pause."),
+        key(
+            "max",
+            "duration",
+            "\"30s\"",
+            "The longest pause. Where the provider asks for a longer one, it is not tried again.",
+        ),
     ],
 };
 
 pub(in crate::config) static BREAKER: Section = Section {
     header: "[providers.NAME.breaker]",
-    about: "When a target that fails is left alone.",
+    about: "When a target (a provider and one of its models) that fails is left alone. Errors are 5xx, 401, time-outs, broken connections, garbage and errors inside an answer; 429 lets the target rest instead, and what the caller is to blame for does not count.",
     keys: &[
         key("error_rate", "share", "0.5", "The share of errors that opens it."),
         key("window", "duration", "\"30s\"", "Over which time."),
@@ -119,7 +129,7 @@ pub(in crate::config) static BREAKER: Section = Section {
             "slow_first_byte",
             "duration",
             "\"5s\"",
-            "A first byte later than this counts as an error.",
+            "A first byte later than this counts as an error. The first byte of an answer that is not streamed comes when all of it is made, so 50 ms more are allowed for each of its tokens out.",
         ),
     ],
 };
@@ -138,7 +148,13 @@ pub(in crate::config) static MODEL: Section = Section {
         optional(
             "fallback",
             "list of models",
-            "Models of this file that are tried after all targets failed.",
+            "Models of this file that are tried after all targets failed, each with its own fallbacks.",
+        ),
+        key(
+            "attempts",
+            "number",
+            "6",
+            "Attempts that a call for this model may make in all, over all its targets and fallbacks. Its time is `timeout.total` of the provider that is asked first.",
         ),
         optional(
             "max_output_tokens",

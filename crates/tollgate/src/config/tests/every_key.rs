@@ -107,6 +107,7 @@ chunks = 1
 output_tokens = 1
 
 [models.m]
+attempts = 4
 route = "priority"
 targets = [{ provider = "sim", model = "m", weight = 1 }]
 fallback = ["n"]

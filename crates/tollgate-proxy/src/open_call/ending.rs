@@ -1,4 +1,4 @@
-//! How a call ended, whichever of its ends it was, and what was received of its answer by then.
+//! How a call ends: what was received of its answer, and how that is kept.
 
 use std::sync::Arc;
 
@@ -24,6 +24,17 @@ pub enum Received<'a> {
     Stream(&'a Ending),
     /// An answer that its provider kept and that is charged now.
     Kept(&'a AnswerFacts),
+}
+
+impl<'a> Received<'a> {
+    /// What the answer says about itself.
+    pub(crate) fn facts(self) -> Option<&'a AnswerFacts> {
+        match self {
+            Self::Whole(facts, _) | Self::Part(facts, _) | Self::Kept(facts) => Some(facts),
+            Self::Stream(ending) => Some(&ending.facts.answer),
+            Self::Nothing | Self::Unanswered => None,
+        }
+    }
 }
 
 /// How a call ended.
@@ -73,17 +84,6 @@ pub(crate) fn class_of(error: &InbandError) -> &str {
         .or(error.kind.as_deref())
         .filter(|class| class.len() <= 64 && class.bytes().all(|b| b.is_ascii_graphic()))
         .unwrap_or(Code::UpstreamError.as_str())
-}
-
-impl<'a> Received<'a> {
-    /// What it says about itself.
-    pub(super) fn facts(self) -> Option<&'a AnswerFacts> {
-        match self {
-            Self::Whole(facts, _) | Self::Part(facts, _) | Self::Kept(facts) => Some(facts),
-            Self::Stream(ending) => Some(&ending.facts.answer),
-            Self::Nothing | Self::Unanswered => None,
-        }
-    }
 }
 
 #[cfg(test)]
