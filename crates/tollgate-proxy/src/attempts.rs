@@ -173,9 +173,9 @@ async fn once(call: Box<OpenCall>, head: &Parts) -> (Box<OpenCall>, Got) {
 /// Says what an attempt has shown.
 fn judge(call: &OpenCall, got: &Got) -> Verdict {
     match got {
-        Got::Nothing(Ended::Stopped(_), _) => Verdict::of(&Seen::Stopped),
+        Got::Nothing(Ended::Stopped(_), _) => Verdict::of(Seen::Stopped),
         Got::Nothing(Ended::Broken(broken), _) => {
-            Verdict::of(&Seen::Broken(broken.phase, broken.timed_out))
+            Verdict::of(Seen::Broken(broken.phase, broken.timed_out))
         }
         Got::Whole(answer) => {
             let (status, ok) = (answer.head.status.as_u16(), answer.head.status.is_success());
@@ -186,7 +186,7 @@ fn judge(call: &OpenCall, got: &Got) -> Verdict {
                 None => Seen::Answer,
             };
             let class = answer.error.as_ref().map(|error| Arc::from(class_of(error)));
-            let verdict = Verdict { class, ..Verdict::of(&seen) };
+            let verdict = Verdict { class, ..Verdict::of(seen) };
             verdict.told_to_wait(|| wait(call, &answer.head.headers, &answer.body))
         }
         Got::Stream(head, pump) => {
@@ -197,7 +197,7 @@ fn judge(call: &OpenCall, got: &Got) -> Verdict {
                 None => Seen::Answer,
             };
             let class = error.map(|error| Arc::from(class_of(error)));
-            let verdict = Verdict { class, ..Verdict::of(&seen) };
+            let verdict = Verdict { class, ..Verdict::of(seen) };
             verdict.told_to_wait(|| wait(call, &head.headers, &[]))
         }
     }
@@ -218,9 +218,12 @@ fn heed(call: &mut OpenCall, got: &Got, verdict: &Verdict) {
     let health = Arc::clone(pass.health());
     health.attempted(verdict.outcome);
     match verdict.blame {
-        Blame::Nobody => {}
+        Blame::Nobody => pass.tells_nothing(),
         Blame::Target => pass.failed(),
-        Blame::Rest => health.rest(verdict.wait.unwrap_or(Duration::from_secs(1))),
+        Blame::Rest => {
+            pass.tells_nothing();
+            health.rest(verdict.wait.unwrap_or(Duration::from_secs(1)));
+        }
         Blame::Good => {
             if let Got::Whole(answer) = got {
                 let allowed = allowed(call.operation(), answer);

@@ -222,7 +222,7 @@ impl OpenCall {
         };
         self.tries.used = (charged.usage, charged.estimated);
         self.tries.guessed |= charged.estimated;
-        self.tries.spent = self.tries.spent + attempt.cost;
+        self.tries.spent += attempt.cost;
         self.tries.over.push(attempt);
         self.first_byte_us = None;
     }

@@ -70,8 +70,8 @@ pub(super) struct Verdict {
 
 impl Verdict {
     /// What was seen, judged.
-    pub(super) fn of(seen: &Seen) -> Self {
-        let (again, blame) = match *seen {
+    pub(super) fn of(seen: Seen) -> Self {
+        let (again, blame) = match seen {
             Seen::Answer => (Again::Never, Blame::Good),
             Seen::Status(status) | Seen::ErrorInside(status) => of_status(status),
             Seen::Garbage | Seen::Broken(..) => (Again::Same, Blame::Target),
@@ -115,7 +115,7 @@ const fn of_status(status: u16) -> (Again, Blame) {
     }
 }
 
-fn outcome(seen: &Seen, blame: Blame) -> &'static str {
+fn outcome(seen: Seen, blame: Blame) -> &'static str {
     match (seen, blame) {
         (Seen::Broken(_, true), _) => "timeout",
         (Seen::Broken(Phase::Connect, false), _) => "connect",
@@ -162,7 +162,7 @@ mod tests {
             (broken(Phase::Body, false), Same, Blame::Target, Unknown, "broken"),
             (Seen::Stopped, Never, Blame::Nobody, Unknown, "stopped"),
         ] {
-            let verdict = Verdict::of(&seen);
+            let verdict = Verdict::of(seen);
             let made = (verdict.again, verdict.blame, verdict.billing, verdict.outcome);
             assert_eq!(made, (again, blame, billing, outcome), "{seen:?}");
         }
@@ -171,9 +171,9 @@ mod tests {
     #[test]
     fn a_provider_that_asks_not_to_be_tried_again_is_not() {
         let wait = Some(Duration::from_secs(3));
-        let verdict = Verdict::of(&Seen::Status(529)).told_to_wait(|| (wait, true));
+        let verdict = Verdict::of(Seen::Status(529)).told_to_wait(|| (wait, true));
         assert_eq!((verdict.again, verdict.wait), (Elsewhere, wait));
         let never_asked = || -> (Option<Duration>, bool) { panic!("asked without need") };
-        assert_eq!(Verdict::of(&Seen::Status(400)).told_to_wait(never_asked).again, Never);
+        assert_eq!(Verdict::of(Seen::Status(400)).told_to_wait(never_asked).again, Never);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 use tollgate_domain::money::Exact;
-use tollgate_domain::price::Served;
+use tollgate_domain::price::{ModelPrice, Served};
 use tollgate_domain::usage::Usage;
 
 use super::Seek;
@@ -53,7 +53,7 @@ pub(super) fn first<'a>(
             fresh.push(able);
         }
     }
-    in_order(seek, route, &fresh).or(resting.map(|(_, able)| able))
+    in_order(seek, route, &fresh).or_else(|| resting.map(|(_, able)| able))
 }
 
 fn able<'a>(seek: &Seek<'_>, target: &'a Arc<Target>) -> Option<Able<'a>> {
@@ -127,6 +127,6 @@ fn expected_cost(seek: &Seek<'_>, route: &Route, target: &Target) -> Option<Exac
 /// Whether a request fits the context of a model, as far as its length tells.
 fn fits(seek: &Seek<'_>, target: &Target) -> bool {
     let bytes = u64::try_from(seek.wish.body.len()).unwrap_or(u64::MAX);
-    let context = target.price.as_deref().and_then(|price| price.context_window());
+    let context = target.price.as_deref().and_then(ModelPrice::context_window);
     context.is_none_or(|context| bytes / BYTES_PER_TOKEN <= context)
 }
