@@ -218,9 +218,12 @@ fn heed(call: &mut OpenCall, got: &Got, verdict: &Verdict) {
     let health = Arc::clone(pass.health());
     health.attempted(verdict.outcome);
     match verdict.blame {
-        Blame::Nobody => {}
+        Blame::Nobody => pass.tells_nothing(),
         Blame::Target => pass.failed(),
-        Blame::Rest => health.rest(verdict.wait.unwrap_or(Duration::from_secs(1))),
+        Blame::Rest => {
+            pass.tells_nothing();
+            health.rest(verdict.wait.unwrap_or(Duration::from_secs(1)));
+        }
         Blame::Good => {
             if let Got::Whole(answer) = got {
                 let allowed = allowed(call.operation(), answer);

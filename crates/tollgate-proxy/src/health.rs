@@ -247,6 +247,11 @@ impl Pass {
         self.streams = true;
     }
 
+    /// It tells nothing about the target, however long it took.
+    pub fn tells_nothing(&mut self) {
+        self.streams = false;
+    }
+
     /// The first byte of a stream is there.
     pub fn spoke(&mut self) {
         self.answered(Duration::ZERO);
