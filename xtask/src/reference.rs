@@ -2,6 +2,7 @@
 //! disagree with it. With `--check` nothing is written, and what is not current is an error.
 
 pub(crate) mod errors;
+pub(crate) mod metrics;
 
 use std::path::Path;
 
@@ -14,7 +15,10 @@ struct Document {
     render: fn() -> String,
 }
 
-const DOCUMENTS: &[Document] = &[Document { path: errors::PATH, render: errors::render }];
+const DOCUMENTS: &[Document] = &[
+    Document { path: errors::PATH, render: errors::render },
+    Document { path: metrics::PATH, render: metrics::render },
+];
 
 /// Arguments of `reference`.
 #[derive(Debug, clap::Args)]

@@ -4,6 +4,7 @@
 //! depend on this one; it depends on none of them.
 
 pub mod call;
+pub mod catalogue;
 pub mod clock;
 pub mod decision;
 pub mod fault;

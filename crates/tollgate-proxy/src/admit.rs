@@ -72,7 +72,7 @@ pub fn admit(
                 return Ok(open(plane, snapshot, candidate, &standing, (admitted, asked_output)));
             }
             Err(NotAdmitted::Ledger(error)) => {
-                plane.metrics.decided("degraded", Arc::from(""));
+                plane.metrics.decided("degraded", "");
                 let message = format!("calls cannot be recorded, so none is made: {error}");
                 return Err(Stop::new(Code::Degraded, message));
             }
@@ -95,7 +95,7 @@ fn cheaper(
     refusal: Box<Refusal>,
 ) -> Result<Chosen, Stop> {
     let refused = |refusal: Box<Refusal>| {
-        plane.metrics.decided("refused", Arc::clone(&refusal.limit.name));
+        plane.metrics.decided("refused", &refusal.limit.name);
         Stop::limit(refusal, candidate.arrival.time)
     };
     let Some(model) = refusal.downgrade().cloned() else { return Err(refused(refusal)) };
@@ -104,7 +104,7 @@ fn cheaper(
     if *model == *candidate.chosen.route.name || candidate.through.is_some() {
         return Err(refused(refusal));
     }
-    plane.metrics.decided("downgraded", Arc::clone(&refusal.limit.name));
+    plane.metrics.decided("downgraded", &refusal.limit.name);
     let wish = Wish { endpoint: candidate.endpoint, model: &model, asked: &candidate.asked };
     route(snapshot, &candidate.principal, &wish, plane.ids.draw())
 }
@@ -152,17 +152,19 @@ fn open(
     plane.metrics.inflight().inc();
     plane.metrics.own_share(plane.micros_since(arrival.started));
     let name = plane.names.of(endpoint);
-    let metrics = chosen.target.metrics(&plane.metrics, &chosen.route.name, &name);
+    let label = || snapshot.label(&chosen.route);
+    let metrics = chosen.target.metrics(&plane.metrics, label, &name);
     let on_disconnect = snapshot.on_disconnect(&principal.key, &standing.plan);
     let grant = admitted.grant();
     let choices = asked.peek.choices.max(1);
+    let clamped = grant.map(Grant::output_tokens).filter(|granted| *granted < asked_output);
+    if let Some(grant) = grant {
+        plane.metrics.granted(grant, clamped.is_some());
+    }
     Box::new(OpenCall {
         plane: Arc::clone(plane),
         snapshot,
-        clamped_output: grant
-            .map(Grant::output_tokens)
-            .filter(|granted| *granted < asked_output)
-            .map(|granted| (granted / choices).max(1)),
+        clamped_output: clamped.map(|granted| (granted / choices).max(1)),
         edge: grant.filter(|grant| is_bounded(grant)).map(|grant| Edge::at(grant.output_tokens())),
         limits: grant.map(LimitHeaders::of).unwrap_or_default(),
         plan: Arc::clone(&standing.plan.name),

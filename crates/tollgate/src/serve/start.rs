@@ -23,7 +23,7 @@ use tollgate_proxy::accept::Ids;
 use tollgate_proxy::call_log::{CallLog, Format};
 use tollgate_proxy::desk::Desk;
 use tollgate_proxy::leftover::Leftover;
-use tollgate_proxy::metrics::Metrics;
+use tollgate_proxy::metrics::{LimitMetrics, Metrics};
 use tollgate_proxy::past::Past;
 use tollgate_proxy::plane::{Obstacle, Plane};
 use tollgate_proxy::refusals::Refusals;
@@ -32,8 +32,7 @@ use tollgate_proxy::stored::Answers;
 use tollgate_proxy::surface::EndpointNames;
 use tollgate_store::{Recovery, Registry, SqliteLedger};
 
-use super::metrics::LedgerMetrics;
-use super::{admins, restore, strays};
+use super::{admins, metrics as own_metrics, restore, strays};
 use crate::books::StoreBooks;
 use crate::compose::{self, Ground};
 use crate::config::{Config, LogFormat, StorageUrl};
@@ -96,10 +95,11 @@ impl Started {
         let snapshot = compose::snapshot(&config, &ground, stored::keys(&registry, &config)?)?;
         let (sender, leftovers) = unbounded_channel();
         let mut metrics = MetricRegistry::default();
-        LedgerMetrics::register(&mut metrics, &ledger);
+        own_metrics::register(&mut metrics, &ledger);
         let data_metrics = Metrics::register(&mut metrics);
         let (strays, gate) =
             strays::Strays::start(engine(&config), Arc::clone(&ledger), ground.clock.clone())?;
+        own_metrics::register_counters(&mut metrics, &gate);
         let looking = Arc::clone(&ledger);
         let plane = Arc::new(Plane {
             snapshot: ArcSwap::from_pointee(snapshot),
@@ -129,6 +129,7 @@ impl Started {
             database,
             ledger: Arc::clone(&ledger),
         };
+        LimitMetrics::register(&mut metrics, &plane);
         tell_late(&plane);
         let controls = Arc::new(Controls::live(&handle, &ledger)?);
         restored(handle.clone(), Arc::clone(&ledger)).await?;

@@ -19,6 +19,7 @@ mod hangup;
 mod hostile;
 mod identity;
 mod limits;
+mod metrics;
 mod overshoot;
 mod own_limits;
 mod pass_through;
