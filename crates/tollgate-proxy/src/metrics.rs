@@ -158,6 +158,10 @@ impl Metrics {
             spenders: Spenders::default(),
         };
         metrics.put_into(registry);
+        for decision in ["blocked", "degraded", "kill_switch"] {
+            // Counters that are not there yet have no first increase, and these are alerted on.
+            drop(metrics.admission.get_or_create(&Admission { decision, limit: Arc::default() }));
+        }
         Arc::new(metrics)
     }
 

@@ -1,3 +1,5 @@
+//! The dashboards are whole: nothing overlaps, and both languages show the same.
+
 use std::collections::BTreeSet;
 
 use serde_json::Value;
