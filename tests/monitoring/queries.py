@@ -13,6 +13,8 @@ AWAITED = {
     "tollgate_breaker_state",
     "tollgate_savings_usd_total",
     "tollgate_duplicate_storms_total",
+    "tollgate_overload_shed_ratio",
+    "tollgate_sink_dropped_total",
 }
 # What others than Tollgate expose.
 FOREIGN = {"up", "probe_success", "probe_ssl_earliest_cert_expiry"}

@@ -140,10 +140,9 @@ window = "day"
 max = 1000.00
 [cache]
 scope = "user"
-[duplicates]
-identical = 20
-window = "60s"
-action = "alert"
+[[logs.sinks]]
+kind = "file"
+url = "file://{self.folder}/calls.jsonl"
 """
 
     # Processes.
@@ -237,6 +236,6 @@ action = "alert"
 
 def scaled(text):
     """Rules with other times: the windows of minutes are seconds, and `for` is one."""
-    text = re.sub(r"\[(5|10)m\]", f"[{WINDOW}s]", text).replace("[2m]", "[5s]")
+    text = re.sub(r"\[(5|10)m\]", f"[{WINDOW}s]", text).replace("[2m]", "[5s]").replace("offset 10m", f"offset {WINDOW}s")
     text = text.replace("* 300 ", f"* {WINDOW} ")
     return re.sub(r"for: \w+", "for: 1s", text)

@@ -38,10 +38,8 @@ pub(crate) async fn metrics(State(scrape): State<Scrape>, asked: HeaderMap) -> R
     if (scrape.0)(&mut text).is_err() {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
-    let (kind, text) = match takes_openmetrics(&asked) {
-        true => (OPENMETRICS, text),
-        false => (PLAIN, plain::of(&text)),
-    };
+    let (kind, text) =
+        if takes_openmetrics(&asked) { (OPENMETRICS, text) } else { (PLAIN, plain::of(&text)) };
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static(kind)),
         (VARY, HeaderValue::from_static("accept")),

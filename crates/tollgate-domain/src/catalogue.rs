@@ -102,7 +102,7 @@ families! {
     LIMIT_USED_RATIO, "tollgate_limit_used_ratio", Gauge, LIMIT,
         "Used and reserved share of a limit, 1 where nothing is left";
     LIMIT_REMAINING, "tollgate_limit_remaining", Gauge, LIMIT,
-        "What a limit has left, in the unit of its metric (USD for cost_usd)";
+        "What a limit has left, in the unit of its metric, money in USD";
     LOG_LINES_DROPPED, "tollgate_log_lines_dropped_total", Counter, &[],
         "Log lines dropped because their writer was behind";
     REFUSALS_UNRECORDED, "tollgate_refusals_unrecorded_total", Counter, &[],

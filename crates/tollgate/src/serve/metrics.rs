@@ -14,6 +14,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tollgate_admission::gate::Gate;
 use tollgate_domain::catalogue::{self, Family};
+use tollgate_proxy::metrics::LimitMetrics;
+use tollgate_proxy::plane::Plane;
 use tollgate_store::SqliteLedger;
 
 /// Puts the program, the process and the ledger into the registry.
@@ -24,9 +26,10 @@ pub(super) fn register(registry: &mut Registry, ledger: &Arc<SqliteLedger>) {
     registry.register_collector(Box::new(process::ProcessMetrics::new()));
 }
 
-/// Puts the counters of limits into the registry.
-pub(super) fn register_counters(registry: &mut Registry, gate: &Arc<Gate>) {
-    registry.register_collector(Box::new(CounterMetrics(Arc::clone(gate))));
+/// Puts how limits stand and what they hold into the registry.
+pub(super) fn register_limits(registry: &mut Registry, plane: &Arc<Plane>) {
+    registry.register_collector(Box::new(CounterMetrics(Arc::clone(&plane.gate))));
+    LimitMetrics::register(registry, plane);
 }
 
 /// Writes a gauge without labels.

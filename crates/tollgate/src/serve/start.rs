@@ -23,7 +23,7 @@ use tollgate_proxy::accept::Ids;
 use tollgate_proxy::call_log::{CallLog, Format};
 use tollgate_proxy::desk::Desk;
 use tollgate_proxy::leftover::Leftover;
-use tollgate_proxy::metrics::{LimitMetrics, Metrics};
+use tollgate_proxy::metrics::Metrics;
 use tollgate_proxy::past::Past;
 use tollgate_proxy::plane::{Obstacle, Plane};
 use tollgate_proxy::refusals::Refusals;
@@ -99,7 +99,6 @@ impl Started {
         let data_metrics = Metrics::register(&mut metrics);
         let (strays, gate) =
             strays::Strays::start(engine(&config), Arc::clone(&ledger), ground.clock.clone())?;
-        own_metrics::register_counters(&mut metrics, &gate);
         let looking = Arc::clone(&ledger);
         let plane = Arc::new(Plane {
             snapshot: ArcSwap::from_pointee(snapshot),
@@ -129,7 +128,7 @@ impl Started {
             database,
             ledger: Arc::clone(&ledger),
         };
-        LimitMetrics::register(&mut metrics, &plane);
+        own_metrics::register_limits(&mut metrics, &plane);
         tell_late(&plane);
         let controls = Arc::new(Controls::live(&handle, &ledger)?);
         restored(handle.clone(), Arc::clone(&ledger)).await?;
