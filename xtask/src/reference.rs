@@ -1,7 +1,9 @@
 //! `cargo xtask reference`: writes the references that are generated from code, so that they cannot
 //! disagree with it. With `--check` nothing is written, and what is not current is an error.
 
+pub(crate) mod dashboard;
 pub(crate) mod errors;
+pub(crate) mod metrics;
 
 use std::path::Path;
 
@@ -11,10 +13,15 @@ use anyhow::{Context as _, Result, bail};
 struct Document {
     /// From the root.
     path: &'static str,
-    render: fn() -> String,
+    render: fn() -> Result<String>,
 }
 
-const DOCUMENTS: &[Document] = &[Document { path: errors::PATH, render: errors::render }];
+const DOCUMENTS: &[Document] = &[
+    Document { path: errors::PATH, render: || Ok(errors::render()) },
+    Document { path: metrics::PATH, render: || Ok(metrics::render()) },
+    Document { path: dashboard::ENGLISH, render: dashboard::english },
+    Document { path: dashboard::KOREAN, render: dashboard::korean },
+];
 
 /// Arguments of `reference`.
 #[derive(Debug, clap::Args)]
@@ -28,7 +35,7 @@ pub(crate) struct Args {
 pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
     let mut stale = Vec::new();
     for Document { path, render } in DOCUMENTS {
-        let text = render();
+        let text = render()?;
         let file = root.join(path);
         if std::fs::read_to_string(&file).is_ok_and(|before| before == text) {
             continue;

@@ -5,6 +5,7 @@
 
 pub mod attempt;
 pub mod call;
+pub mod catalogue;
 pub mod clock;
 pub mod decision;
 pub mod fault;

@@ -109,7 +109,7 @@ pub fn admit(
         match decide(plane, &snapshot, &candidate, &downgrades) {
             Ok(admitted) => return Ok(open(plane, snapshot, candidate, admitted)),
             Err(NotAdmitted::Ledger(error)) => {
-                plane.metrics.decided("degraded", Arc::from(""));
+                plane.metrics.decided("degraded", "");
                 return Err(unrecordable(&error));
             }
             Err(NotAdmitted::Limit(refusal)) => {
@@ -151,7 +151,7 @@ fn cheaper(
     refusal: Box<Refusal>,
 ) -> Result<Arc<str>, Stop> {
     let refused = |refusal: Box<Refusal>| {
-        plane.metrics.decided("refused", Arc::clone(&refusal.limit.name));
+        plane.metrics.decided("refused", &refusal.limit.name);
         Stop::limit(refusal, candidate.caller.arrival.time)
     };
     let Some(model) = refusal.downgrade().cloned() else { return Err(refused(refusal)) };
@@ -160,7 +160,7 @@ fn cheaper(
     if *model == *candidate.chosen.route.name || candidate.through.is_some() {
         return Err(refused(refusal));
     }
-    plane.metrics.decided("downgraded", Arc::clone(&refusal.limit.name));
+    plane.metrics.decided("downgraded", &refusal.limit.name);
     let seek = candidate.seek(plane, snapshot);
     let wish = Wish { model: &model, ..seek.wish };
     let (chosen, way) = route(&Seek { wish, ..seek })?;
@@ -222,7 +222,8 @@ fn open(
     plane.metrics.inflight().inc();
     plane.metrics.own_share(plane.micros_since(caller.arrival.started));
     let name = plane.names.of(endpoint);
-    let metrics = chosen.target.metrics(&plane.metrics, &chosen.route.name, &name);
+    let label = || snapshot.label(&chosen.route);
+    let metrics = chosen.target.metrics(&plane.metrics, label, &name);
     let on_disconnect = snapshot.on_disconnect(&caller.principal.key, &standing.plan);
     let mut call = Box::new(OpenCall {
         plane: Arc::clone(plane),
@@ -248,6 +249,9 @@ fn open(
         on_disconnect,
     });
     call.heed_grant(asked_output);
+    if let Some(grant) = call.admitted.grant() {
+        plane.metrics.granted(grant, call.clamped_output.is_some());
+    }
     call
 }
 

@@ -210,7 +210,7 @@ async fn onwards(
 
 /// Why a call is not taken up now.
 fn no_room(plane: &Plane) -> Stop {
-    plane.metrics.decided("shed", Arc::default());
+    plane.metrics.decided("shed", "");
     Stop::new(Code::Overloaded, "there is no room for another call; try again shortly")
 }
 

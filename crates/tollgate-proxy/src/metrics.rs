@@ -1,8 +1,12 @@
-//! The metrics of the data plane: one catalogue of names, labels that are bounded, handles that are
-//! looked up once per target and not once per call.
+//! The metrics of the data plane: labels that are bounded, handles that are looked up once per target
+//! and not once per call. Names and help are the catalogue's ([`tollgate_domain::catalogue`]).
 //!
 //! A model name is a label only when the configuration or the price book knows it; what clients
 //! make up is `other`. Users, keys and addresses are never labels.
+
+mod bounded;
+mod limits;
+mod spenders;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,15 +18,26 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::{MetricType, TypedMetric};
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
+use tollgate_admission::engine::Grant;
 use tollgate_domain::call::CallRecord;
+use tollgate_domain::catalogue::{self, Family as Described};
+use tollgate_domain::fault::Code;
+use tollgate_domain::limit::Mode;
 use tollgate_domain::money::NanoUsd;
+
+use self::bounded::Bounded;
+pub use self::limits::LimitMetrics;
+use self::spenders::Spenders;
 
 /// Upper ends of the buckets of call durations and times to first token, in seconds (SPEC §10).
 const CALL_SECONDS: [f64; 12] = [0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0];
 /// Upper ends of the buckets of Tollgate's own share of a call, in seconds.
 const OWN_SECONDS: [f64; 10] =
     [0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25];
+/// Most names of models and of limits that are labels; what is beyond is `other`.
+const MOST_MODELS: usize = 1_024;
+const MOST_LIMITS: usize = 256;
 
 /// Labels of a finished call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -111,6 +126,14 @@ pub struct Metrics {
     shed_share: Gauge<f64, AtomicU64>,
     log_dropped: Counter,
     refusals_dropped: Counter,
+    models: Bounded,
+    limits: Bounded,
+    spenders: Spenders,
+}
+
+/// Registers a metric as the catalogue describes it; the registry appends what the format wants.
+fn put(registry: &mut Registry, family: &Described, metric: impl Metric) {
+    registry.register(family.stem(), family.help, metric);
 }
 
 fn call_histogram() -> Histogram {
@@ -133,64 +156,37 @@ impl Metrics {
             shed_share: Gauge::default(),
             log_dropped: Counter::default(),
             refusals_dropped: Counter::default(),
+            models: Bounded::new(MOST_MODELS),
+            limits: Bounded::new(MOST_LIMITS),
+            spenders: Spenders::default(),
         };
-        let m = &metrics;
-        // The encoder appends `_total` to counters.
-        registry.register("tollgate_requests", "Finished calls", m.requests.clone());
-        registry.register(
-            "tollgate_request_duration_seconds",
-            "From the arrival of a call to the end of its answer",
-            m.duration.clone(),
-        );
-        registry.register(
-            "tollgate_time_to_first_token_seconds",
-            "From the arrival of a call to the first byte of its answer",
-            m.first_token.clone(),
-        );
-        registry.register(
-            "tollgate_overhead_seconds",
-            "Tollgate's own share of a call, before the provider is asked",
-            m.overhead.clone(),
-        );
-        registry.register("tollgate_tokens", "Tokens by kind", m.tokens.clone());
-        registry.register("tollgate_cost_usd", "What calls cost, in USD", m.cost.clone());
-        registry.register(
-            "tollgate_upstream_attempts",
-            "Requests sent to providers, by how they ended",
-            m.attempts.clone(),
-        );
-        registry.register(
-            "tollgate_admission",
-            "Decisions on calls, and the limit that refused",
-            m.admission.clone(),
-        );
-        registry.register("tollgate_inflight", "Calls in flight", m.inflight.clone());
-        registry.register(
-            "tollgate_overload_shed_ratio",
-            "Share of calls that is refused because work waits too long for a core",
-            m.shed_share.clone(),
-        );
-        registry.register(
-            "tollgate_log_lines_dropped",
-            "Log lines dropped because their writer was behind",
-            m.log_dropped.clone(),
-        );
-        registry.register(
-            "tollgate_refusals_unrecorded",
-            "Refused calls without a row of the ledger because there were too many",
-            m.refusals_dropped.clone(),
-        );
+        metrics.put_into(registry);
+        for decision in ["blocked", "degraded", "kill_switch"] {
+            // Counters that are not there yet have no first increase, and these are alerted on.
+            drop(metrics.admission.get_or_create(&Admission { decision, limit: Arc::default() }));
+        }
         Arc::new(metrics)
     }
 
-    /// Handles for the calls of one target on one endpoint.
-    pub fn target(
-        &self,
-        model: &Arc<str>,
-        provider: &Arc<str>,
-        endpoint: &Arc<str>,
-    ) -> TargetMetrics {
-        let (model, provider) = (Arc::clone(model), Arc::clone(provider));
+    fn put_into(&self, registry: &mut Registry) {
+        put(registry, &catalogue::REQUESTS, self.requests.clone());
+        put(registry, &catalogue::REQUEST_DURATION, self.duration.clone());
+        put(registry, &catalogue::TIME_TO_FIRST_TOKEN, self.first_token.clone());
+        put(registry, &catalogue::OVERHEAD, self.overhead.clone());
+        put(registry, &catalogue::TOKENS, self.tokens.clone());
+        put(registry, &catalogue::COST, self.cost.clone());
+        put(registry, &catalogue::ATTEMPTS, self.attempts.clone());
+        put(registry, &catalogue::ADMISSION, self.admission.clone());
+        put(registry, &catalogue::INFLIGHT, self.inflight.clone());
+        put(registry, &catalogue::OVERLOAD, self.shed_share.clone());
+        put(registry, &catalogue::LOG_LINES_DROPPED, self.log_dropped.clone());
+        put(registry, &catalogue::REFUSALS_UNRECORDED, self.refusals_dropped.clone());
+    }
+
+    /// Handles for the calls of one target on one endpoint. `model` is the name under which the
+    /// snapshot has it counted.
+    pub fn target(&self, model: &str, provider: &Arc<str>, endpoint: &Arc<str>) -> TargetMetrics {
+        let (model, provider) = (self.models.label(model), Arc::clone(provider));
         let served = Served {
             model: Arc::clone(&model),
             provider: Arc::clone(&provider),
@@ -235,12 +231,14 @@ impl Metrics {
             }
         }
         target.cost.add(call.cost);
+        self.spenders.note(&call.user, call.key.as_ref(), (call.cost, call.time));
     }
 
-    /// Counts what was used elsewhere and reported: tokens and money, no request of ours. Both
-    /// labels must be bounded.
-    pub fn elsewhere(&self, model: Arc<str>, provider: Arc<str>, call: &CallRecord) {
-        let usage = &call.usage;
+    /// Counts what was used elsewhere and reported: tokens and money, no request of ours. The
+    /// provider must be one that is known, the model named as the snapshot has it counted.
+    pub fn elsewhere(&self, model: &str, provider: Arc<str>, call: &CallRecord) {
+        self.spenders.note(&call.user, call.key.as_ref(), (call.cost, call.time));
+        let (usage, model) = (&call.usage, self.models.label(model));
         let kinds =
             [("input", usage.input), ("output", usage.output), ("cached_input", usage.cache_read)];
         for (kind, tokens) in kinds.into_iter().filter(|(_, tokens)| *tokens > 0) {
@@ -250,25 +248,49 @@ impl Metrics {
         self.cost.get_or_create(&Target { model, provider }).add(call.cost);
     }
 
-    /// Counts a call that was refused before any provider was chosen.
-    pub fn refused(&self, endpoint: &Arc<str>, status: u16) {
+    /// Counts a call that was refused before any provider was asked. `model` is the name under which
+    /// the snapshot has it counted.
+    pub fn refused(&self, model: &str, endpoint: &Arc<str>, code: Code) {
         let labels = ServedStatus {
-            model: Arc::from("other"),
-            provider: Arc::from(""),
+            model: self.models.label(model),
+            provider: Arc::default(),
             endpoint: Arc::clone(endpoint),
-            status_code: status,
+            status_code: code.status(),
         };
         self.requests.get_or_create(&labels).inc();
+        match code {
+            Code::UserBlocked => self.decided("blocked", ""),
+            Code::KillSwitch => self.decided("kill_switch", ""),
+            _ => {}
+        }
     }
 
-    /// Counts a decision of admission.
-    pub fn decided(&self, decision: &'static str, limit: Arc<str>) {
+    /// Counts a decision of admission, and the limit that made it where one did.
+    pub fn decided(&self, decision: &'static str, limit: &str) {
+        let limit = if limit.is_empty() { Arc::default() } else { self.limits.label(limit) };
         self.admission.get_or_create(&Admission { decision, limit }).inc();
+    }
+
+    /// Counts what limits did to a call that was admitted: they lowered what it may put out, or would
+    /// have refused it if they decided.
+    pub fn granted(&self, grant: &Grant, clamped: bool) {
+        if clamped {
+            self.decided("clamped", "");
+        }
+        for passed in grant.passed() {
+            let shadow = passed.limit.mode == Mode::Shadow;
+            self.decided(if shadow { "shadow" } else { "alert" }, &passed.limit.name);
+        }
+    }
+
+    /// Who spent the most lately, the greatest spender first, with the key that was used.
+    pub fn spenders(&self, most: usize) -> Vec<(Arc<str>, Option<Arc<str>>)> {
+        self.spenders.top(most)
     }
 
     /// The handle that counts admitted calls.
     pub fn admitted(&self) -> Counter {
-        let labels = Admission { decision: "admitted", limit: Arc::from("") };
+        let labels = Admission { decision: "admitted", limit: Arc::default() };
         self.admission.get_or_create_owned(&labels)
     }
 

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use tollgate_admission::books::Action;
 use tollgate_admission::directory::{Directory, UserState};
 use tollgate_admission::engine::{
-    ActionDemand, Actual, Amounts, Engine, Grant, OwnLimits, Source, Subject, Terms,
+    ActionDemand, Actual, Amounts, Engine, Grant, LimitState, OwnLimits, Source, Subject, Terms,
 };
 use tollgate_admission::identity::GUEST_USER;
 use tollgate_admission::network::counted_address;
@@ -141,6 +141,38 @@ impl<'a> Past<'a> {
         let state = self.users.get(user);
         let decided = state.as_ref().and_then(|state| state.plan.as_ref());
         self.plan(user, key, decided).map(|plan| Arc::clone(&plan.name))
+    }
+
+    /// How the limits stand that count for a user who calls with this key. Where a token names the plan
+    /// it is not known here, and only those outside plans are told.
+    pub fn usage(&self, user: &str, key: Option<&str>, now: Timestamp) -> Vec<LimitState> {
+        let state = self.users.get(user);
+        let decided = state.as_ref().and_then(|state| state.plan.as_ref());
+        let nothing = Plan { name: Arc::default(), limits: Vec::new() };
+        let plan = self.plan(user, key, decided);
+        let terms = Terms {
+            subject: &Subject { user, key, ..Subject::default() },
+            plan: plan.as_deref().unwrap_or(&nothing),
+            overlay: overlay(state.as_deref()),
+            own: None,
+        };
+        self.engine.usage(&terms, now)
+    }
+
+    /// How the limits stand that count for nobody in particular: those outside plans, then those of each
+    /// plan.
+    pub fn usage_of_all(&self, now: Timestamp) -> Vec<LimitState> {
+        let snapshot = self.snapshot;
+        let (overlay, subject) = (overlay(None), &Subject::default());
+        let nothing = Plan { name: Arc::default(), limits: Vec::new() };
+        let usage =
+            |plan| self.engine.usage(&Terms { subject, plan, overlay, own: None }, now).into_iter();
+        let default = &snapshot.default_plan;
+        let others = snapshot.plans.values().filter(|plan| plan.name != default.name);
+        let plans = others.chain([default]).flat_map(|plan| usage(plan));
+        let mut all: Vec<_> = plans.filter(|state| state.plan.is_some()).collect();
+        all.sort_by(|a, b| (&a.plan, &a.limit.name).cmp(&(&b.plan, &b.limit.name)));
+        usage(&nothing).chain(all).collect()
     }
 
     /// Counts what an action used in the end.

@@ -83,7 +83,7 @@ pub fn stray(plane: &Plane, stray: Stray) -> Result<(), Unwritten> {
 /// Counts a refused call, and hands its line to the log and its row to the ledger.
 pub fn refused(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) {
     let status = stop.code.status();
-    plane.metrics.refused(&known.endpoint, status);
+    count(plane, &known, stop);
     // Under overload nothing is spent on what is refused because of it.
     if stop.code == Code::Overloaded {
         return;
@@ -128,4 +128,13 @@ pub fn refused(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) {
         plane.refusals.push(Arc::new(row), arrival.time);
     }
     plane.log.push(row);
+}
+
+/// Counts a refused call under the model that it asked for, as far as that is a label.
+fn count(plane: &Plane, known: &Known, stop: &Stop) {
+    let snapshot = plane.snapshot.load();
+    let asked = Some(&known.model).filter(|model| !model.is_empty());
+    let route = asked.and_then(|model| snapshot.route(model));
+    let label = route.as_deref().map_or("", |route| snapshot.label(route));
+    plane.metrics.refused(label, &known.endpoint, stop.code);
 }

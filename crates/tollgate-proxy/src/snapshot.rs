@@ -142,17 +142,17 @@ impl Target {
         self.health.get_or_init(|| healths.of(&self.provider.name, &self.model))
     }
 
-    /// The handles for calls of this target on `endpoint`, counted under the public name `model`.
-    pub fn metrics(
+    /// The handles for calls of this target on `endpoint`, counted under the name that `label` gives.
+    pub fn metrics<'a>(
         &self,
         metrics: &Metrics,
-        model: &Arc<str>,
+        label: impl FnOnce() -> &'a str,
         endpoint: &Arc<str>,
     ) -> Arc<TargetMetrics> {
         if let Some(found) = self.handles.read().get(endpoint) {
             return Arc::clone(found);
         }
-        let made = Arc::new(metrics.target(model, &self.provider.name, endpoint));
+        let made = Arc::new(metrics.target(label(), &self.provider.name, endpoint));
         self.handles.write().insert(Arc::clone(endpoint), Arc::clone(&made));
         made
     }
@@ -263,6 +263,17 @@ impl Snapshot {
     /// The price of a provider's model.
     pub fn price(&self, provider: &Provider, model: &str) -> Option<Arc<ModelPrice>> {
         provider.price(&self.prices, model)
+    }
+
+    /// Under which name metrics count the calls of a route: its own where the configuration names it.
+    /// The price book knows families of names, so clients can make up more of those than there
+    /// are models: they count as the book calls the model.
+    pub fn label<'a>(&self, route: &'a Route) -> &'a str {
+        if self.models.contains_key(&*route.name) {
+            return &route.name;
+        }
+        let price = route.targets.first().and_then(|target| target.price.as_ref());
+        price.map_or("", |price| price.id())
     }
 
     /// Every model that is served, by public name, with the provider that serves it first.

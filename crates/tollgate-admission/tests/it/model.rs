@@ -243,15 +243,14 @@ impl Model {
         demand: &Demand,
         now: Timestamp,
     ) -> Result<u64, String> {
-        self.decide_but(None, limits, (user, model), demand, (now, now))
+        self.decide_but((None, limits), (user, model), demand, (now, now))
     }
 
     /// The same for one of the calls, which goes on to another model: it is left out of the counts,
     /// and what counts calls in the same place does not ask again.
     fn decide_but(
         &self,
-        but: Option<usize>,
-        limits: &[&Limit],
+        (but, limits): (Option<usize>, &[&Limit]),
         (user, model): (usize, usize),
         demand: &Demand,
         (at, now): (Timestamp, Timestamp),
@@ -405,7 +404,7 @@ impl Run {
         }
         let (who, times) = ((user, model), (at, self.now));
         let limits = self.all_limits();
-        let expected = self.model.decide_but(Some(index), &limits, who, asked, times);
+        let expected = self.model.decide_but((Some(index), &limits), who, asked, times);
         let before: Vec<_> = (0..MODELS.len()).map(|model| self.usage((user, model))).collect();
         let (subject, overlay) = (Self::subject(user, model), Overlay::default());
         let terms = Terms { subject: &subject, plan: &self.plan, overlay: &overlay, own: None };

@@ -136,7 +136,7 @@ fn hold(plane: &Plane, action: &Action, standing: &Standing) -> Result<Reserved,
     let Action { id, metric, amount, expires_at, created_at, .. } = *action;
     let demand = ActionDemand { metric, amount, expires_at };
     plane.gate.engine().reserve_action(id, &terms, &demand, created_at).map_err(|refusal| {
-        plane.metrics.decided("refused", Arc::clone(&refusal.limit.name));
+        plane.metrics.decided("refused", &refusal.limit.name);
         Stop::limit(Box::new(refusal), created_at)
     })
 }

@@ -96,7 +96,7 @@ fn enter(
             past.action(&action);
         }
         let (model, provider) = labels(snapshot, &event.record);
-        plane.metrics.elsewhere(model, provider, &event.record);
+        plane.metrics.elsewhere(&model, provider, &event.record);
         plane.log.push(Arc::clone(&event.record));
         plane.gate.record(Arc::clone(&event.record))
     };
@@ -121,12 +121,12 @@ fn labels(snapshot: &Snapshot, record: &CallRecord) -> (Arc<str>, Arc<str>) {
     let configured = snapshot.providers.iter().find(|each| each.name == record.provider);
     let book_id = configured.map_or(Some(&*record.provider), |each| each.book_id.as_deref());
     let provider = configured.is_some() || book.providers().any(|id| *id == *record.provider);
-    let model = snapshot.models.contains_key(&*record.model)
-        || book_id.is_some_and(|id| book.find(id, &record.model).is_some());
-    let label = |known: bool, name: &Arc<str>| {
-        if known { Arc::clone(name) } else { Arc::from("other") }
-    };
-    (label(model, &record.model), label(provider, &record.provider))
+    let provider = if provider { Arc::clone(&record.provider) } else { Arc::from("other") };
+    if snapshot.models.contains_key(&*record.model) {
+        return (Arc::clone(&record.model), provider);
+    }
+    let price = book_id.and_then(|id| book.find(id, &record.model));
+    (price.map(|price| Arc::clone(price.id())).unwrap_or_default(), provider)
 }
 
 /// The event with its price and its row.

@@ -172,7 +172,8 @@ impl OpenCall {
     /// From now on this target serves the call; gives the one before.
     pub(super) fn serve_by(&mut self, chosen: Chosen) -> Chosen {
         let name = self.plane.names.of(self.endpoint);
-        self.metrics = chosen.target.metrics(&self.plane.metrics, &chosen.route.name, &name);
+        let label = || self.snapshot.label(&chosen.route);
+        self.metrics = chosen.target.metrics(&self.plane.metrics, label, &name);
         std::mem::replace(&mut self.chosen, chosen)
     }
 

@@ -1,71 +1,67 @@
-//! Metrics of the ledger and of the process, read when they are asked for.
+//! Metrics that are read when they are asked for: the ledger's, the counters', the program's.
+
+mod process;
 
 use std::fmt;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use tollgate_admission::gate::Gate;
+use tollgate_domain::catalogue::{self, Family};
 use tollgate_proxy::health::Healths;
+use tollgate_proxy::metrics::LimitMetrics;
+use tollgate_proxy::plane::Plane;
 use tollgate_store::SqliteLedger;
 
-/// Reads the state of the ledger and of the process.
-#[derive(Debug)]
-pub(super) struct LedgerMetrics(Arc<SqliteLedger>);
-
-impl LedgerMetrics {
-    pub(super) fn register(registry: &mut Registry, ledger: &Arc<SqliteLedger>) {
-        registry.register_collector(Box::new(Self(Arc::clone(ledger))));
-        registry.register_collector(Box::new(Process));
-    }
+/// Puts the program, the process and the ledger into the registry.
+pub(super) fn register(registry: &mut Registry, ledger: &Arc<SqliteLedger>) {
+    let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register(catalogue::BUILD.stem(), catalogue::BUILD.help, build);
+    registry.register_collector(Box::new(LedgerMetrics(Arc::clone(ledger))));
+    registry.register_collector(Box::new(process::ProcessMetrics::new()));
 }
 
-fn gauge(
-    encoder: &mut DescriptorEncoder<'_>,
-    (name, help, unit): (&str, &str, Option<&Unit>),
-    value: u64,
-) -> fmt::Result {
+/// Puts how the targets do into the registry.
+pub(super) fn register_breakers(registry: &mut Registry, healths: &Arc<Healths>) {
+    registry.register_collector(Box::new(BreakerMetrics(Arc::clone(healths))));
+}
+
+/// Puts how limits stand and what they hold into the registry.
+pub(super) fn register_limits(registry: &mut Registry, plane: &Arc<Plane>) {
+    registry.register_collector(Box::new(CounterMetrics(Arc::clone(&plane.gate))));
+    LimitMetrics::register(registry, plane);
+}
+
+/// Writes a gauge without labels.
+fn gauge(encoder: &mut DescriptorEncoder<'_>, family: &Family, value: u64) -> fmt::Result {
     let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-    let encoder = encoder.encode_descriptor(
-        name,
-        help,
-        unit,
-        prometheus_client::metrics::MetricType::Gauge,
-    )?;
-    gauge.encode(encoder)
+    let help = format!("{}.", family.help);
+    gauge.encode(encoder.encode_descriptor(family.stem(), &help, None, MetricType::Gauge)?)
 }
 
-fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+/// Writes a counter without labels.
+fn counter(encoder: &mut DescriptorEncoder<'_>, family: &Family, value: u64) -> fmt::Result {
+    let help = format!("{}.", family.help);
     let counter = ConstCounter::new(value);
-    let encoder = encoder.encode_descriptor(
-        name,
-        help,
-        None,
-        prometheus_client::metrics::MetricType::Counter,
-    )?;
-    counter.encode(encoder)
+    counter.encode(encoder.encode_descriptor(family.stem(), &help, None, MetricType::Counter)?)
 }
 
 /// Reads how the targets do.
 #[derive(Debug)]
-pub(super) struct BreakerMetrics(Arc<Healths>);
-
-impl BreakerMetrics {
-    pub(super) fn register(registry: &mut Registry, healths: &Arc<Healths>) {
-        registry.register_collector(Box::new(Self(Arc::clone(healths))));
-    }
-}
+struct BreakerMetrics(Arc<Healths>);
 
 impl Collector for BreakerMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut descriptor = encoder.encode_descriptor(
-            "tollgate_breaker_state",
-            "What the breaker of a target lets through: 0 everything, 1 one probe, 2 nothing",
-            None,
-            prometheus_client::metrics::MetricType::Gauge,
-        )?;
+        let Family { help, .. } = catalogue::BREAKER_STATE;
+        let help = format!("{help}.");
+        let name = catalogue::BREAKER_STATE.stem();
+        let mut descriptor = encoder.encode_descriptor(name, &help, None, MetricType::Gauge)?;
         for target in self.0.states() {
             let labels = [("provider", &*target.provider), ("model", &*target.model)];
             let gauge = ConstGauge::new(target.breaker.number());
@@ -75,100 +71,34 @@ impl Collector for BreakerMetrics {
     }
 }
 
+/// Reads how the ledger does.
+#[derive(Debug)]
+struct LedgerMetrics(Arc<SqliteLedger>);
+
 impl Collector for LedgerMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let status = self.0.status();
         let e = &mut encoder;
-        gauge(
-            e,
-            ("tollgate_ledger_waiting", "Closed calls not yet in the database", None),
-            status.waiting,
-        )?;
-        gauge(
-            e,
-            ("tollgate_ledger_open", "Calls in flight, as the journal knows them", None),
-            status.open,
-        )?;
-        gauge(
-            e,
-            ("tollgate_ledger_journal_segments", "Segments of the journal", None),
-            status.segments,
-        )?;
-        gauge(
-            e,
-            ("tollgate_ledger_journal", "Size of the journal", Some(&Unit::Bytes)),
-            status.bytes,
-        )?;
-        gauge(
-            e,
-            ("tollgate_ledger_healthy", "1 while calls can be recorded", None),
-            u64::from(status.last_error.is_none()),
-        )?;
-        counter(e, "tollgate_ledger_rows", "Calls folded into the database", status.folded)?;
-        counter(
-            e,
-            "tollgate_ledger_failures",
-            "Transactions that the database refused",
-            status.failures,
-        )
+        gauge(e, &catalogue::LEDGER_WAITING, status.waiting)?;
+        gauge(e, &catalogue::LEDGER_OPEN, status.open)?;
+        gauge(e, &catalogue::LEDGER_SEGMENTS, status.segments)?;
+        gauge(e, &catalogue::LEDGER_BYTES, status.bytes)?;
+        gauge(e, &catalogue::LEDGER_HEALTHY, u64::from(status.last_error.is_none()))?;
+        counter(e, &catalogue::LEDGER_ROWS, status.folded)?;
+        counter(e, &catalogue::LEDGER_FAILURES, status.failures)
     }
 }
 
-/// The process, as the usual names of Prometheus clients say it.
+/// Counts through what the limits hold.
 #[derive(Debug)]
-struct Process;
+struct CounterMetrics(Arc<Gate>);
 
-impl Collector for Process {
+impl Collector for CounterMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let census = self.0.engine().census();
         let e = &mut encoder;
-        if let Some(figures) = Figures::read() {
-            let seconds = figures.cpu;
-            let cpu = ConstCounter::new(seconds);
-            let descriptor = e.encode_descriptor(
-                "process_cpu",
-                "CPU time of the process",
-                Some(&Unit::Seconds),
-                prometheus_client::metrics::MetricType::Counter,
-            )?;
-            cpu.encode(descriptor)?;
-            gauge(
-                e,
-                ("process_resident_memory", "Resident memory", Some(&Unit::Bytes)),
-                figures.resident,
-            )?;
-            gauge(e, ("process_open_fds", "Open file descriptors", None), figures.files)?;
-            gauge(e, ("process_threads", "Threads", None), figures.threads)?;
-        }
-        Ok(())
-    }
-}
-
-/// What `/proc` says of this process (proc(5)).
-struct Figures {
-    cpu: f64,
-    resident: u64,
-    files: u64,
-    threads: u64,
-}
-
-/// Clock ticks a second in `/proc/self/stat`: 100 on every Linux that Rust runs on.
-const TICKS: f64 = 100.0;
-/// Bytes of a page in `/proc/self/stat`.
-const PAGE: u64 = 4_096;
-
-impl Figures {
-    fn read() -> Option<Self> {
-        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-        // The name of the program may hold spaces; what follows its bracket does not.
-        let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
-        let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
-        let ticks = u32::try_from(field(14)? + field(15)?).ok()?;
-        let files = std::fs::read_dir("/proc/self/fd").ok()?.count();
-        Some(Self {
-            cpu: f64::from(ticks) / TICKS,
-            resident: field(24)? * PAGE,
-            files: u64::try_from(files).ok()?,
-            threads: field(20)?,
-        })
+        gauge(e, &catalogue::COUNTERS_ACCOUNTS, census.accounts)?;
+        gauge(e, &catalogue::COUNTERS_KEPT, census.counters)?;
+        gauge(e, &catalogue::COUNTERS_HELD, census.held)
     }
 }

@@ -4,20 +4,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry as MetricRegistry;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tollgate_admin::Scrape;
 use tollgate_admin::api::Api;
 use tollgate_admission::engine::Engine;
-use tollgate_admission::gate::Gate;
+use tollgate_admission::gate::{Gate, Stray};
 use tollgate_admission::identity::{KeyDigest, KeyEntry, KeyHasher};
 use tollgate_domain::clock::Clock;
 use tollgate_domain::price::{ModelPrice, PriceBook};
@@ -32,12 +32,12 @@ use tollgate_proxy::past::Past;
 use tollgate_proxy::plane::{Obstacle, Plane};
 use tollgate_proxy::refusals::Refusals;
 use tollgate_proxy::server::{self, ServerConfig};
+use tollgate_proxy::snapshot::Snapshot;
 use tollgate_proxy::stored::Answers;
 use tollgate_proxy::surface::EndpointNames;
 use tollgate_store::{Recovery, Registry, SqliteLedger};
 
-use super::metrics::{BreakerMetrics, LedgerMetrics};
-use super::{admins, restore, strays};
+use super::{admins, metrics as own_metrics, restore, strays};
 use crate::books::StoreBooks;
 use crate::compose::{self, Ground};
 use crate::config::{Config, LogFormat, StorageUrl};
@@ -98,37 +98,10 @@ impl Started {
         let registry = Registry::open(&database)?;
         let ground = ground(&registry)?;
         let snapshot = compose::snapshot(&config, &ground, stored::keys(&registry, &config)?)?;
-        let (sender, leftovers) = unbounded_channel();
         let mut metrics = MetricRegistry::default();
-        LedgerMetrics::register(&mut metrics, &ledger);
-        let data_metrics = Metrics::register(&mut metrics);
-        let healths = Arc::new(Healths::new(ground.clock.clone(), Arc::clone(&data_metrics)));
-        BreakerMetrics::register(&mut metrics, &healths);
-        let (stray, strays) = channel();
-        let (looking, books) = (Arc::clone(&ledger), Arc::clone(&ledger));
-        let gate = Arc::new(Gate::new(engine(&config), books, stray));
-        let plane = Arc::new(Plane {
-            snapshot: ArcSwap::from_pointee(snapshot),
-            refusals: Refusals::start(Arc::clone(&gate), data_metrics.refusals_dropped())?,
-            gate,
-            directory: Arc::default(),
-            switches: Arc::default(),
-            desk: Desk::new(Arc::new(StoreBooks::open(&database, &ledger)?)),
-            ids: Ids::default(),
-            log: call_log(&config, &data_metrics)?,
-            admitted: data_metrics.admitted(),
-            healths,
-            metrics: data_metrics,
-            leftovers: sender,
-            answers: Answers::default(),
-            overload: Overload::default(),
-            names: EndpointNames::default(),
-            started: ground.clock.monotonic(),
-            started_at: ground.clock.now(),
-            ending: AtomicBool::new(false),
-            obstacle: Obstacle::new(move || looking.status().last_error),
-            clock: ground.clock.clone(),
-        });
+        let ((sender, leftovers), (stray, strays)) = (unbounded_channel(), channel());
+        let base = Base { config: &config, database: &database, ledger: &ledger, ground: &ground };
+        let plane = base.plane(&mut metrics, snapshot, (sender, stray))?;
         let strays = strays::Strays::start(Arc::clone(&plane), strays)?;
         let handle = Handle {
             plane: Arc::clone(&plane),
@@ -232,6 +205,56 @@ impl Started {
         self.ledger.shutdown().context(
             "the ledger could not be closed; nothing is lost, the next start reads its journal",
         )
+    }
+}
+
+/// What everything else is built on.
+struct Base<'a> {
+    config: &'a Config,
+    database: &'a Path,
+    ledger: &'a Arc<SqliteLedger>,
+    ground: &'a Ground,
+}
+
+impl Base<'_> {
+    /// The data plane, and its metrics in the registry.
+    fn plane(
+        &self,
+        metrics: &mut MetricRegistry,
+        snapshot: Snapshot,
+        (leftovers, stray): (UnboundedSender<Leftover>, Sender<Stray>),
+    ) -> anyhow::Result<Arc<Plane>> {
+        let Self { config, database, ledger, ground } = self;
+        own_metrics::register(metrics, ledger);
+        let counted = Metrics::register(metrics);
+        let healths = Arc::new(Healths::new(ground.clock.clone(), Arc::clone(&counted)));
+        own_metrics::register_breakers(metrics, &healths);
+        let (looking, books) = (Arc::clone(ledger), Arc::<SqliteLedger>::clone(ledger));
+        let gate = Arc::new(Gate::new(engine(config), books, stray));
+        let plane = Arc::new(Plane {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            refusals: Refusals::start(Arc::clone(&gate), counted.refusals_dropped())?,
+            gate,
+            directory: Arc::default(),
+            switches: Arc::default(),
+            desk: Desk::new(Arc::new(StoreBooks::open(database, ledger)?)),
+            ids: Ids::default(),
+            log: call_log(config, &counted)?,
+            admitted: counted.admitted(),
+            healths,
+            metrics: counted,
+            leftovers,
+            answers: Answers::default(),
+            overload: Overload::default(),
+            names: EndpointNames::default(),
+            started: ground.clock.monotonic(),
+            started_at: ground.clock.now(),
+            ending: AtomicBool::new(false),
+            obstacle: Obstacle::new(move || looking.status().last_error),
+            clock: ground.clock.clone(),
+        });
+        own_metrics::register_limits(metrics, &plane);
+        Ok(plane)
     }
 }
 

@@ -20,6 +20,7 @@ mod hangup;
 mod hostile;
 mod identity;
 mod limits;
+mod metrics;
 mod overload;
 mod overshoot;
 mod own_limits;
