@@ -251,6 +251,8 @@ fn draft(candidate: &Candidate, standing: &Standing, name: Arc<str>) -> CallReco
         usage: Usage::default(),
         cost: NanoUsd::ZERO,
         provider_cost: None,
+        saved: NanoUsd::ZERO,
+        repetition: None,
         price_version: Arc::clone(chosen.price.version()),
         estimated: true,
         latency_us: 0,

@@ -81,6 +81,8 @@ pub fn refused(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) {
         usage: Usage::default(),
         cost: NanoUsd::ZERO,
         provider_cost: None,
+        saved: NanoUsd::ZERO,
+        repetition: None,
         price_version: Arc::default(),
         estimated: false,
         latency_us: plane.micros_since(arrival.started),

@@ -43,6 +43,7 @@ prop_compose! {
         (cost, provider_cost) in (any::<i64>(), maybe(any::<i64>())),
         (latency_us, ttft_us) in (count(), maybe(count())),
         decision in maybe(prop::collection::vec(any::<u8>(), 0..40)),
+        (saved, repetition) in (prop_oneof![Just(0), any::<i64>()], maybe(any::<[u8; 32]>())),
     ) -> CallRecord {
         let [request_id, user, endpoint, provider, model_asked, model, price_version] = texts;
         let [key, team, ip, session, feature, error_type] = options;
@@ -60,6 +61,8 @@ prop_compose! {
             usage: from_counts(counts.try_into().unwrap()),
             cost: NanoUsd::from_nanos(cost),
             provider_cost: provider_cost.map(NanoUsd::from_nanos),
+            saved: NanoUsd::from_nanos(saved),
+            repetition: repetition.and_then(|bytes| Repetition::from_bytes(&bytes)),
             price_version, estimated, latency_us, ttft_us,
             decision: decision.map(|bytes| Decision::from_bytes(&bytes)),
         }

@@ -44,6 +44,8 @@ pub(crate) fn record(n: u32) -> CallRecord {
         usage: Usage::tokens(u64::from(n % 50) + 8, 9),
         cost: NanoUsd::from_nanos(6_600 + i64::from(n)),
         provider_cost: None,
+        saved: NanoUsd::ZERO,
+        repetition: None,
         price_version: Arc::from("book 2026-10-30 openai/gpt-4o-mini"),
         estimated: false,
         latency_us: 412_345,

@@ -119,6 +119,8 @@ fn call() -> Call {
         usage: Usage::tokens(8, 9),
         cost: NanoUsd::from_nanos(6_600),
         provider_cost: None,
+        saved: NanoUsd::ZERO,
+        repetition: None,
         price_version: "book".into(),
         estimated: false,
         latency_us: 412_000,
