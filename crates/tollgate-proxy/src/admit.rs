@@ -7,7 +7,7 @@ use tollgate_admission::engine::{Demand, Grant, Refusal, Subject};
 use tollgate_admission::gate::{Admitted, NotAdmitted};
 use tollgate_admission::identity::Principal;
 use tollgate_admission::switches::Traffic;
-use tollgate_domain::call::{CacheState, CallRecord, Outcome};
+use tollgate_domain::call::{CallRecord, Outcome};
 use tollgate_domain::decision::Downgrade;
 use tollgate_domain::fault::Code;
 use tollgate_domain::limit::{Metric, Mode, OnLimit};
@@ -26,6 +26,7 @@ use crate::open_call::OpenCall;
 use crate::plane::Plane;
 use crate::read::Asked;
 use crate::route::{Chosen, Wish, route};
+use crate::savings::Marks;
 use crate::snapshot::Snapshot;
 use crate::standing::{Standing, refuse_stopped, standing};
 use crate::stop::Stop;
@@ -53,6 +54,8 @@ pub struct Candidate {
     pub through: Option<Box<Through>>,
     /// What it takes, where it is about pictures or sound.
     pub media: Option<Media>,
+    /// What saving has noted about it.
+    pub marks: Marks,
 }
 
 /// Decides on a call. Where a limit says so, a cheaper model serves it.
@@ -116,19 +119,9 @@ fn decide(
     candidate: &Candidate,
     (standing, downgrades): (&Standing, &[Downgrade]),
 ) -> Result<(Admitted, u64), NotAdmitted> {
-    let Candidate { arrival, principal, labels, chosen, endpoint, .. } = candidate;
+    let Candidate { arrival, endpoint, .. } = candidate;
     let address = counted(snapshot, arrival);
-    let subject = Subject {
-        user: &principal.user,
-        key: Some(&principal.key.name),
-        team: standing.team.as_deref(),
-        ip: Some(&address),
-        session: labels.session.as_deref(),
-        feature: labels.feature.as_deref(),
-        provider: &chosen.target.provider.name,
-        model: &chosen.route.name,
-        free: chosen.price.is_free(&Served::at(arrival.time)),
-    };
+    let subject = subject(candidate, standing, &address);
     let terms = standing.terms(&subject);
     let bound = demand(snapshot, candidate);
     let row = draft(candidate, standing, plane.names.of(*endpoint));
@@ -147,7 +140,11 @@ fn open(
     standing: &Standing,
     (admitted, asked_output): (Admitted, u64),
 ) -> Box<OpenCall> {
-    let Candidate { arrival, endpoint, principal, asked, chosen, through, media, .. } = candidate;
+    let Candidate { arrival, endpoint, principal, asked, chosen, through, media, marks, .. } =
+        candidate;
+    if let Some(audience) = &marks.audience {
+        audience.admit();
+    }
     plane.admitted.inc();
     plane.metrics.inflight().inc();
     plane.metrics.own_share(plane.micros_since(arrival.started));
@@ -177,6 +174,7 @@ fn open(
         started: arrival.started,
         first_byte_us: None,
         on_disconnect,
+        audience: marks.audience,
     })
 }
 
@@ -193,8 +191,28 @@ fn is_bounded(grant: &Grant) -> bool {
     })
 }
 
+/// Who is counted for a call.
+pub(crate) fn subject<'a>(
+    candidate: &'a Candidate,
+    standing: &'a Standing,
+    address: &'a str,
+) -> Subject<'a> {
+    let Candidate { arrival, principal, labels, chosen, .. } = candidate;
+    Subject {
+        user: &principal.user,
+        key: Some(&principal.key.name),
+        team: standing.team.as_deref(),
+        ip: Some(address),
+        session: labels.session.as_deref(),
+        feature: labels.feature.as_deref(),
+        provider: &chosen.target.provider.name,
+        model: &chosen.route.name,
+        free: chosen.price.is_free(&Served::at(arrival.time)),
+    }
+}
+
 /// What a call is, as far as the kill switch asks.
-fn traffic<'a>(candidate: &'a Candidate, standing: &'a Standing) -> Traffic<'a> {
+pub(crate) fn traffic<'a>(candidate: &'a Candidate, standing: &'a Standing) -> Traffic<'a> {
     Traffic {
         provider: &candidate.chosen.target.provider.name,
         model: &candidate.chosen.route.name,
@@ -224,8 +242,8 @@ fn refuse_strange_answer(plane: &Plane, candidate: &Candidate) -> Result<(), Sto
 }
 
 /// The ledger row, as far as it is known before the call is sent.
-fn draft(candidate: &Candidate, standing: &Standing, name: Arc<str>) -> CallRecord {
-    let Candidate { arrival, principal, labels, asked, chosen, .. } = candidate;
+pub(crate) fn draft(candidate: &Candidate, standing: &Standing, name: Arc<str>) -> CallRecord {
+    let Candidate { arrival, principal, labels, asked, chosen, marks, .. } = candidate;
     CallRecord {
         call_id: arrival.call_id,
         request_id: Arc::clone(&arrival.request_id),
@@ -247,12 +265,12 @@ fn draft(candidate: &Candidate, standing: &Standing, name: Arc<str>) -> CallReco
         outcome: Outcome::InDoubt,
         error_type: None,
         attempts: 1,
-        cache: CacheState::Miss,
+        cache: marks.cache,
         usage: Usage::default(),
         cost: NanoUsd::ZERO,
         provider_cost: None,
         saved: NanoUsd::ZERO,
-        repetition: None,
+        repetition: marks.repetition,
         price_version: Arc::clone(chosen.price.version()),
         estimated: true,
         latency_us: 0,

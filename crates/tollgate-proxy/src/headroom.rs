@@ -158,15 +158,19 @@ pub(crate) fn wait(refusal: &Refusal, now: Timestamp) -> Option<Duration> {
     refusal.retry_after(now).filter(|wait| retryable && *wait <= LONGEST_WAIT)
 }
 
+/// Says after how long another try makes sense.
+pub(crate) fn retry_after(headers: &mut HeaderMap, wait: Duration) {
+    let millis = wait.as_millis();
+    headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + u64::from(millis % 1_000 > 0)));
+    if let Ok(millis) = u64::try_from(millis) {
+        headers.insert(RETRY_AFTER_MS, HeaderValue::from(millis));
+    }
+}
+
 /// Puts on a refusal what it says about time.
 pub(crate) fn refuse(headers: &mut HeaderMap, refusal: &Refusal, now: Timestamp) {
     if let Some(wait) = wait(refusal, now) {
-        let millis = wait.as_millis();
-        headers
-            .insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + u64::from(millis % 1_000 > 0)));
-        if let Ok(millis) = u64::try_from(millis) {
-            headers.insert(RETRY_AFTER_MS, HeaderValue::from(millis));
-        }
+        retry_after(headers, wait);
     }
     let name: String = refusal.limit.name.chars().filter(char::is_ascii_alphanumeric).collect();
     let turn = refusal.frees_at.map(|at| at.as_second().saturating_sub(now.as_second()).max(0));

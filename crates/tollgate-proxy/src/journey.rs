@@ -7,11 +7,15 @@
 //! Each step is a module of its name and returns what the next one needs, so a step cannot be
 //! skipped. Settling and recording happen where the answer ends ([`crate::open_call`]), before its
 //! last bytes leave.
+//!
+//! The steps from `admit` on buy an answer. Around them stands what spares buying the same one twice
+//! ([`crate::savings`]).
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tollgate_domain::fault::Code;
@@ -24,12 +28,14 @@ use crate::captcha::vouch;
 use crate::forward::forward;
 use crate::identify::identify;
 use crate::media::Media;
+use crate::open_call::OpenCall;
 use crate::plane::Plane;
 use crate::provider::Serving;
 use crate::read::{Called, collect, read};
 use crate::record::{Known, refused};
 use crate::relay::relay;
 use crate::route::{Wish, route};
+use crate::savings::{self, Marks, Trip};
 use crate::server::HeadWatch;
 use crate::snapshot::Snapshot;
 use crate::stop::Stop;
@@ -135,11 +141,10 @@ impl Travel<'_> {
         }
         let arrival = arrival.clone();
         let (through, media) = (None, Media::of(endpoint, &asked));
+        let marks = Marks::default();
         let candidate =
-            Candidate { arrival, endpoint, principal, labels, asked, chosen, through, media };
-        let admitted = admit(plane, snapshot, candidate)?;
-        let (call, answered) = forward(admitted, &head).await;
-        relay(call, answered).await
+            Candidate { arrival, endpoint, principal, labels, asked, chosen, through, media, marks };
+        savings::answer(Trip { plane: Arc::clone(plane), snapshot, candidate, head }).await
     }
 }
 
@@ -169,12 +174,24 @@ impl Travel<'_> {
         known.model = Arc::clone(&chosen.route.name);
         let (arrival, through) = (arrival.clone(), Some(through));
         let media = Media::of(endpoint, &asked);
+        let marks = Marks::default();
         let candidate =
-            Candidate { arrival, endpoint, principal, labels, asked, chosen, through, media };
-        let admitted = admit(plane, snapshot, candidate)?;
-        let (call, answered) = forward(admitted, &head).await;
-        relay(call, answered).await
+            Candidate { arrival, endpoint, principal, labels, asked, chosen, through, media, marks };
+        savings::answer(Trip { plane: Arc::clone(plane), snapshot, candidate, head }).await
     }
+}
+
+/// Buys an answer: the call is admitted, and sent.
+pub(crate) async fn buy(trip: Trip) -> Result<Response<RelayBody>, Stop> {
+    let Trip { plane, snapshot, candidate, head } = trip;
+    let call = admit(&plane, snapshot, candidate)?;
+    send(call, head).await
+}
+
+/// Sends an admitted call on its way, and its answer to whoever waits for it.
+pub(crate) async fn send(call: Box<OpenCall>, head: Parts) -> Result<Response<RelayBody>, Stop> {
+    let (call, answered) = forward(call, &head).await;
+    relay(call, answered).await
 }
 
 /// What stands at the path of a request whose head means one thing only.

@@ -32,6 +32,7 @@ pub mod record;
 pub mod refusals;
 pub mod relay;
 pub mod route;
+pub mod savings;
 pub mod server;
 pub mod snapshot;
 pub mod standing;

@@ -20,6 +20,7 @@ use crate::desk::Desk;
 use crate::leftover::Leftover;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
+use crate::savings::Savings;
 use crate::snapshot::Snapshot;
 use crate::stored::Answers;
 use crate::surface::EndpointNames;
@@ -53,6 +54,8 @@ pub struct Plane {
     pub admitted: Counter,
     /// Whose the answers are that providers keep.
     pub answers: Answers,
+    /// What is kept so that no answer is bought twice.
+    pub savings: Savings,
     /// Names of endpoints, shared by all rows.
     pub names: EndpointNames,
     /// When the program started, on the clock that measures latency.

@@ -46,6 +46,8 @@ pub struct Ending {
     pub facts: StreamFacts,
     /// Tokens of the generated text, where the provider states no usage.
     pub counted_output: u64,
+    /// Whether it was ended from our side.
+    pub cut: bool,
 }
 
 /// How patient a pump is.
@@ -110,7 +112,7 @@ impl Pump {
             first_token_seen: self.meter.first_token_seen(),
         };
         let counted_output = self.meter.estimate_output(|text| count_tokens(model, text));
-        Ending { facts, counted_output }
+        Ending { facts, counted_output, cut: true }
     }
 
     /// What was received, at the end of the stream. The generated text is counted only where the
@@ -121,7 +123,7 @@ impl Pump {
             Some(_) => 0,
             None => self.meter.estimate_output(|text| count_tokens(model, text)),
         };
-        Ending { facts, counted_output }
+        Ending { facts, counted_output, cut: false }
     }
 
     /// Bytes of generated text so far: no fewer than its tokens.

@@ -17,6 +17,7 @@ use tollgate_domain::price::{ModelPrice, PriceTable};
 use crate::captcha::Captcha;
 use crate::metrics::{Metrics, TargetMetrics};
 use crate::provider::Provider;
+use crate::savings::SavingsSettings;
 
 /// Most model names without an entry of their own that are remembered.
 const MOST_FOUND: usize = 4_096;
@@ -44,6 +45,8 @@ pub struct Snapshot {
     pub default_plan: Arc<Plan>,
     /// What becomes of calls whose client goes away, where the plan says so.
     pub plan_disconnects: Arc<BTreeMap<Arc<str>, OnDisconnect>>,
+    /// How buying an answer twice is avoided.
+    pub savings: SavingsSettings,
     /// Everything else.
     pub settings: Settings,
     /// Routes of models without an entry, found on first use.
@@ -151,6 +154,8 @@ pub struct Route {
     pub targets: Vec<Arc<Target>>,
     /// Output tokens assumed where the caller sets no maximum.
     pub max_output: Option<u64>,
+    /// Whether its calls may use the prompt cache, where its entry says so.
+    pub cache: Option<bool>,
 }
 
 /// Routes that were found for models without an entry of their own. Bounded: names that no
@@ -193,7 +198,7 @@ impl Snapshot {
             let price = self.price(provider, rest);
             Some(Target::new(Arc::clone(provider), rest.into(), 1, price))
         })?;
-        Some(Route { name: model.into(), targets: vec![Arc::new(target)], max_output: None })
+        Some(Route { name: model.into(), targets: vec![Arc::new(target)], max_output: None, cache: None })
     }
 
     /// The price of a provider's model.

@@ -2,6 +2,7 @@
 //! place that turns it into the client's dialect.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -31,12 +32,14 @@ pub struct Stop {
     /// Whether a provider may have been working on the call already, so that a retry may be
     /// charged again.
     pub spent: bool,
+    /// After how long another try makes sense, where no limit says so.
+    pub retry_after: Option<Duration>,
 }
 
 impl Stop {
     /// An end with this code and message.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), param: None, limit: None, spent: false }
+        Self { code, message: message.into(), param: None, limit: None, spent: false, retry_after: None }
     }
 
     /// An end that a field of the request is to blame for.
@@ -88,6 +91,9 @@ impl Stop {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some((refusal, now)) = &self.limit {
             headroom::refuse(headers, refusal, *now);
+        }
+        if let Some(wait) = self.retry_after {
+            headroom::retry_after(headers, wait);
         }
         if !self.should_retry() {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));

@@ -97,7 +97,7 @@ pub(crate) fn free(provider: &Arc<Provider>) -> Chosen {
     let target =
         Arc::new(Target::new(Arc::clone(provider), Arc::from(""), 1, Some(Arc::clone(&price))));
     let route =
-        Route { name: Arc::from("other"), targets: vec![Arc::clone(&target)], max_output: None };
+        Route { name: Arc::from("other"), targets: vec![Arc::clone(&target)], max_output: None, cache: None };
     Chosen {
         route: Arc::new(route),
         target,

@@ -158,7 +158,7 @@ fn chosen(
     let name: Arc<str> = if model.is_empty() { Arc::from("other") } else { Arc::from(model) };
     let target = Target::new(Arc::clone(provider), Arc::from(model), 1, Some(Arc::clone(&price)));
     let target = Arc::new(target);
-    let route = Route { name, targets: vec![Arc::clone(&target)], max_output: None };
+    let route = Route { name, targets: vec![Arc::clone(&target)], max_output: None, cache: None };
     Ok(Chosen {
         route: Arc::new(route),
         target,

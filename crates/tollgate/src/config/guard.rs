@@ -1,9 +1,13 @@
-//! The prompt cache and the protection against duplicate storms.
+//! What spares buying the same answer twice: the prompt cache, idempotency keys, the protection
+//! against duplicate storms.
 
 use std::time::Duration;
 
 use super::reader::Fields;
 use super::scalar::{Count, Size, Span, words};
+
+/// Most calls that can be asked for to make a storm: so many instants are remembered of a prompt.
+const MOST_IDENTICAL: u32 = 1_000;
 
 words! {
     /// Who may get an answer that is kept.
@@ -42,6 +46,27 @@ impl Cache {
     }
 }
 
+/// How repeated idempotency keys are answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Idempotency {
+    /// Whether they are heeded.
+    pub enabled: bool,
+    /// How long a key is known.
+    pub ttl: Duration,
+    /// In how much memory answers are kept, in bytes.
+    pub max_bytes: u64,
+}
+
+impl Idempotency {
+    pub(super) fn read(fields: &Fields<'_>) -> Self {
+        Self {
+            enabled: fields.get("enabled"),
+            ttl: fields.get::<Span>("ttl").0,
+            max_bytes: fields.get::<Size>("max_bytes").0,
+        }
+    }
+}
+
 words! {
     /// What happens in a duplicate storm.
     StormAction {
@@ -59,7 +84,7 @@ words! {
 /// Protection against duplicate storms.
 #[derive(Clone, Copy, Debug)]
 pub struct Duplicates {
-    /// How many identical prompts make a storm; at least 2.
+    /// How many identical prompts make a storm; from 2 to 1000.
     pub identical: u32,
     /// Within which time.
     pub window: Duration,
@@ -80,6 +105,11 @@ impl Duplicates {
         if duplicates.identical == 1 {
             let message = "`duplicates.identical`: a single prompt repeats nothing";
             fields.fail_at("identical", message.to_owned(), Some("use 2 or more".to_owned()));
+        }
+        if duplicates.identical > MOST_IDENTICAL {
+            let message = "`duplicates.identical`: so many are not counted";
+            let remedy = format!("use {MOST_IDENTICAL} or fewer");
+            fields.fail_at("identical", message.to_owned(), Some(remedy));
         }
         duplicates
     }

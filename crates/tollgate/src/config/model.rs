@@ -38,6 +38,8 @@ pub struct Model {
     pub fallback: Vec<Arc<str>>,
     /// Output tokens assumed where the caller sets none.
     pub max_output_tokens: Option<u64>,
+    /// Whether its calls may use the prompt cache, where the entry says so.
+    pub cache: Option<bool>,
 }
 
 /// A provider's model.
@@ -109,6 +111,7 @@ impl Model {
             route: fields.get("route"),
             targets,
             fallback: names.mentions(fields, "fallback"),
+            cache: fields.maybe("cache"),
             max_output_tokens: fields
                 .maybe::<Count>("max_output_tokens")
                 .map(|Count(most)| u64::from(most)),

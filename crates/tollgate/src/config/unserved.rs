@@ -75,14 +75,6 @@ const ROWS: &[Row] = &[
         "this route is not served by this version; targets are chosen by weight",
     ),
     note(
-        |c| when(c.cache.is_some_and(|cache| cache.enabled), "cache.enabled"),
-        "the prompt cache is not served by this version; every call goes to its provider",
-    ),
-    note(
-        |c| when(c.duplicates.is_some(), "duplicates"),
-        "protection against duplicate storms is not served by this version",
-    ),
-    note(
         |c| when(c.logs.bodies != Bodies::Off, "logs.bodies"),
         "prompts and answers are not kept by this version",
     ),

@@ -1,13 +1,14 @@
 //! Metrics of the ledger and of the process, read when they are asked for.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
+use tollgate_proxy::plane::Plane;
 use tollgate_store::SqliteLedger;
 
 /// Reads the state of the ledger and of the process.
@@ -83,6 +84,37 @@ impl Collector for LedgerMetrics {
             "Transactions that the database refused",
             status.failures,
         )
+    }
+}
+
+/// Reads how much is kept so that no answer is bought twice.
+#[derive(Debug)]
+pub(super) struct SavingsGauges(Weak<Plane>);
+
+impl SavingsGauges {
+    pub(super) fn register(registry: &mut Registry, plane: &Arc<Plane>) {
+        registry.register_collector(Box::new(Self(Arc::downgrade(plane))));
+    }
+}
+
+impl Collector for SavingsGauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(plane) = self.0.upgrade() else { return Ok(()) };
+        let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let e = &mut encoder;
+        let (bytes, entries) = plane.savings.cached();
+        let name = "tollgate_cache_entries";
+        gauge(e, (name, "Answers in the prompt cache", None), wide(entries))?;
+        let name = "tollgate_cache_held";
+        gauge(e, (name, "Size of the prompt cache", Some(&Unit::Bytes)), wide(bytes))?;
+        let (bytes, entries) = plane.savings.repeatable();
+        let name = "tollgate_idempotency_keys";
+        gauge(e, (name, "Idempotency keys whose answer is kept", None), wide(entries))?;
+        let name = "tollgate_idempotency_held";
+        gauge(e, (name, "Size of their answers", Some(&Unit::Bytes)), wide(bytes))?;
+        let name = "tollgate_shared_answers";
+        let help = "Size of answers on their way that may be shared or kept";
+        gauge(e, (name, help, Some(&Unit::Bytes)), wide(plane.savings.in_flight()))
     }
 }
 

@@ -27,12 +27,13 @@ use tollgate_proxy::metrics::Metrics;
 use tollgate_proxy::past::Past;
 use tollgate_proxy::plane::{Obstacle, Plane};
 use tollgate_proxy::refusals::Refusals;
+use tollgate_proxy::savings::{Savings, SavingsMetrics};
 use tollgate_proxy::server::{self, ServerConfig};
 use tollgate_proxy::stored::Answers;
 use tollgate_proxy::surface::EndpointNames;
 use tollgate_store::{Recovery, Registry, SqliteLedger};
 
-use super::metrics::LedgerMetrics;
+use super::metrics::{LedgerMetrics, SavingsGauges};
 use super::{admins, restore, strays};
 use crate::books::StoreBooks;
 use crate::compose::{self, Ground};
@@ -98,6 +99,8 @@ impl Started {
         let mut metrics = MetricRegistry::default();
         LedgerMetrics::register(&mut metrics, &ledger);
         let data_metrics = Metrics::register(&mut metrics);
+        let savings = Savings::new(SavingsMetrics::register(&mut metrics));
+        savings.configure(&snapshot.savings, &ground.clock);
         let (strays, gate) =
             strays::Strays::start(engine(&config), Arc::clone(&ledger), ground.clock.clone())?;
         let looking = Arc::clone(&ledger);
@@ -114,6 +117,7 @@ impl Started {
             metrics: data_metrics,
             leftovers: sender,
             answers: Answers::default(),
+            savings,
             names: EndpointNames::default(),
             started: ground.clock.monotonic(),
             started_at: ground.clock.now(),
@@ -121,6 +125,7 @@ impl Started {
             obstacle: Obstacle::new(move || looking.status().last_error),
             clock: ground.clock.clone(),
         });
+        SavingsGauges::register(&mut metrics, &plane);
         let handle = Handle {
             plane: Arc::clone(&plane),
             ground: ground.clone(),
