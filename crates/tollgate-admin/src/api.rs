@@ -18,6 +18,7 @@ mod overrides;
 mod plans;
 mod problem;
 mod status;
+mod storms;
 mod usage;
 mod users;
 
@@ -120,6 +121,8 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(usage::report))
         .routes(routes!(estimate::estimate))
         .routes(routes!(kill_switch::show, kill_switch::change))
+        .routes(routes!(storms::list))
+        .routes(routes!(storms::lift))
         .routes(routes!(audit::list));
     OpenApiRouter::with_openapi(document::head()).nest(ROOT, routes)
 }

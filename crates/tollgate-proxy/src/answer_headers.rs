@@ -19,7 +19,7 @@ const CALL_ID: HeaderName = HeaderName::from_static("x-tollgate-call-id");
 const PROVIDER: HeaderName = HeaderName::from_static("x-tollgate-provider");
 const MODEL: HeaderName = HeaderName::from_static("x-tollgate-model");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
-const CACHE: HeaderName = HeaderName::from_static("x-tollgate-cache");
+pub(crate) const CACHE: HeaderName = HeaderName::from_static("x-tollgate-cache");
 const COST: HeaderName = HeaderName::from_static("x-tollgate-cost-usd");
 /// Hints of the client that a translated request could not carry.
 const LEFT_OUT: HeaderName = HeaderName::from_static("x-tollgate-left-out");

@@ -23,6 +23,7 @@ use tollgate_wire::endpoint::Endpoint;
 
 use crate::accept::{Arrival, REQUEST_ID, accept};
 use crate::admit::{Candidate, admit};
+use crate::answer_headers::CACHE;
 use crate::api::Visit;
 use crate::captcha::vouch;
 use crate::forward::forward;
@@ -142,8 +143,17 @@ impl Travel<'_> {
         let arrival = arrival.clone();
         let (through, media) = (None, Media::of(endpoint, &asked));
         let marks = Marks::default();
-        let candidate =
-            Candidate { arrival, endpoint, principal, labels, asked, chosen, through, media, marks };
+        let candidate = Candidate {
+            arrival,
+            endpoint,
+            principal,
+            labels,
+            asked,
+            chosen,
+            through,
+            media,
+            marks,
+        };
         savings::answer(Trip { plane: Arc::clone(plane), snapshot, candidate, head }).await
     }
 }
@@ -175,8 +185,17 @@ impl Travel<'_> {
         let (arrival, through) = (arrival.clone(), Some(through));
         let media = Media::of(endpoint, &asked);
         let marks = Marks::default();
-        let candidate =
-            Candidate { arrival, endpoint, principal, labels, asked, chosen, through, media, marks };
+        let candidate = Candidate {
+            arrival,
+            endpoint,
+            principal,
+            labels,
+            asked,
+            chosen,
+            through,
+            media,
+            marks,
+        };
         savings::answer(Trip { plane: Arc::clone(plane), snapshot, candidate, head }).await
     }
 }
@@ -211,6 +230,10 @@ fn refuse(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) -> Respon
     let mut response = stop.answer(known.dialect, &arrival.request_id).map(RelayBody::whole);
     if let Ok(id) = HeaderValue::from_str(&arrival.request_id) {
         response.headers_mut().insert(REQUEST_ID, id);
+    }
+    if known.is_call {
+        let cache = HeaderValue::from_static(stop.cache.as_str());
+        response.headers_mut().insert(CACHE, cache);
     }
     let unread = matches!(
         stop.code,

@@ -319,7 +319,8 @@ impl OpenCall {
         priced: &Priced,
     ) -> Result<Settled, LedgerError> {
         let whole = self.is_whole(end, facts);
-        let Self { plane, snapshot, admitted, metrics, started, first_byte_us, audience, .. } = self;
+        let Self { plane, snapshot, admitted, metrics, started, first_byte_us, audience, .. } =
+            self;
         let latency_us = plane.micros_since(started);
         let fill = |row: &mut CallRecord| {
             row.status = end.status;

@@ -27,8 +27,8 @@ mod free;
 mod hearing;
 mod kept;
 mod key;
-mod replay;
 mod repetition;
+mod replay;
 mod settings;
 mod shelf;
 mod storm;
@@ -38,12 +38,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Response};
+use http::{HeaderMap, Response};
 use tokio::sync::broadcast;
 use tollgate_domain::clock::Clock;
 
-pub use audience::{Audience, Marks};
 pub(crate) use audience::Told;
+pub use audience::{Audience, Marks};
 use book::Book;
 use budget::Room;
 pub use flight::Flight;
@@ -57,13 +57,12 @@ use storm::{Storms, Verdict};
 pub use tally::{Saved, SavingsMetrics};
 
 use crate::admit::Candidate;
+use crate::answer_headers::CACHE;
 use crate::journey::buy;
 use crate::plane::Plane;
 use crate::snapshot::Snapshot;
 use crate::stop::Stop;
 use crate::streaming::RelayBody;
-
-const CACHE: HeaderName = HeaderName::from_static("x-tollgate-cache");
 
 /// What is kept and watched for.
 #[derive(Debug)]

@@ -198,7 +198,12 @@ impl Snapshot {
             let price = self.price(provider, rest);
             Some(Target::new(Arc::clone(provider), rest.into(), 1, price))
         })?;
-        Some(Route { name: model.into(), targets: vec![Arc::new(target)], max_output: None, cache: None })
+        Some(Route {
+            name: model.into(),
+            targets: vec![Arc::new(target)],
+            max_output: None,
+            cache: None,
+        })
     }
 
     /// The price of a provider's model.

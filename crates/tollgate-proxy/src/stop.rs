@@ -9,7 +9,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use jiff::Timestamp;
 use tollgate_admission::engine::Refusal;
-use tollgate_domain::call::Dialect;
+use tollgate_domain::call::{CacheState, Dialect};
 use tollgate_domain::fault::{Code, Fault};
 use tollgate_wire::error::{ErrorView, LimitView, error_body};
 
@@ -34,12 +34,15 @@ pub struct Stop {
     pub spent: bool,
     /// After how long another try makes sense, where no limit says so.
     pub retry_after: Option<Duration>,
+    /// Where the answer was to come from.
+    pub cache: CacheState,
 }
 
 impl Stop {
     /// An end with this code and message.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), param: None, limit: None, spent: false, retry_after: None }
+        let (message, cache) = (message.into(), CacheState::Bypass);
+        Self { code, message, param: None, limit: None, spent: false, retry_after: None, cache }
     }
 
     /// An end that a field of the request is to blame for.
@@ -57,6 +60,12 @@ impl Stop {
     #[must_use]
     pub fn after_spending(self) -> Self {
         Self { spent: true, ..self }
+    }
+
+    /// Says where the answer was to come from.
+    #[must_use]
+    pub fn instead_of(self, cache: CacheState) -> Self {
+        Self { cache, ..self }
     }
 
     /// Whether an SDK should try again by itself.

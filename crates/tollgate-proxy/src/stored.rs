@@ -96,8 +96,12 @@ pub(crate) fn free(provider: &Arc<Provider>) -> Chosen {
     let price = Arc::new(ModelPrice::nothing());
     let target =
         Arc::new(Target::new(Arc::clone(provider), Arc::from(""), 1, Some(Arc::clone(&price))));
-    let route =
-        Route { name: Arc::from("other"), targets: vec![Arc::clone(&target)], max_output: None, cache: None };
+    let route = Route {
+        name: Arc::from("other"),
+        targets: vec![Arc::clone(&target)],
+        max_output: None,
+        cache: None,
+    };
     Chosen {
         route: Arc::new(route),
         target,

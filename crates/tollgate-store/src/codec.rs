@@ -175,9 +175,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<CallRecord> {
         saved: input
             .when(has(SAVED), |input| input.signed().map(NanoUsd::from_nanos))?
             .unwrap_or(NanoUsd::ZERO),
-        repetition: input.when(has(REPETITION), |input| {
-            Repetition::from_bytes(input.array::<32>()?)
-        })?,
+        repetition: input
+            .when(has(REPETITION), |input| Repetition::from_bytes(input.array::<32>()?))?,
         dialect,
         outcome,
         cache,

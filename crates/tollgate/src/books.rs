@@ -9,7 +9,8 @@ use anyhow::ensure;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tollgate_admission::books::{
-    Action, ActionEnd, BillingQuery, BillingRow, Books, BooksError, EndedAction, Repeated, UsageEvent,
+    Action, ActionEnd, BillingQuery, BillingRow, Books, BooksError, EndedAction, Repeated,
+    UsageEvent,
 };
 use tollgate_domain::id::CallId;
 use tollgate_store::{Dim, Reader, Registry, SqliteLedger, UsageQuery, UsageRow};

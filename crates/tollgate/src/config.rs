@@ -40,8 +40,8 @@ pub use auth::{Algorithm, Auth, Captcha, CaptchaProvider, ConfigKey, Jwt, JwtKey
 pub use caution::Caution;
 pub use environment::{Environment, KnownProvider, PROVIDERS, ProcessEnvironment};
 pub use guard::{Cache, CacheScope, Duplicates, Idempotency, StormAction};
-pub use limit::{PlanCaches, PlanDisconnects};
 pub(crate) use limit::read_key_limits;
+pub use limit::{PlanCaches, PlanDisconnects};
 pub use model::{Model, PriceOverride, Route, Target};
 pub use outgoing::{
     Alerts, Bodies, Channel, ChannelKind, Deed, Job, Jobs, Language, LogFormat, Logs, Purge, Rule,

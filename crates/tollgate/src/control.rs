@@ -14,6 +14,7 @@ mod facts;
 mod keys;
 mod limits;
 mod status;
+mod storms;
 mod switches;
 mod usage;
 mod users;
@@ -29,8 +30,8 @@ use serde::Serialize;
 use tollgate_admission::control::{
     Actor, AuditQuery, AuditRow, Call, CallQuery, Control, ControlError, Estimate, EstimateAsk,
     Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KillSwitch, LimitFacts, MadeKey, NewKey,
-    NewOverride, NewUser, Page, PlanRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User,
-    UserPatch, UserQuery, page_size,
+    NewOverride, NewUser, Page, PlanRow, Status, StormRow, SwitchChange, TopUp, UsageAsk,
+    UsageReport, User, UserPatch, UserQuery, page_size,
 };
 use tollgate_admission::directory::Directory;
 use tollgate_admission::identity::KeyHasher;
@@ -306,6 +307,14 @@ impl Control for Controls {
 
     fn switch(&self, by: &Actor, change: SwitchChange) -> Result<KillSwitch, ControlError> {
         self.change_switch(by, change)
+    }
+
+    fn storms(&self) -> Result<Vec<StormRow>, ControlError> {
+        self.list_storms()
+    }
+
+    fn lift_block(&self, by: &Actor, storm: u64) -> Result<StormRow, ControlError> {
+        self.let_go_on(by, storm)
     }
 
     fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, ControlError> {

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tollgate_domain::clock::Clock;
 
-use super::flight::{Flight, Listener};
+use super::flight::{Bringer, Flight, Listener};
 use super::kept::Kept;
 use super::key::Digest;
 use super::shelf::Shelf;
@@ -48,30 +48,34 @@ pub(super) enum Found {
 }
 
 /// A flight whose call has yet to be made. Dropped before it starts, whoever has joined looks again.
-pub(super) struct Lead(Option<Arc<Flight>>);
+pub(super) struct Lead {
+    flight: Arc<Flight>,
+    started: bool,
+}
 
 impl Lead {
+    fn new(flight: Arc<Flight>) -> Self {
+        Self { flight, started: false }
+    }
+
     /// A flight that stands in no book: nobody can join it.
     pub(super) fn alone(flight: Arc<Flight>) -> Self {
         flight.close();
-        Self(Some(flight))
+        Self::new(flight)
     }
 
-    /// What is led.
-    pub(super) fn flight(&self) -> Option<&Arc<Flight>> {
-        self.0.as_ref()
-    }
-
-    /// It has been started; the listener that pays.
-    pub(super) fn begun(mut self) -> Option<Listener> {
-        self.0.take().map(|flight| flight.payer())
+    /// The call is made; the listener that pays for it.
+    pub(super) fn start(mut self, bringer: Bringer) -> Listener {
+        self.started = true;
+        self.flight.start(bringer);
+        self.flight.payer()
     }
 }
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        if let Some(flight) = self.0.take() {
-            flight.give_up();
+        if !self.started {
+            self.flight.give_up();
         }
     }
 }
@@ -131,7 +135,7 @@ impl Book {
         }
         let flight = flight();
         shard.insert(*key, Arc::clone(&flight));
-        Found::Nothing(Lead(Some(flight)))
+        Found::Nothing(Lead::new(flight))
     }
 
     /// Keeps an answer.

@@ -35,10 +35,7 @@ impl Plan {
     /// How a call may use the cache; `None` where it may not.
     pub(super) fn of(trip: &Trip, directive: Directive) -> Option<Self> {
         let settings = trip.snapshot.savings.cache?;
-        if directive == Directive::Bypass
-            || !repeats(trip, settings.shared)
-            || !is_allowed(trip)
-        {
+        if directive == Directive::Bypass || !repeats(trip, settings.shared) || !is_allowed(trip) {
             return None;
         }
         Some(Self {
@@ -202,16 +199,12 @@ async fn lead_on(mut trip: Trip, lead: Lead) -> Result<Response<RelayBody>, Stop
     trip.plane.savings.metrics().from(CacheState::Miss);
     let asked = Arc::clone(&trip.candidate.chosen.route.name);
     let Trip { plane, snapshot, candidate, head } = trip;
-    let call = admit(&plane, snapshot, candidate)?;
-    let Some(flight) = lead.flight().map(Arc::clone) else { return send(call, head).await };
+    let missed = |stop: Stop| stop.instead_of(CacheState::Miss);
+    let call = admit(&plane, snapshot, candidate).map_err(missed)?;
     // What a limit has changed about a call is not what others asked for.
     if call.clamped_output.is_some() || call.chosen.route.name != asked {
         drop(lead);
-        return send(call, head).await;
+        return send(call, head).await.map_err(missed);
     }
-    flight.start(Box::pin(send(call, head)));
-    match lead.begun() {
-        Some(listener) => replay::pay(listener).await,
-        None => Err(Stop::new(tollgate_domain::fault::Code::Internal, "the answer was lost")),
-    }
+    replay::pay(lead.start(Box::pin(send(call, head)))).await.map_err(missed)
 }

@@ -31,14 +31,14 @@ use super::audience::Audience;
 use super::kept::{Content, Ending, Failure, Head, Kept};
 use super::key::Digest;
 use super::repetition::is_final;
-pub(crate) use listener::Listener;
-pub(super) use state::{Bringer, End, Heading, Next};
-use state::{PAYER, Source, State};
 use crate::leftover::Leftover;
 use crate::metrics::TargetMetrics;
 use crate::plane::Plane;
 use crate::stop::Stop;
 use crate::streaming::RelayBody;
+pub(crate) use listener::Listener;
+pub(super) use state::{Bringer, End, Heading, Next};
+use state::{PAYER, Source, State};
 
 /// For what an answer is heard.
 #[derive(Clone, Copy, Debug)]
@@ -304,11 +304,8 @@ impl Flight {
                 let (head, mut body) = response.into_parts();
                 let shared = Head::of(head.status.as_u16(), &head.headers);
                 let whole = body.take_whole();
-                state.head = Some(Arc::new(Heading {
-                    own: head.headers,
-                    shared,
-                    whole: whole.clone(),
-                }));
+                state.head =
+                    Some(Arc::new(Heading { own: head.headers, shared, whole: whole.clone() }));
                 match whole {
                     Some(bytes) => {
                         state.room.add(bytes.len());
@@ -341,9 +338,8 @@ impl Flight {
         let status = state.head.as_ref().map(|head| head.shared.status);
         let told = self.audience.told();
         let kept = |request: [u8; 16]| {
-            let ending = told.map_or_else(Ending::promised, |told| {
-                Ending::of(&told.record, told.outcome)
-            });
+            let ending =
+                told.map_or_else(Ending::promised, |told| Ending::of(&told.record, told.outcome));
             let provider = told.map_or(&self.provider, |told| &told.record.provider);
             Kept {
                 head: head.unwrap_or(Head { status: 0, headers: Box::default() }),

@@ -64,6 +64,16 @@ impl From<Stop> for NotFree {
     }
 }
 
+impl NotFree {
+    /// Says where the answer was to come from.
+    pub(super) fn instead_of(self, cache: CacheState) -> Self {
+        match self {
+            Self::Refused(stop) => Self::Refused(stop.instead_of(cache)),
+            Self::Otherwise(stop) => Self::Otherwise(stop.instead_of(cache)),
+        }
+    }
+}
+
 /// How the answer of a call ended that was not bought.
 pub(super) struct FreeEnd<'a> {
     /// The status that the client got.
@@ -88,11 +98,7 @@ impl FreeCall {
         (row.cache, row.attempts) = (state, 0);
         let address = counted(snapshot, &candidate.arrival);
         // An answer that costs nothing passes a budget that is used up, as a free model does.
-        let subject = Subject {
-            provider,
-            free: true,
-            ..subject(candidate, &standing, &address)
-        };
+        let subject = Subject { provider, free: true, ..subject(candidate, &standing, &address) };
         let nothing = Demand::default();
         let terms = standing.terms(&subject);
         let admitted = plane.gate.admit(row, &terms, (&nothing, &[]), |_| None);

@@ -16,13 +16,8 @@ use crate::identify::without_credential;
 pub(crate) type Digest = [u8; 32];
 
 /// Headers that change what a provider answers.
-const HEADERS: [&str; 5] = [
-    "anthropic-beta",
-    "anthropic-version",
-    "openai-beta",
-    "openai-organization",
-    "openai-project",
-];
+const HEADERS: [&str; 5] =
+    ["anthropic-beta", "anthropic-version", "openai-beta", "openai-organization", "openai-project"];
 
 /// A call as it is compared with others.
 #[derive(Clone, Copy, Debug)]

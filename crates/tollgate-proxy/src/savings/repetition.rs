@@ -55,10 +55,8 @@ pub(super) async fn answer(
     let plane = Arc::clone(&trip.plane);
     let digest = of_repetition(&trip.candidate, &key);
     let hasher = &trip.snapshot.hasher;
-    let mark = Repetition {
-        key: half(hasher.digest(&digest)),
-        request: half(hasher.digest(&prompt)),
-    };
+    let mark =
+        Repetition { key: half(hasher.digest(&digest)), request: half(hasher.digest(&prompt)) };
     trip.candidate.marks.repetition = Some(mark);
     let purpose = Purpose::Repetition { ttl: settings.ttl, request: mark.request };
     loop {
@@ -107,13 +105,7 @@ async fn first(
         ask_ledger(&trip, &settings, mark).await?;
         cache::answer(trip, plan).await
     };
-    if let Some(flight) = lead.flight() {
-        flight.start(Box::pin(bringer));
-    }
-    match lead.begun() {
-        Some(listener) => replay::pay(listener).await,
-        None => Err(Stop::new(Code::Internal, "the answer was lost")),
-    }
+    replay::pay(lead.start(Box::pin(bringer))).await
 }
 
 /// Whether what came of a call is what a repetition of it gets as well: any answer, and any error
@@ -167,9 +159,7 @@ fn same(same: bool) -> Result<(), Stop> {
     Err(Stop { param: Some("idempotency-key".into()), ..stop })
 }
 
-fn given(
-    given: Result<Response<RelayBody>, NotFree>,
-) -> Result<Response<RelayBody>, Stop> {
+fn given(given: Result<Response<RelayBody>, NotFree>) -> Result<Response<RelayBody>, Stop> {
     given.map_err(|not_free| match not_free {
         NotFree::Refused(stop) | NotFree::Otherwise(stop) => stop,
     })

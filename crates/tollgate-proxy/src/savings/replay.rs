@@ -30,6 +30,14 @@ pub(super) fn metrics_of(trip: &Trip) -> Arc<TargetMetrics> {
 pub(super) async fn give(
     trip: &Trip,
     kept: &Kept,
+    whose: (CacheState, Saved),
+) -> Result<Response<RelayBody>, NotFree> {
+    given(trip, kept, whose).await.map_err(|not| not.instead_of(whose.0))
+}
+
+async fn given(
+    trip: &Trip,
+    kept: &Kept,
     (state, saved): (CacheState, Saved),
 ) -> Result<Response<RelayBody>, NotFree> {
     let mut free = FreeCall::admit(trip, (&kept.provider, &kept.metrics), (state, saved))?;
@@ -53,6 +61,14 @@ pub(super) async fn give(
 
 /// Listens to an answer that another call buys.
 pub(super) async fn follow(
+    trip: &Trip,
+    listener: Listener,
+    whose: (CacheState, Saved),
+) -> Result<Response<RelayBody>, NotFree> {
+    followed(trip, listener, whose).await.map_err(|not| not.instead_of(whose.0))
+}
+
+async fn followed(
     trip: &Trip,
     listener: Listener,
     (state, saved): (CacheState, Saved),

@@ -177,7 +177,12 @@ impl<V> Shard<V> {
         self.small.bytes + self.main.bytes
     }
 
-    fn insert(&mut self, key: &Digest, (value, bytes, until): (Arc<V>, usize, Duration), print: u64) {
+    fn insert(
+        &mut self,
+        key: &Digest,
+        (value, bytes, until): (Arc<V>, usize, Duration),
+        print: u64,
+    ) {
         self.turn += 1;
         let (turn, main) = (self.turn, self.ghosts.1.contains(&print));
         let queue = if main { &mut self.main } else { &mut self.small };

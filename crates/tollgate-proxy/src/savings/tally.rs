@@ -67,7 +67,8 @@ impl SavingsMetrics {
             storms.clone(),
         );
         let reason = |reason| saved.get_or_create_owned(&Reason { reason });
-        let state = |state: CacheState| states.get_or_create_owned(&State { state: state.as_str() });
+        let state =
+            |state: CacheState| states.get_or_create_owned(&State { state: state.as_str() });
         Self {
             saved: ["cache", "coalesced", "idempotency"].map(reason),
             states: [CacheState::Hit, CacheState::Miss, CacheState::Coalesced, CacheState::Bypass]

@@ -147,7 +147,8 @@ impl Reader {
             .optional()?;
         let Some((call, repetition)) = row else { return Ok(None) };
         let malformed = || StoreError::Malformed { what: "idempotency key" };
-        let Repetition { request, .. } = Repetition::from_bytes(&repetition).ok_or_else(malformed)?;
+        let Repetition { request, .. } =
+            Repetition::from_bytes(&repetition).ok_or_else(malformed)?;
         Ok(Some(Repeated { call_id: CallId::from_bytes(call), request }))
     }
 

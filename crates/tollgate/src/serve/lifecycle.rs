@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tollgate_proxy::leftover;
 
 use super::start::{Handle, Started};
-use super::{access_tokens, follow, jwks, reload, sweep};
+use super::{access_tokens, follow, jwks, reload, storms, sweep};
 use crate::config::Config;
 use crate::out;
 
@@ -54,6 +54,7 @@ async fn serve(
     started.spawn_listeners(&mut tasks, &stopped);
     tasks.spawn(follow::follow(started.controls(), stopped.clone()));
     tasks.spawn(sweep::run(started.handle(), stopped.clone()));
+    tasks.spawn(storms::tell(started.plane.savings.storms(), stopped.clone()));
     let mut last = JoinSet::new();
     last.spawn(leftover::look_after(
         Arc::clone(&started.plane),

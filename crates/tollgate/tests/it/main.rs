@@ -25,6 +25,7 @@ mod pass_through;
 mod providers;
 mod refusals;
 mod relay;
+mod savings;
 mod sdk;
 mod turns;
 

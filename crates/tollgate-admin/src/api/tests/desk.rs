@@ -8,8 +8,8 @@ use tollgate_admission::control::{
     Actor, Amount, AuditQuery, AuditRow, Call, CallQuery, Control, ControlError, Estimate,
     EstimateAsk, Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KeySource, KeyState,
     KillSwitch, LimitFacts, MadeKey, NewKey, NewOverride, NewUser, OverrideRow, Page, PlanFrom,
-    PlanRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch, UserQuery,
-    page_size,
+    PlanRow, Status, StormRow, SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch,
+    UserQuery, page_size,
 };
 use tollgate_domain::call::{CacheState, CallRecord, Dialect, Outcome};
 use tollgate_domain::id::CallId;
@@ -69,6 +69,21 @@ fn user(name: &str) -> User {
         }],
         balances: Vec::new(),
         limits: None,
+    }
+}
+
+fn storm(id: u64) -> StormRow {
+    StormRow {
+        id,
+        time: Timestamp::UNIX_EPOCH,
+        user: "alice".to_owned(),
+        key: "backend".to_owned(),
+        session: None,
+        endpoint: "/v1/chat/completions".to_owned(),
+        model: "gpt-4o".to_owned(),
+        calls: 20,
+        action: "block".to_owned(),
+        blocked_until: None,
     }
 }
 
@@ -253,6 +268,15 @@ impl Control for Desk {
     fn switch(&self, by: &Actor, _: SwitchChange) -> Result<KillSwitch, ControlError> {
         self.changed(by);
         Ok(switches())
+    }
+
+    fn storms(&self) -> Result<Vec<StormRow>, ControlError> {
+        Ok(vec![storm(1)])
+    }
+
+    fn lift_block(&self, by: &Actor, id: u64) -> Result<StormRow, ControlError> {
+        self.changed(by);
+        Ok(storm(id))
     }
 
     fn audit(&self, _: &AuditQuery) -> Result<Page<AuditRow>, ControlError> {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::state::{End, Heading, Next};
 use super::Flight;
+use super::state::{End, Heading, Next};
 use crate::stop::Stop;
 
 /// One who listens to a flight. Dropped, it leaves.
@@ -21,7 +21,10 @@ impl Listener {
     }
 
     /// The head of the answer, or how it ended without one.
-    pub(in crate::savings) fn poll_head(&self, cx: &mut Context<'_>) -> Poll<Result<Arc<Heading>, End>> {
+    pub(in crate::savings) fn poll_head(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Arc<Heading>, End>> {
         self.flight.poll(self.id, cx, |state| match (&state.head, &state.end) {
             (Some(head), _) => Some(Ok(Arc::clone(head))),
             (None, Some(end)) => Some(Err(end.clone())),
@@ -38,9 +41,7 @@ impl Listener {
     pub(in crate::savings) async fn started(&self) -> Result<(), End> {
         let admitted = || self.flight.audience.is_admitted().then_some(Ok(()));
         std::future::poll_fn(|cx| {
-            self.flight.poll(self.id, cx, |state| {
-                admitted().or_else(|| state.end.clone().map(Err))
-            })
+            self.flight.poll(self.id, cx, |state| admitted().or_else(|| state.end.clone().map(Err)))
         })
         .await
     }

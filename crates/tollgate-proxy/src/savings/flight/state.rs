@@ -189,4 +189,3 @@ impl State {
         (all.into(), ends.into())
     }
 }
-

@@ -311,7 +311,12 @@ pub(in crate::config) static CACHE: Section = Section {
     keys: &[
         key("enabled", "true or false", "true", "Whether answers are kept."),
         key("ttl", "duration", "\"1h\"", "How long an answer is kept."),
-        key("max_bytes", "size", "\"256MiB\"", "How much memory it may take: three quarters for kept answers, one for those on their way."),
+        key(
+            "max_bytes",
+            "size",
+            "\"256MiB\"",
+            "How much memory it may take: three quarters for kept answers, one for those on their way.",
+        ),
         key("scope", "`user` \\| `shared`", "\"user\"", "Who may get an answer that is kept."),
         key(
             "coalesce",
@@ -346,7 +351,12 @@ pub(in crate::config) static DUPLICATES: Section = Section {
     header: "[duplicates]",
     about: "Protection against a client that repeats one prompt. Without this section there is none.",
     keys: &[
-        key("identical", "number", "20", "How many identical prompts of one session, or else one user, make a storm: 2 to 1000."),
+        key(
+            "identical",
+            "number",
+            "20",
+            "How many identical prompts of one session, or else one user, make a storm: 2 to 1000.",
+        ),
         key("window", "duration", "\"60s\"", "Within which time."),
         key(
             "action",
