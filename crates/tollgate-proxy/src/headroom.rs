@@ -161,7 +161,10 @@ pub(crate) fn wait(refusal: &Refusal, now: Timestamp) -> Option<Duration> {
 /// Says after how long another try makes sense.
 pub(crate) fn retry_after(headers: &mut HeaderMap, wait: Duration) {
     let millis = wait.as_millis();
-    headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + u64::from(millis % 1_000 > 0)));
+    headers.insert(
+        RETRY_AFTER,
+        HeaderValue::from(wait.as_secs() + u64::from(!millis.is_multiple_of(1_000))),
+    );
     if let Ok(millis) = u64::try_from(millis) {
         headers.insert(RETRY_AFTER_MS, HeaderValue::from(millis));
     }

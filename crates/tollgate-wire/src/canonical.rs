@@ -222,7 +222,9 @@ mod tests {
                 members.values_mut().for_each(|member| change(member, at));
             }
             Value::Array(items) if !items.is_empty() => {
-                items.iter_mut().for_each(|item| change(item, at));
+                for item in items {
+                    change(item, at);
+                }
             }
             leaf => {
                 if *at == 0 {

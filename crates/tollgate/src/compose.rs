@@ -30,6 +30,9 @@ use providers::provider;
 /// not known. The largest context that is sold today.
 const ASSUMED_CONTEXT: u64 = 2_000_000;
 
+/// More identical prompts than that come in no window, so nobody looks for them.
+const NEVER_IDENTICAL: u32 = 1_000_000;
+
 /// What stays the same when the configuration is loaded again.
 #[derive(Clone, Debug)]
 pub(crate) struct Ground {
@@ -182,7 +185,8 @@ fn savings(config: &Config) -> SavingsSettings {
         ttl: idempotency.ttl,
         max_bytes: bytes(idempotency.max_bytes),
     });
-    let storms = config.duplicates.map(|storm| StormSettings {
+    let seen = config.duplicates.filter(|storm| storm.identical <= NEVER_IDENTICAL);
+    let storms = seen.map(|storm| StormSettings {
         identical: storm.identical,
         window: storm.window,
         action: match storm.action {

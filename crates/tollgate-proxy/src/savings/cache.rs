@@ -132,7 +132,7 @@ pub(super) async fn answer(
     };
     let plane = Arc::clone(&trip.plane);
     let key = if plan.shared { prompt } else { of_user(&prompt, &trip.candidate.principal.user) };
-    let audience = trip.candidate.marks.audience.get_or_insert_default().clone();
+    let audience = Arc::clone(trip.candidate.marks.audience.get_or_insert_default());
     let purpose = Purpose::Cache { ttl: plan.ttl };
     loop {
         let served = |trip: &Trip| {

@@ -181,9 +181,14 @@ impl Flight {
     /// Lets the call go, whoever listens: the program is ending, or nobody waits any longer.
     pub(crate) fn let_go(&self) {
         let mut state = self.state.lock();
+        let is_lost = state.end.is_none();
         state.end.get_or_insert(End::Undecided);
         let source = std::mem::replace(&mut state.source, Source::Over);
         drop(state);
+        if is_lost && self.outlives() {
+            // What it may have cost is asked of the ledger when the key comes again.
+            self.plane.savings.repetitions().forgets(&self.plane.clock);
+        }
         self.leave_book();
         self.wake_all();
         drop(source);
@@ -192,7 +197,7 @@ impl Flight {
     /// Brings the answer to its end though nobody listens.
     pub(crate) async fn finish(self: &Arc<Self>) {
         std::future::poll_fn(|cx| {
-            self.poll(PAYER, cx, |state| {
+            self.poll(PAYER, cx.waker(), |state| {
                 // Nobody reads what comes; it is there for those who join.
                 if !state.recording && state.listeners.is_empty() {
                     state.drop_chunks();
@@ -207,10 +212,10 @@ impl Flight {
     fn poll<T>(
         self: &Arc<Self>,
         id: u64,
-        cx: &mut Context<'_>,
+        waker: &Waker,
         mut look: impl FnMut(&mut State) -> Option<T>,
     ) -> Poll<T> {
-        self.register(id, cx.waker());
+        self.register(id, waker);
         let (mut news, mut over) = (false, false);
         let found = {
             let mut state = self.state.lock();

@@ -42,7 +42,7 @@ impl Head {
             let value = match value {
                 b"application/json" => HeaderValue::from_static("application/json"),
                 b"text/event-stream" => HeaderValue::from_static("text/event-stream"),
-                other => HeaderValue::from_bytes(&other.to_vec()).ok()?,
+                other => HeaderValue::from_bytes(other).ok()?,
             };
             Some((name, value))
         });

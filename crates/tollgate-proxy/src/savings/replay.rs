@@ -115,9 +115,8 @@ async fn followed(
 
 /// Listens to an answer on behalf of the client that pays for it.
 pub(super) async fn pay(listener: Listener) -> Result<Response<RelayBody>, Stop> {
-    let heading = match head(&listener, &mut None).await {
-        Ok(heading) => heading,
-        Err(_) => return Err(listener.take_stop().unwrap_or_else(lost)),
+    let Ok(heading) = head(&listener, &mut None).await else {
+        return Err(listener.take_stop().unwrap_or_else(lost));
     };
     let body = match &heading.whole {
         Some(bytes) => RelayBody::whole(bytes.clone()),

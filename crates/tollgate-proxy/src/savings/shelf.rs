@@ -326,6 +326,28 @@ mod tests {
         assert!(shelf.held().0 <= 1 << 20);
     }
 
+    /// Resident memory of this process, in bytes (proc(5)).
+    fn resident() -> usize {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok());
+        pages.unwrap_or_default() * 4_096
+    }
+
+    #[test]
+    fn a_million_distinct_prompts_take_no_more_memory_than_is_allowed() {
+        const ROOM: usize = 48 << 20;
+        let shelf = Shelf::new(ROOM);
+        let before = resident();
+        for n in 0..1_000_000_u64 {
+            shelf.put(&key(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)), vec![7; 600], (NEVER, NOW));
+        }
+        let (bytes, entries) = shelf.held();
+        let grown = resident().saturating_sub(before);
+        assert!(bytes <= ROOM && entries > 45_000, "{bytes} bytes in {entries} entries");
+        // Other tests run in this process: what is said is that the count is no fiction.
+        assert!(grown < ROOM * 2, "{grown} bytes more are resident");
+    }
+
     proptest! {
         #[test]
         fn the_bound_holds_after_every_step_and_the_count_is_true(

@@ -6,7 +6,8 @@
 //! call too many comes; it goes on for as long as there are as many calls in the window.
 //!
 //! Everything is bounded: of the prompts that were seen last, so many are remembered in two
-//! generations, and of a prompt no more instants than make a storm. Whoever sends more distinct
+//! generations, and of a prompt no more instants than make a storm, or a thousand that stand for
+//! several calls each. Whoever sends more distinct
 //! prompts than that in a window is not sending the same one.
 
 use std::collections::{HashMap, VecDeque};
@@ -29,6 +30,8 @@ use crate::stop::Stop;
 const SHARDS: usize = 16;
 /// Most prompts in one generation of a part: 65 536 in all, twice.
 const GENERATION: usize = 4_096;
+/// Most instants that are remembered of a prompt.
+const MOST_INSTANTS: u32 = 1_024;
 /// Most subjects that are blocked at a time.
 const MOST_BLOCKS: usize = 4_096;
 /// Most storms that are remembered after they were told.
@@ -95,6 +98,8 @@ struct Shard {
 #[derive(Debug, Default)]
 struct Track {
     times: VecDeque<u64>,
+    /// Calls since the last instant that was remembered.
+    beyond: u32,
     told: bool,
     /// Until when throttled calls are spread.
     next_turn: u64,
@@ -295,15 +300,26 @@ impl Default for Seen {
 
 impl Track {
     fn note(&mut self, settings: &StormSettings, at: u64) -> Seen {
-        let most = usize::try_from(settings.identical).unwrap_or(usize::MAX);
+        // Where very many make a storm, an instant stands for several calls.
+        let each = settings.identical.div_ceil(MOST_INSTANTS).max(1);
+        let most = settings.identical.div_ceil(each);
         let window = millis(settings.window);
-        self.times.push_back(at);
+        self.beyond += 1;
+        if self.beyond >= each {
+            self.beyond = 0;
+            self.times.push_back(at);
+        }
         let over = |first: u64| first.saturating_add(window) <= at;
-        while self.times.len() > most || self.times.front().is_some_and(|first| over(*first)) {
+        let count = |times: &VecDeque<u64>| u32::try_from(times.len()).unwrap_or(u32::MAX);
+        while count(&self.times) > most || self.times.front().is_some_and(|first| over(*first)) {
             self.times.pop_front();
         }
-        let calls = u32::try_from(self.times.len()).unwrap_or(u32::MAX);
-        let storms = calls >= settings.identical;
+        let storms = count(&self.times) >= most;
+        let calls = if storms {
+            settings.identical
+        } else {
+            count(&self.times).saturating_mul(each).saturating_add(self.beyond)
+        };
         let begins = storms && !std::mem::replace(&mut self.told, storms);
         let turn = if storms { self.turn(settings, at) } else { Ok(Duration::ZERO) };
         Seen { calls, begins, turn }
@@ -346,7 +362,7 @@ mod tests {
             identical,
             window: Duration::from_secs(seconds),
             action: StormAction::Throttle,
-            block_for: Duration::from_secs(600),
+            block_for: Duration::from_mins(10),
         }
     }
 
@@ -365,7 +381,9 @@ mod tests {
         let storms = Storms::new();
         let settings = settings(4, 8);
         let turns: Vec<_> = (0..10).map(|_| storms.seen(7, &settings, 1_000).turn).collect();
-        let seconds = |turn: &Result<Duration, Duration>| turn.map(|wait| wait.as_secs());
+        let seconds = |turn: &Result<Duration, Duration>| {
+            turn.map(|wait| wait.as_secs()).map_err(|wait| wait.as_secs())
+        };
         let seen: Vec<_> = turns.iter().map(seconds).collect();
         assert_eq!(seen[..3], [Ok(0), Ok(0), Ok(0)]);
         assert_eq!(seen[3..7], [Ok(2), Ok(4), Ok(6), Ok(8)]);
@@ -393,6 +411,21 @@ mod tests {
         assert!(storms.refuse_blocked(0, 0).is_ok());
         assert!(storms.lift(9_999));
         assert!(storms.refuse_blocked(9_999, 0).is_ok());
+    }
+
+    #[test]
+    fn very_many_are_counted_with_few_instants() {
+        let storms = Storms::new();
+        let settings = settings(100_000, 10);
+        let begins: Vec<_> = (0..100_100).map(|_| storms.seen(7, &settings, 5).begins).collect();
+        let first = begins.iter().position(|begins| *begins).unwrap();
+        assert!((99_900..=100_000).contains(&first), "{first}");
+        let held: usize = storms
+            .shards
+            .iter()
+            .map(|shard| shard.lock().young.values().map(|track| track.times.len()).sum::<usize>())
+            .sum();
+        assert!(held <= 1_024);
     }
 
     #[test]

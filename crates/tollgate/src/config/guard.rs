@@ -6,9 +6,6 @@ use std::time::Duration;
 use super::reader::Fields;
 use super::scalar::{Count, Size, Span, words};
 
-/// Most calls that can be asked for to make a storm: so many instants are remembered of a prompt.
-const MOST_IDENTICAL: u32 = 1_000;
-
 words! {
     /// Who may get an answer that is kept.
     CacheScope {
@@ -84,7 +81,7 @@ words! {
 /// Protection against duplicate storms.
 #[derive(Clone, Copy, Debug)]
 pub struct Duplicates {
-    /// How many identical prompts make a storm; from 2 to 1000.
+    /// How many identical prompts make a storm; at least 2.
     pub identical: u32,
     /// Within which time.
     pub window: Duration,
@@ -105,11 +102,6 @@ impl Duplicates {
         if duplicates.identical == 1 {
             let message = "`duplicates.identical`: a single prompt repeats nothing";
             fields.fail_at("identical", message.to_owned(), Some("use 2 or more".to_owned()));
-        }
-        if duplicates.identical > MOST_IDENTICAL {
-            let message = "`duplicates.identical`: so many are not counted";
-            let remedy = format!("use {MOST_IDENTICAL} or fewer");
-            fields.fail_at("identical", message.to_owned(), Some(remedy));
         }
         duplicates
     }

@@ -96,10 +96,8 @@ impl Started {
         let ground = ground(&registry)?;
         let snapshot = compose::snapshot(&config, &ground, stored::keys(&registry, &config)?)?;
         let (sender, leftovers) = unbounded_channel();
-        let mut metrics = MetricRegistry::default();
-        LedgerMetrics::register(&mut metrics, &ledger);
-        let data_metrics = Metrics::register(&mut metrics);
-        let savings = Savings::new(SavingsMetrics::register(&mut metrics));
+        let (mut metrics, data_metrics, saved) = catalogue(&ledger);
+        let savings = Savings::new(saved);
         savings.configure(&snapshot.savings, &ground.clock);
         let (strays, gate) =
             strays::Strays::start(engine(&config), Arc::clone(&ledger), ground.clock.clone())?;
@@ -229,6 +227,14 @@ impl Started {
             "the ledger could not be closed; nothing is lost, the next start reads its journal",
         )
     }
+}
+
+/// The catalogue of metrics, with what the data plane counts in.
+fn catalogue(ledger: &Arc<SqliteLedger>) -> (MetricRegistry, Arc<Metrics>, SavingsMetrics) {
+    let mut metrics = MetricRegistry::default();
+    LedgerMetrics::register(&mut metrics, ledger);
+    let (calls, saved) = (Metrics::register(&mut metrics), SavingsMetrics::register(&mut metrics));
+    (metrics, calls, saved)
 }
 
 /// What `/metrics` shows.

@@ -25,7 +25,7 @@ impl Listener {
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Arc<Heading>, End>> {
-        self.flight.poll(self.id, cx, |state| match (&state.head, &state.end) {
+        self.flight.poll(self.id, cx.waker(), |state| match (&state.head, &state.end) {
             (Some(head), _) => Some(Ok(Arc::clone(head))),
             (None, Some(end)) => Some(Err(end.clone())),
             (None, None) => None,
@@ -41,14 +41,16 @@ impl Listener {
     pub(in crate::savings) async fn started(&self) -> Result<(), End> {
         let admitted = || self.flight.audience.is_admitted().then_some(Ok(()));
         std::future::poll_fn(|cx| {
-            self.flight.poll(self.id, cx, |state| admitted().or_else(|| state.end.clone().map(Err)))
+            self.flight.poll(self.id, cx.waker(), |state| {
+                admitted().or_else(|| state.end.clone().map(Err))
+            })
         })
         .await
     }
 
     /// The next part of the body.
     pub(in crate::savings) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Next> {
-        self.flight.poll(self.id, cx, |state| state.next_for(self.id))
+        self.flight.poll(self.id, cx.waker(), |state| state.next_for(self.id))
     }
 }
 

@@ -355,7 +355,7 @@ pub(in crate::config) static DUPLICATES: Section = Section {
             "identical",
             "number",
             "20",
-            "How many identical prompts of one session, or else one user, make a storm: 2 to 1000.",
+            "How many identical prompts of one session, or else one user, make a storm; at least 2. More than a million is never.",
         ),
         key("window", "duration", "\"60s\"", "Within which time."),
         key(
