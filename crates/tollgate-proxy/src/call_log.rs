@@ -13,6 +13,7 @@ use prometheus_client::metrics::counter::Counter;
 use tollgate_domain::call::CallRecord;
 
 mod line;
+mod object;
 
 pub use line::{Format, write_line};
 
