@@ -18,7 +18,7 @@ use tollgate_domain::usage::Usage;
 use tollgate_wire::count;
 use tollgate_wire::dialect::answer_text;
 use tollgate_wire::endpoint::Endpoint;
-use tollgate_wire::facts::{AnswerFacts, InbandError, ResponseStatus};
+use tollgate_wire::facts::{AnswerFacts, InbandError};
 use tollgate_wire::peek::Peek;
 use tollgate_wire::translate::{Translator, View, translate_error, translate_whole};
 
@@ -31,25 +31,10 @@ use crate::past::Past;
 use crate::plane::Plane;
 use crate::pump::Ending;
 use crate::route::Chosen;
-use crate::savings::{Audience, Told};
+use crate::savings::{Audience, is_whole};
 use crate::snapshot::Snapshot;
 use crate::stop::Stop;
 use crate::through::Through;
-
-/// Words of providers for an answer that reached a maximum.
-const FULL: [&str; 5] =
-    ["length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"];
-/// Words of providers for an answer that a filter has cut short.
-const FILTERED: [&str; 8] = [
-    "content_filter",
-    "content_filtered",
-    "guardrail_intervened",
-    "safety",
-    "recitation",
-    "blocklist",
-    "prohibited_content",
-    "spii",
-];
 
 /// An admitted call that is under way.
 #[derive(Debug)]
@@ -318,7 +303,7 @@ impl OpenCall {
         metered: &Metered,
         priced: &Priced,
     ) -> Result<Settled, LedgerError> {
-        let whole = self.is_whole(end, facts);
+        let whole = is_whole(&self, end, facts);
         let Self { plane, snapshot, admitted, metrics, started, first_byte_us, audience, .. } =
             self;
         let latency_us = plane.micros_since(started);
@@ -341,9 +326,7 @@ impl OpenCall {
             }
             row.latency_us = latency_us;
             row.ttft_us = first_byte_us;
-            if let Some(audience) = &audience {
-                audience.correct(row);
-            }
+            Audience::correct(audience.as_deref(), row);
         };
         plane.metrics.inflight().dec();
         let settled = admitted.settle(plane.clock.now(), fill);
@@ -357,37 +340,12 @@ impl OpenCall {
         }
         plane.metrics.finished(&metrics, record);
         plane.log.push(Arc::clone(record));
-        if let Some(audience) = audience {
-            audience.tell(Told { record: Arc::clone(record), outcome: end.outcome, whole });
-        }
+        Audience::tell(audience.as_deref(), record, (end.outcome, whole));
         settled.map_err(|unwritten| {
             // The intent is down, so the call is not lost; its row is tried again.
             drop(plane.leftovers.send(Leftover::Unwritten(unwritten.record)));
             unwritten.error
         })
-    }
-
-    /// Whether the answer is all of what was asked for, of the model that was asked for: what ended
-    /// early, because of an error, of one of our limits or of a maximum that the caller did not set,
-    /// is not.
-    fn is_whole(&self, end: &End<'_>, facts: Option<&AnswerFacts>) -> bool {
-        let Some(facts) = facts else { return false };
-        let record = self.admitted.record();
-        let reason = facts.finish_reason.as_deref().unwrap_or_default();
-        let filtered = FILTERED.iter().any(|word| reason.eq_ignore_ascii_case(word));
-        let long = FULL.iter().any(|word| reason.eq_ignore_ascii_case(word))
-            || facts.status == Some(ResponseStatus::Incomplete);
-        let came = match end.received {
-            Received::Whole(..) => !facts.cut,
-            Received::Stream(ending) => ending.facts.is_complete() && !ending.cut,
-            Received::Nothing | Received::Unanswered | Received::Kept(_) => false,
-        };
-        came && end.outcome == Outcome::Success
-            && end.status == 200
-            && self.clamped_output.is_none()
-            && *self.chosen.route.name == *record.model_asked
-            && !filtered
-            && !(long && self.peek.max_output.is_none())
     }
 
     /// What was used: the provider's own figure, else a count that is marked as such.

@@ -33,6 +33,7 @@ mod settings;
 mod shelf;
 mod storm;
 mod tally;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +43,6 @@ use http::{HeaderMap, Response};
 use tokio::sync::broadcast;
 use tollgate_domain::clock::Clock;
 
-pub(crate) use audience::Told;
 pub use audience::{Audience, Marks};
 use book::Book;
 use budget::Room;
@@ -55,6 +55,7 @@ pub use settings::{
 pub use storm::Storm;
 use storm::{Storms, Verdict};
 pub use tally::{Saved, SavingsMetrics};
+pub(crate) use whole::is_whole;
 
 use crate::admit::Candidate;
 use crate::answer_headers::CACHE;

@@ -60,17 +60,25 @@ impl Audience {
     }
 
     /// Brings a row into line with what became of its client: one that went away got no answer.
-    pub(crate) fn correct(&self, row: &mut CallRecord) {
-        if row.outcome == Outcome::Success && self.payer_left.load(Ordering::Acquire) {
+    pub(crate) fn correct(audience: Option<&Self>, row: &mut CallRecord) {
+        let left = audience.is_some_and(|it| it.payer_left.load(Ordering::Acquire));
+        if left && row.outcome == Outcome::Success {
             row.outcome = Outcome::Cancelled;
             row.status = Code::ClientClosed.status();
             row.error_type = Some(Arc::from(Code::ClientClosed.as_str()));
         }
     }
 
-    /// Tells how the call ended; the first word counts.
-    pub(crate) fn tell(&self, told: Told) {
-        drop(self.told.set(told));
+    /// Tells how a call ended whose answer ended so; the first word counts.
+    pub(crate) fn tell(
+        audience: Option<&Self>,
+        record: &Arc<CallRecord>,
+        (outcome, whole): (Outcome, bool),
+    ) {
+        if let Some(audience) = audience {
+            let record = Arc::clone(record);
+            drop(audience.told.set(Told { record, outcome, whole }));
+        }
     }
 
     /// How the call ended; `None` while it goes on.

@@ -13,8 +13,8 @@
 
 mod listener;
 mod state;
+mod wakers;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -39,8 +39,9 @@ use crate::streaming::RelayBody;
 pub(crate) use listener::Listener;
 pub(super) use state::{Bringer, End, Heading, Next};
 use state::{PAYER, Source, State};
+use wakers::Wakers;
 
-/// For what an answer is heard.
+/// What an answer is heard for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Purpose {
     /// To be kept in the prompt cache, for so long.
@@ -63,7 +64,7 @@ pub struct Flight {
     pub(super) metrics: Arc<TargetMetrics>,
     state: Mutex<State>,
     /// Whom news wake; apart from the state, because the upstream call may wake while it is polled.
-    wakers: Mutex<HashMap<u64, Waker>>,
+    wakers: Wakers,
     /// Whether anybody may join it.
     open: AtomicBool,
 }
@@ -90,7 +91,7 @@ impl Flight {
             provider,
             metrics,
             state: Mutex::new(state),
-            wakers: Mutex::default(),
+            wakers: Wakers::default(),
             open: AtomicBool::new(true),
         })
     }
@@ -98,7 +99,7 @@ impl Flight {
     /// What brings the answer is known now.
     pub(super) fn start(&self, bringer: Bringer) {
         self.state.lock().source = Source::Awaited(bringer);
-        self.wake_all();
+        self.wakers.wake(None);
     }
 
     /// Nobody else may join it from now on.
@@ -139,7 +140,7 @@ impl Flight {
         state.source = Source::Over;
         drop(state);
         self.leave_book();
-        self.wake_all();
+        self.wakers.wake(None);
     }
 
     /// Whether it is to be brought to its end when nobody listens any more.
@@ -149,7 +150,7 @@ impl Flight {
 
     /// Takes the listener `id` out. Where it was the last one, the call is let go.
     fn leave(self: &Arc<Self>, id: u64) {
-        self.wakers.lock().remove(&id);
+        self.wakers.remove(id);
         let mut state = self.state.lock();
         state.listeners.remove(&id);
         state.trim();
@@ -174,7 +175,7 @@ impl Flight {
             Leftover::Flight(Arc::clone(self)).hand_over();
         } else {
             // Somebody else has to ask for more.
-            self.wake_all();
+            self.wakers.wake(None);
         }
     }
 
@@ -190,7 +191,7 @@ impl Flight {
             self.plane.savings.repetitions().forgets(&self.plane.clock);
         }
         self.leave_book();
-        self.wake_all();
+        self.wakers.wake(None);
         drop(source);
     }
 
@@ -215,7 +216,7 @@ impl Flight {
         waker: &Waker,
         mut look: impl FnMut(&mut State) -> Option<T>,
     ) -> Poll<T> {
-        self.register(id, waker);
+        self.wakers.register(id, waker);
         let (mut news, mut over) = (false, false);
         let found = {
             let mut state = self.state.lock();
@@ -236,19 +237,9 @@ impl Flight {
             self.leave_book();
         }
         if news {
-            self.wake_others(id);
+            self.wakers.wake(Some(id));
         }
         found.map_or(Poll::Pending, Poll::Ready)
-    }
-
-    fn register(&self, id: u64, waker: &Waker) {
-        let mut wakers = self.wakers.lock();
-        match wakers.get_mut(&id) {
-            Some(known) => known.clone_from(waker),
-            None => {
-                wakers.insert(id, waker.clone());
-            }
-        }
     }
 
     /// Asks the upstream call for more; whether there is news.
@@ -378,24 +369,14 @@ impl Flight {
             Purpose::Repetition { .. } => savings.repetitions().leave(self),
         }
     }
-
-    fn wake_all(&self) {
-        let wakers = self.wakers.lock();
-        wakers.values().for_each(Waker::wake_by_ref);
-    }
-
-    fn wake_others(&self, id: u64) {
-        let wakers = self.wakers.lock();
-        wakers.iter().filter(|(each, _)| **each != id).for_each(|(_, waker)| waker.wake_by_ref());
-    }
 }
 
 impl Wake for Flight {
     fn wake(self: Arc<Self>) {
-        self.wake_all();
+        self.wakers.wake(None);
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.wake_all();
+        self.wakers.wake(None);
     }
 }

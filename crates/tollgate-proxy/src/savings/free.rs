@@ -15,7 +15,7 @@ use tollgate_domain::fault::Code;
 use tollgate_domain::money::NanoUsd;
 use tollgate_domain::usage::Usage;
 
-use super::audience::{Audience, Told};
+use super::audience::Audience;
 use super::kept::Ending;
 use super::{Saved, Trip};
 use crate::accept::counted;
@@ -217,9 +217,7 @@ impl FreeCall {
             (row.latency_us, row.ttft_us) = (latency_us, first_byte_us);
             finish(row);
             outcome = row.outcome;
-            if let Some(audience) = &audience {
-                audience.correct(row);
-            }
+            Audience::correct(audience.as_deref(), row);
         });
         plane.metrics.inflight().dec();
         let (record, written) = match settled {
@@ -234,9 +232,7 @@ impl FreeCall {
         plane.metrics.finished(&metrics, &record);
         plane.savings.metrics().saved(saved, record.saved);
         plane.log.push(Arc::clone(&record));
-        if let Some(audience) = &audience {
-            audience.tell(Told { whole: outcome == Outcome::Success, outcome, record });
-        }
+        Audience::tell(audience.as_deref(), &record, (outcome, outcome == Outcome::Success));
         written
     }
 

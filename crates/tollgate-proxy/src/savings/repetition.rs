@@ -18,12 +18,13 @@ use tollgate_domain::call::{CacheState, Outcome, Repetition};
 use tollgate_domain::fault::Code;
 use tollgate_domain::money::NanoUsd;
 
+use super::audience::Told;
 use super::book::{Found, Lead};
 use super::flight::{End, Flight, Purpose};
 use super::free::NotFree;
 use super::key::{Digest, of_repetition};
 use super::settings::RepetitionSettings;
-use super::{Audience, Saved, Told, Trip, cache, replay};
+use super::{Audience, Saved, Trip, cache, replay};
 use crate::stop::Stop;
 use crate::streaming::RelayBody;
 

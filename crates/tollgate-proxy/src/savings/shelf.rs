@@ -261,6 +261,8 @@ impl<V> Shard<V> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -335,6 +337,15 @@ mod tests {
 
     #[test]
     fn a_million_distinct_prompts_take_no_more_memory_than_is_allowed() {
+        let alone = "savings::shelf::tests::a_million_prompts_alone_in_a_process";
+        let program = std::env::current_exe().unwrap();
+        let run = Command::new(program).args(["--exact", alone, "--ignored"]).output().unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout));
+    }
+
+    #[test]
+    #[ignore = "measures its process, so the test above runs it in one of its own"]
+    fn a_million_prompts_alone_in_a_process() {
         const ROOM: usize = 48 << 20;
         let shelf = Shelf::new(ROOM);
         let before = resident();
@@ -344,8 +355,7 @@ mod tests {
         let (bytes, entries) = shelf.held();
         let grown = resident().saturating_sub(before);
         assert!(bytes <= ROOM && entries > 45_000, "{bytes} bytes in {entries} entries");
-        // Other tests run in this process: what is said is that the count is no fiction.
-        assert!(grown < ROOM * 2, "{grown} bytes more are resident");
+        assert!(grown < ROOM * 5 / 4, "{grown} bytes more are resident, {bytes} are counted");
     }
 
     proptest! {
@@ -371,7 +381,7 @@ mod tests {
                     real += shard.map.values().map(|slot| slot.bytes).sum::<usize>();
                     count += shard.map.len();
                     prop_assert_eq!(shard.held(), shard.map.values().map(|s| s.bytes).sum::<usize>());
-                    prop_assert!(shard.small.order.len() + shard.main.order.len() <= shard.map.len() * 2 + 65);
+                    prop_assert!(shard.small.order.len() + shard.main.order.len() <= 40 * 2 + 65);
                 }
                 prop_assert_eq!((real, count), (bytes, entries));
             }

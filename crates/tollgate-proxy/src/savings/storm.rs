@@ -302,7 +302,7 @@ impl Track {
     fn note(&mut self, settings: &StormSettings, at: u64) -> Seen {
         // Where very many make a storm, an instant stands for several calls.
         let each = settings.identical.div_ceil(MOST_INSTANTS).max(1);
-        let most = settings.identical.div_ceil(each);
+        let most = settings.identical / each;
         let window = millis(settings.window);
         self.beyond += 1;
         if self.beyond >= each {
@@ -320,7 +320,7 @@ impl Track {
         } else {
             count(&self.times).saturating_mul(each).saturating_add(self.beyond)
         };
-        let begins = storms && !std::mem::replace(&mut self.told, storms);
+        let begins = !std::mem::replace(&mut self.told, storms) && storms;
         let turn = if storms { self.turn(settings, at) } else { Ok(Duration::ZERO) };
         Seen { calls, begins, turn }
     }

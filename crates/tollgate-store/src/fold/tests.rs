@@ -137,6 +137,7 @@ fn held(mut call: CallRecord) -> CallRecord {
     call.latency_us = cut(call.latency_us);
     call.ttft_us = call.ttft_us.map(cut);
     call.cost = NanoUsd::from_nanos(call.cost.nanos().clamp(-(1 << 53), 1 << 53));
+    call.saved = NanoUsd::from_nanos(call.saved.nanos().clamp(-(1 << 53), 1 << 53));
     call
 }
 
