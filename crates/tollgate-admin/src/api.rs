@@ -19,6 +19,7 @@ mod plans;
 mod problem;
 mod providers;
 mod status;
+mod storms;
 mod usage;
 mod users;
 
@@ -122,6 +123,8 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(usage::report))
         .routes(routes!(estimate::estimate))
         .routes(routes!(kill_switch::show, kill_switch::change))
+        .routes(routes!(storms::list))
+        .routes(routes!(storms::lift))
         .routes(routes!(audit::list));
     OpenApiRouter::with_openapi(document::head()).nest(ROOT, routes)
 }

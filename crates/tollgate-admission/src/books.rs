@@ -40,8 +40,26 @@ pub trait Books: Send + Sync + fmt::Debug {
     /// before, or stands twice in the list, is not. From here on they survive a crash.
     fn take_events(&self, events: &[UsageEvent], now: Timestamp) -> Result<Vec<bool>, BooksError>;
 
+    /// The call that has used an idempotency key since then and may have cost something, or was
+    /// answered: by the digest of the key. `newest` waits for the calls that have just ended.
+    fn repeated(
+        &self,
+        key: [u8; 16],
+        since: Timestamp,
+        newest: bool,
+    ) -> Result<Option<Repeated>, BooksError>;
+
     /// Notes that the ledger has the rows of these events.
     fn events_recorded(&self, events: &[UsageEvent]) -> Result<(), BooksError>;
+}
+
+/// A call that has used an idempotency key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeated {
+    /// Its id.
+    pub call_id: CallId,
+    /// Digest of its request.
+    pub request: [u8; 16],
 }
 
 /// Which sums are wanted.

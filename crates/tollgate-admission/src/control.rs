@@ -17,6 +17,7 @@ mod limits;
 mod patch;
 mod providers;
 mod status;
+mod storms;
 mod switches;
 mod usage;
 mod users;
@@ -40,6 +41,7 @@ pub use keys::{
 pub use limits::{LimitFacts, LimitRow, PlanRow, scope_text};
 pub use providers::{ProviderRow, TargetRow};
 pub use status::{CounterFacts, LedgerFacts, Status};
+pub use storms::StormRow;
 pub use switches::{KillSwitch, SwitchChange, SwitchRow};
 pub use usage::{UsageAsk, UsageReport};
 pub use users::{
@@ -164,6 +166,11 @@ pub trait Control: Send + Sync + fmt::Debug {
     fn kill_switch(&self) -> Result<KillSwitch, ControlError>;
     /// Stops something, or lets it go on.
     fn switch(&self, by: &Actor, change: SwitchChange) -> Result<KillSwitch, ControlError>;
+
+    /// The last duplicate storms, newest first.
+    fn storms(&self) -> Result<Vec<StormRow>, ControlError>;
+    /// Lets the subject of a storm call again.
+    fn lift_block(&self, by: &Actor, storm: u64) -> Result<StormRow, ControlError>;
 
     /// Who changed what, newest first.
     fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, ControlError>;

@@ -163,6 +163,8 @@ pub struct KeyEntry {
     pub networks: Vec<Network>,
     /// What becomes of a call whose client goes away, where the key says so.
     pub on_disconnect: Option<OnDisconnect>,
+    /// Whether its calls may use the prompt cache, where the key says so.
+    pub cache: Option<bool>,
     /// Its own limits, beside those of its user's plan.
     pub own: Option<Arc<OwnLimits>>,
 }
@@ -182,6 +184,7 @@ impl KeyEntry {
             providers: Vec::new(),
             networks: Vec::new(),
             on_disconnect: None,
+            cache: None,
             own: None,
         }
     }
@@ -335,6 +338,7 @@ mod tests {
             providers: Vec::new(),
             networks: Vec::new(),
             on_disconnect: None,
+            cache: None,
             own: None,
         }
     }

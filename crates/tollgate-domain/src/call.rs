@@ -102,6 +102,33 @@ pub const UNCOUNTED: [&str; 4] = [
 /// An application's own labels: name and value.
 pub type Tags = Vec<(Arc<str>, Arc<str>)>;
 
+/// What makes a call a repetition of another: digests, keyed with the server's own secret, so that
+/// nobody who reads the ledger can try prompts against them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Repetition {
+    /// Digest of the idempotency key, and of whose it is.
+    pub key: [u8; 16],
+    /// Digest of the request.
+    pub request: [u8; 16],
+}
+
+impl Repetition {
+    /// Both digests, the key's first.
+    pub fn to_bytes(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        for (to, from) in bytes.iter_mut().zip(self.key.into_iter().chain(self.request)) {
+            *to = from;
+        }
+        bytes
+    }
+
+    /// The same from its bytes; `None` where they are not 32.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (key, request) = bytes.split_first_chunk::<16>()?;
+        Some(Self { key: *key, request: request.try_into().ok()? })
+    }
+}
+
 /// One call as the ledger keeps it. Serialised, it is the document of SPEC §18.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Document", into = "Document")]
@@ -154,6 +181,10 @@ pub struct CallRecord {
     pub cost: NanoUsd,
     /// What the provider itself says that it cost, where it does.
     pub provider_cost: Option<NanoUsd>,
+    /// What the same answer cost when it was bought, where this call got it without buying it.
+    pub saved: NanoUsd,
+    /// The idempotency key that its client sent, and with what.
+    pub repetition: Option<Repetition>,
     /// Which price was used, such as `book 2026-10-30 openai/gpt-4o-mini`.
     pub price_version: Arc<str>,
     /// Whether the usage was counted here because the provider stated none.
@@ -214,6 +245,8 @@ struct Document {
     cost_usd: NanoUsd,
     #[serde(default)]
     provider_cost_usd: Option<NanoUsd>,
+    #[serde(default)]
+    saved_usd: NanoUsd,
     #[serde(default)]
     price_version: Arc<str>,
     estimated: bool,
@@ -278,6 +311,7 @@ impl From<CallRecord> for Document {
             usage: call.usage,
             cost_usd: call.cost,
             provider_cost_usd: call.provider_cost,
+            saved_usd: call.saved,
             price_version: call.price_version,
             estimated: call.estimated,
             in_doubt: call.outcome == Outcome::InDoubt,
@@ -323,6 +357,8 @@ impl From<Document> for CallRecord {
             usage: document.usage,
             cost: document.cost_usd,
             provider_cost: document.provider_cost_usd,
+            saved: document.saved_usd,
+            repetition: None,
             price_version: document.price_version,
             estimated: document.estimated,
             latency_us: document.latency_us.max(document.latency_ms * 1_000),

@@ -94,6 +94,19 @@ families! {
         "Tokens by kind: the cached ones and those written to a cache are among the input, those of reasoning among the output";
     COST, "tollgate_cost_usd_total", Counter, TARGET,
         "What calls cost, in USD; for display, the ledger holds the exact sum";
+    SAVINGS, "tollgate_savings_usd_total", Counter, &["reason"],
+        "What answers cost that were had again without buying them, in USD";
+    CACHE_CALLS, "tollgate_cache_calls_total", Counter, &["state"],
+        "Calls by where their answer came from";
+    CACHE_ENTRIES, "tollgate_cache_entries", Gauge, &[], "Answers in the prompt cache";
+    CACHE_HELD, "tollgate_cache_held_bytes", Gauge, &[], "Size of the prompt cache";
+    IDEMPOTENCY_KEYS, "tollgate_idempotency_keys", Gauge, &[],
+        "Idempotency keys whose answer is kept";
+    IDEMPOTENCY_HELD, "tollgate_idempotency_held_bytes", Gauge, &[], "Size of their answers";
+    SHARED_ANSWERS, "tollgate_shared_answers_bytes", Gauge, &[],
+        "Size of answers on their way that may be shared or kept";
+    DUPLICATE_STORMS, "tollgate_duplicate_storms_total", Counter, &["action"],
+        "Duplicate storms, by what happened in them";
     ATTEMPTS, "tollgate_upstream_attempts_total", Counter, &["provider", "model", "outcome"],
         "Requests sent to providers, by how they ended";
     ADMISSION, "tollgate_admission_total", Counter, &["decision", "limit"],
@@ -174,6 +187,9 @@ pub const LABELS: &[Label] = &[
     Label { name: "plan", meaning: "The plan that a limit belongs to; empty outside plans" },
     Label { name: "metric", meaning: "What a limit counts" },
     Label { name: "window", meaning: "The time over which a limit counts" },
+    Label { name: "reason", meaning: "`cache`, `coalesced`, `idempotency`" },
+    Label { name: "state", meaning: "`hit`, `miss`, `coalesced`, `bypass`" },
+    Label { name: "action", meaning: "`alert`, `serve_cached`, `throttle`, `block`" },
     Label { name: "version", meaning: "The version of the program" },
 ];
 

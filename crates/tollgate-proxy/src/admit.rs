@@ -8,7 +8,7 @@ use tollgate_admission::gate::{Admitted, NotAdmitted};
 use tollgate_admission::identity::Principal;
 use tollgate_admission::ledger::LedgerError;
 use tollgate_admission::switches::Traffic;
-use tollgate_domain::call::{CacheState, CallRecord, Outcome};
+use tollgate_domain::call::{CallRecord, Outcome};
 use tollgate_domain::decision::Downgrade;
 use tollgate_domain::fault::Code;
 use tollgate_domain::money::NanoUsd;
@@ -26,6 +26,7 @@ use crate::open_call::OpenCall;
 use crate::plane::Plane;
 use crate::read::Asked;
 use crate::route::{Chosen, Seek, Way, Wish, route};
+use crate::savings::Marks;
 use crate::snapshot::Snapshot;
 use crate::standing::{Standing, refuse_stopped};
 use crate::stop::Stop;
@@ -86,6 +87,8 @@ pub struct Candidate {
     pub through: Option<Box<Through>>,
     /// What it takes, where it is about pictures or sound.
     pub media: Option<Media>,
+    /// What saving has noted about it.
+    pub marks: Marks,
 }
 
 /// Decides on a call. Where a limit says so, a cheaper model serves it.
@@ -217,7 +220,11 @@ fn open(
     candidate: Candidate,
     (admitted, asked_output): (Admitted, u64),
 ) -> Box<OpenCall> {
-    let Candidate { caller, endpoint, standing, asked, chosen, way, through, media } = candidate;
+    let Candidate { caller, endpoint, asked, standing, chosen, way, through, media, marks } =
+        candidate;
+    if let Some(audience) = &marks.audience {
+        audience.admit();
+    }
     plane.admitted.inc();
     plane.metrics.inflight().inc();
     plane.metrics.own_share(plane.micros_since(caller.arrival.started));
@@ -247,6 +254,7 @@ fn open(
         caller,
         first_byte_us: None,
         on_disconnect,
+        audience: marks.audience,
     });
     call.heed_grant(asked_output);
     if let Some(grant) = call.admitted.grant() {
@@ -257,7 +265,7 @@ fn open(
 
 impl Candidate {
     /// What it is, as far as the kill switch asks.
-    fn traffic(&self) -> Traffic<'_> {
+    pub(crate) fn traffic(&self) -> Traffic<'_> {
         self.standing.traffic(&self.chosen.target.provider.name, &self.chosen.route.name)
     }
 }
@@ -296,9 +304,14 @@ fn refuse_strange_answer(plane: &Plane, candidate: &Candidate) -> Result<(), Sto
 }
 
 /// The ledger row, as far as it is known before the call is sent.
-fn draft(candidate: &Candidate, name: Arc<str>) -> CallRecord {
+pub(crate) fn draft(candidate: &Candidate, name: Arc<str>) -> CallRecord {
     let Candidate {
-        caller: Caller { arrival, principal, labels }, standing, asked, chosen, ..
+        caller: Caller { arrival, principal, labels },
+        standing,
+        asked,
+        chosen,
+        marks,
+        ..
     } = candidate;
     CallRecord {
         call_id: arrival.call_id,
@@ -321,10 +334,12 @@ fn draft(candidate: &Candidate, name: Arc<str>) -> CallRecord {
         outcome: Outcome::InDoubt,
         error_type: None,
         attempts: 1,
-        cache: CacheState::Miss,
+        cache: marks.cache,
         usage: Usage::default(),
         cost: NanoUsd::ZERO,
         provider_cost: None,
+        saved: NanoUsd::ZERO,
+        repetition: marks.repetition,
         price_version: Arc::clone(chosen.price.version()),
         estimated: true,
         latency_us: 0,

@@ -9,6 +9,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tollgate_domain::call::CallRecord;
 use tollgate_domain::id::CallId;
+use tollgate_domain::money::NanoUsd;
 
 use crate::accept::REQUEST_ID;
 use crate::headroom::LimitHeaders;
@@ -18,7 +19,7 @@ const CALL_ID: HeaderName = HeaderName::from_static("x-tollgate-call-id");
 const PROVIDER: HeaderName = HeaderName::from_static("x-tollgate-provider");
 const MODEL: HeaderName = HeaderName::from_static("x-tollgate-model");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-tollgate-attempts");
-const CACHE: HeaderName = HeaderName::from_static("x-tollgate-cache");
+pub(crate) const CACHE: HeaderName = HeaderName::from_static("x-tollgate-cache");
 const COST: HeaderName = HeaderName::from_static("x-tollgate-cost-usd");
 /// Hints of the client that a translated request could not carry.
 const LEFT_OUT: HeaderName = HeaderName::from_static("x-tollgate-left-out");
@@ -26,6 +27,8 @@ const LEFT_OUT: HeaderName = HeaderName::from_static("x-tollgate-left-out");
 const OF_ALL: [HeaderName; 3] =
     [REQUEST_ID, RETRY_AFTER, HeaderName::from_static("retry-after-ms")];
 const LITELLM_COST: HeaderName = HeaderName::from_static("x-litellm-response-cost");
+/// Says that an idempotency key was used before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const UPSTREAM_ID: HeaderName = HeaderName::from_static("x-tollgate-upstream-request-id");
 
 /// What names a call in the headers of its answer.
@@ -40,6 +43,7 @@ pub(crate) struct Ids {
     /// Hints that were left out of a translated request; `None` where the answer is the
     /// provider's own.
     left_out: Option<String>,
+    cache: &'static str,
     /// Whether a translated stream is one JSON array.
     array: bool,
 }
@@ -54,6 +58,7 @@ impl Ids {
             model: Arc::clone(&call.chosen.target.model),
             attempts: call.tries.count(),
             limits: call.limits.clone(),
+            cache: record.cache.as_str(),
             array: call.chosen.translated.as_ref().is_some_and(|it| it.view.array),
             left_out: call.chosen.translated.as_ref().map(|it| it.left_out.join(", ")),
         }
@@ -119,7 +124,7 @@ pub(crate) fn answer_headers(
             headers.insert(name, value);
         }
     };
-    put(CACHE, "miss");
+    put(CACHE, ids.cache);
     if let Some(left_out) = ids.left_out.as_deref().filter(|names| !names.is_empty()) {
         put(LEFT_OUT, left_out);
     }
@@ -129,4 +134,30 @@ pub(crate) fn answer_headers(
         put(LITELLM_COST, &cost);
     }
     headers
+}
+
+/// The headers of an answer that was not bought: the call's own, and what it cost. `model` is the one
+/// that served, where it is known; `repeated` says that an idempotency key was used again.
+pub(crate) fn given_headers(
+    headers: &mut HeaderMap,
+    record: &CallRecord,
+    (model, repeated): (&str, bool),
+) {
+    let mut put = |name: HeaderName, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    };
+    put(REQUEST_ID, &record.request_id);
+    put(CALL_ID, record.call_id.encode(&mut [0; 36]));
+    put(PROVIDER, &record.provider);
+    put(MODEL, if model.is_empty() { &record.model } else { model });
+    put(ATTEMPTS, "0");
+    put(CACHE, record.cache.as_str());
+    let cost = NanoUsd::ZERO.to_string();
+    put(COST, &cost);
+    put(LITELLM_COST, &cost);
+    if repeated {
+        put(REPLAYED, "true");
+    }
 }

@@ -7,6 +7,9 @@
 //! Each step is a module of its name and returns what the next one needs, so a step cannot be
 //! skipped. Settling and recording happen where the answer ends ([`crate::open_call`]), before its
 //! last bytes leave.
+//!
+//! The steps from `admit` on buy an answer. Around them stands what spares buying the same one twice
+//! ([`crate::savings`]).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,17 +23,20 @@ use tollgate_wire::endpoint::Endpoint;
 
 use crate::accept::{Arrival, REQUEST_ID, accept};
 use crate::admit::{Caller, Candidate, admit};
+use crate::answer_headers::CACHE;
 use crate::api::Visit;
 use crate::attempts::attempt;
 use crate::captcha::vouch;
 use crate::identify::identify;
 use crate::media::Media;
+use crate::open_call::OpenCall;
 use crate::plane::Plane;
 use crate::provider::Serving;
 use crate::read::{Called, collect, read};
 use crate::record::{Known, refused};
 use crate::relay::relay;
 use crate::route::{Seek, Wish, refuse_shut, route};
+use crate::savings::{self, Marks, Trip};
 use crate::server::HeadWatch;
 use crate::snapshot::Snapshot;
 use crate::standing::standing;
@@ -154,9 +160,10 @@ impl Travel<'_> {
         }
         let caller = Caller { arrival: arrival.clone(), principal, labels };
         let (through, media) = (None, Media::of(endpoint, &asked));
+        let marks = Marks::default();
         let candidate =
-            Candidate { caller, endpoint, asked, standing, chosen, way, through, media };
-        onwards(plane, snapshot, candidate, &head, known).await
+            Candidate { caller, endpoint, asked, standing, chosen, way, through, media, marks };
+        savings::answer(Trip { plane: Arc::clone(plane), snapshot, candidate, head }).await
     }
 }
 
@@ -189,23 +196,24 @@ impl Travel<'_> {
         let caller = Caller { arrival: arrival.clone(), principal, labels };
         let (way, through) = (None, Some(through));
         let media = Media::of(endpoint, &asked);
+        let marks = Marks::default();
         let candidate =
-            Candidate { caller, endpoint, asked, standing, chosen, way, through, media };
-        onwards(plane, snapshot, candidate, &head, known).await
+            Candidate { caller, endpoint, asked, standing, chosen, way, through, media, marks };
+        savings::answer(Trip { plane: Arc::clone(plane), snapshot, candidate, head }).await
     }
 }
 
-/// The last steps, which are the same for all calls.
-async fn onwards(
-    plane: &Arc<Plane>,
-    snapshot: Arc<Snapshot>,
-    candidate: Candidate,
-    head: &Parts,
-    known: &mut Known,
-) -> Result<Response<RelayBody>, Stop> {
-    let admitted = admit(plane, snapshot, candidate)?;
-    let (call, got) = attempt(admitted, head).await;
-    relay(call, got).await.map_err(|failed| known.failed(*failed))
+/// Buys an answer: the call is admitted, and sent.
+pub(crate) async fn buy(trip: Trip) -> Result<Response<RelayBody>, Stop> {
+    let Trip { plane, snapshot, candidate, head } = trip;
+    let call = admit(&plane, snapshot, candidate)?;
+    send(call, head).await
+}
+
+/// Sends an admitted call on its way, and its answer to whoever waits for it.
+pub(crate) async fn send(call: Box<OpenCall>, head: Parts) -> Result<Response<RelayBody>, Stop> {
+    let (call, got) = attempt(call, &head).await;
+    relay(call, got).await
 }
 
 /// Why a call is not taken up now.
@@ -244,6 +252,10 @@ fn refuse(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) -> Respon
     if let Ok(id) = HeaderValue::from_str(&arrival.request_id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
+    if known.is_call {
+        let cache = HeaderValue::from_static(stop.cache.as_str());
+        response.headers_mut().insert(CACHE, cache);
+    }
     let unread = matches!(
         stop.code,
         Code::BodyTooLarge | Code::RequestTimeout | Code::Unauthenticated | Code::InvalidRequest
@@ -251,7 +263,7 @@ fn refuse(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) -> Respon
     if unread && known.model.is_empty() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    match known.settled {
+    match &stop.settled {
         Some(ids) => ids.put_on(response.headers_mut(), None),
         None => refused(plane, arrival, known, stop),
     }

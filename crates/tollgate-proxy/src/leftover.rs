@@ -19,6 +19,7 @@ use crate::open_call::{End, OpenCall, Received};
 use crate::plane::Plane;
 use crate::pump::{Patience, Pump, Step};
 use crate::relay::pump;
+use crate::savings::{Flight, FreeCall};
 use crate::stored::{await_answer, is_promise};
 
 /// How long to wait before a row that could not be written is tried again.
@@ -34,6 +35,10 @@ pub enum Leftover {
     Background(Box<OpenCall>, Box<str>),
     /// A call between two attempts.
     Paused(Box<OpenCall>),
+    /// A call whose answer is not bought.
+    Free(FreeCall),
+    /// An answer that nobody hears any more and that is to be there when it is asked for again.
+    Flight(Arc<Flight>),
     /// A row that could not be written.
     Unwritten(Arc<CallRecord>),
 }
@@ -45,6 +50,8 @@ impl std::fmt::Debug for Leftover {
             Self::Streaming(..) => "Leftover::Streaming",
             Self::Background(..) => "Leftover::Background",
             Self::Paused(_) => "Leftover::Paused",
+            Self::Free(_) => "Leftover::Free",
+            Self::Flight(_) => "Leftover::Flight",
             Self::Unwritten(_) => "Leftover::Unwritten",
         })
     }
@@ -58,7 +65,8 @@ impl Leftover {
             | Self::Streaming(call, _)
             | Self::Background(call, _)
             | Self::Paused(call) => call.plane.leftovers.clone(),
-            Self::Unwritten(_) => return,
+            Self::Flight(flight) => flight.plane.leftovers.clone(),
+            Self::Free(_) | Self::Unwritten(_) => return,
         };
         // Nobody listens only when the program has ended; then the intent on disk speaks.
         drop(sender.send(self));
@@ -87,6 +95,10 @@ pub async fn look_after(
                 Some(Leftover::Streaming(call, pump)) => {
                     tasks.spawn(finish_stream(call, pump, ending.clone()));
                 }
+                Some(Leftover::Free(call)) => call.cancel(),
+                Some(Leftover::Flight(flight)) => {
+                    tasks.spawn(finish_flight(flight, ending.clone()));
+                }
                 Some(Leftover::Background(call, id)) => {
                     tasks.spawn(await_answer(call, id, ending.clone()));
                 }
@@ -102,6 +114,17 @@ async fn write_again(plane: Arc<Plane>, record: Arc<CallRecord>) {
     while plane.gate.record(Arc::clone(&record)).is_err() {
         tokio::time::sleep(TRY_AGAIN).await;
     }
+}
+
+/// Nobody hears an answer any more that is to be there when it is asked for again. What is not done in
+/// time goes the way of any call whose client has gone.
+async fn finish_flight(flight: Arc<Flight>, mut finish: watch::Receiver<bool>) {
+    let limit = flight.plane.snapshot.load().settings.drain_for;
+    tokio::select! {
+        _ = finish.wait_for(|finish| *finish) => {}
+        _ = tokio::time::timeout(limit, flight.finish()) => {}
+    }
+    flight.let_go();
 }
 
 /// The client left before the answer began.

@@ -37,6 +37,7 @@ pub mod refusals;
 pub mod relay;
 mod ring;
 pub mod route;
+pub mod savings;
 pub mod server;
 pub mod snapshot;
 pub mod standing;

@@ -31,6 +31,7 @@ use crate::metrics::TargetMetrics;
 use crate::past::Past;
 use crate::plane::Plane;
 use crate::route::{Chosen, Way};
+use crate::savings::{Audience, is_whole};
 use crate::snapshot::{Snapshot, Target};
 use crate::through::Through;
 pub(crate) use charge::Charged;
@@ -82,6 +83,8 @@ pub struct OpenCall {
     pub edge: Option<Edge>,
     /// What its limits have left, for the answer.
     pub limits: LimitHeaders,
+    /// Who wants to know how it ends.
+    pub audience: Option<Arc<Audience>>,
 }
 
 impl OpenCall {
@@ -195,10 +198,12 @@ impl OpenCall {
 
     fn settle(mut self, end: &End<'_>, charged: &Charged) -> Result<Settled, LedgerError> {
         let facts = end.received.facts();
+        let whole = is_whole(&self, end, facts);
         let spent = self.tries.spent();
         let tries = self.tries_at(end, charged);
         let latency_us = self.plane.micros_since(self.started);
-        let Self { plane, admitted, metrics, first_byte_us, chosen, tries: all, .. } = self;
+        let Self { plane, admitted, metrics, first_byte_us, chosen, tries: all, audience, .. } =
+            self;
         let fill = |row: &mut CallRecord| {
             name_target(row, &chosen.target, all.count());
             row.status = end.status;
@@ -213,6 +218,7 @@ impl OpenCall {
             }
             row.latency_us = latency_us;
             row.ttft_us = first_byte_us;
+            Audience::correct(audience.as_deref(), row);
         };
         // An answer that was kept was not foreseen at admission: the limits that are in force when
         // it is charged learn of it with the end of the call.
@@ -229,6 +235,7 @@ impl OpenCall {
         };
         plane.metrics.finished(&metrics, record);
         plane.log.push(Arc::clone(record));
+        Audience::tell(audience.as_deref(), record, (end.outcome, whole));
         settled.map_err(|unwritten| {
             // The intent is down, so the call is not lost; its row is tried again.
             drop(plane.leftovers.send(Leftover::Unwritten(unwritten.record)));

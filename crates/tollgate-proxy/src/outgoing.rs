@@ -210,7 +210,7 @@ fn new_headers(from_client: &HeaderMap) -> HeaderMap {
 /// that belongs to one connection are not; nor is the wish for compression, because usage is read
 /// from the answer as it passes.
 fn passes(name: &HeaderName) -> bool {
-    const STAY: [HeaderName; 20] = [
+    const STAY: [HeaderName; 21] = [
         HOST,
         AUTHORIZATION,
         API_KEY,
@@ -228,6 +228,9 @@ fn passes(name: &HeaderName) -> bool {
         FORWARDED,
         HeaderName::from_static("keep-alive"),
         HeaderName::from_static("baggage"),
+        // It is a promise between the client and us: to a provider, keys of all clients are those of
+        // one account, and two of them may be the same.
+        HeaderName::from_static("idempotency-key"),
         // What was admitted is the method that was sent.
         HeaderName::from_static("x-http-method"),
         HeaderName::from_static("x-http-method-override"),

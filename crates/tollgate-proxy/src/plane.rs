@@ -22,6 +22,7 @@ use crate::leftover::Leftover;
 use crate::metrics::Metrics;
 use crate::overload::Overload;
 use crate::refusals::Refusals;
+use crate::savings::Savings;
 use crate::snapshot::Snapshot;
 use crate::stored::Answers;
 use crate::surface::EndpointNames;
@@ -57,6 +58,8 @@ pub struct Plane {
     pub admitted: Counter,
     /// Whose the answers are that providers keep.
     pub answers: Answers,
+    /// What is kept so that no answer is bought twice.
+    pub savings: Savings,
     /// Names of endpoints, shared by all rows.
     pub names: EndpointNames,
     /// When the program started, on the clock that measures latency.

@@ -59,6 +59,8 @@ pub struct Ending {
     pub facts: StreamFacts,
     /// Tokens of the generated text, where the provider states no usage.
     pub counted_output: u64,
+    /// Whether it was ended from our side.
+    pub cut: bool,
 }
 
 /// How patient a pump is.
@@ -126,7 +128,7 @@ impl Pump {
             first_token_seen: self.meter.first_token_seen(),
         };
         let counted_output = self.meter.estimate_output(|text| count_tokens(model, text));
-        Ending { facts, counted_output }
+        Ending { facts, counted_output, cut: true }
     }
 
     /// What was received, at the end of the stream. The generated text is counted only where the
@@ -137,7 +139,7 @@ impl Pump {
             Some(_) => 0,
             None => self.meter.estimate_output(|text| count_tokens(model, text)),
         };
-        Ending { facts, counted_output }
+        Ending { facts, counted_output, cut: false }
     }
 
     /// Bytes of generated text so far: no fewer than its tokens.
@@ -228,7 +230,7 @@ impl Pump {
         let (text_bytes, first_token_seen) =
             (self.meter.text_bytes(), self.meter.first_token_seen());
         let facts = StreamFacts { answer, done: false, text_bytes, first_token_seen };
-        Ending { facts, counted_output }
+        Ending { facts, counted_output, cut: false }
     }
 
     /// Brings the beginning of the stream without passing it on: until there is text, the end or an

@@ -13,10 +13,8 @@ use tollgate_domain::money::NanoUsd;
 use tollgate_domain::usage::Usage;
 
 use crate::accept::Arrival;
-use crate::answer_headers::Ids;
 use crate::identify::Labels;
 use crate::plane::Plane;
-use crate::relay::Failed;
 use crate::stop::Stop;
 
 /// What was known of a call when it was refused.
@@ -36,8 +34,6 @@ pub struct Known {
     pub labels: Labels,
     /// The model that was asked for, where a provider serves it.
     pub model: Arc<str>,
-    /// What names it, where it was admitted and is settled: it has a row and a line of its own.
-    pub(crate) settled: Option<Ids>,
 }
 
 impl Known {
@@ -45,13 +41,6 @@ impl Known {
     pub fn caller(&mut self, principal: &Principal) {
         self.user = Arc::clone(&principal.user);
         self.key = Some(Arc::clone(&principal.key.name));
-    }
-
-    /// Notes that it was admitted and has failed; gives what its client is told.
-    pub(crate) fn failed(&mut self, failed: Failed) -> Stop {
-        let Failed { stop, ids } = failed;
-        self.settled = Some(ids);
-        stop
     }
 
     /// Whether a refusal with this code is worth a row.
@@ -115,6 +104,8 @@ pub fn refused(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) {
         usage: Usage::default(),
         cost: NanoUsd::ZERO,
         provider_cost: None,
+        saved: NanoUsd::ZERO,
+        repetition: None,
         price_version: Arc::default(),
         estimated: false,
         latency_us: plane.micros_since(arrival.started),

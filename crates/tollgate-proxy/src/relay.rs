@@ -26,20 +26,8 @@ use crate::stored::{due, is_promise};
 use crate::streaming::RelayBody;
 use crate::upstream::{Broken, Phase};
 
-/// Why a call that was admitted has no answer. It is settled.
-#[derive(Debug)]
-pub(crate) struct Failed {
-    /// What its client is told.
-    pub(crate) stop: Stop,
-    /// What names it.
-    pub(crate) ids: Ids,
-}
-
 /// Relays what the attempts of a call have brought, or says why there is no answer.
-pub(crate) async fn relay(
-    mut call: Box<OpenCall>,
-    got: Got,
-) -> Result<Response<RelayBody>, Box<Failed>> {
+pub(crate) async fn relay(mut call: Box<OpenCall>, got: Got) -> Result<Response<RelayBody>, Stop> {
     // No byte of an answer leaves before the call is on disk (LEDGER-1).
     if let Err(error) = call.admitted.intent().durable().await {
         return Err(fail(call, unrecorded(&error).after_spending(), Received::Unanswered));
@@ -61,7 +49,7 @@ pub(crate) async fn relay(
 async fn relay_whole(
     call: Box<OpenCall>,
     answer: WholeAnswer,
-) -> Result<Response<RelayBody>, Box<Failed>> {
+) -> Result<Response<RelayBody>, Stop> {
     let operation = call.operation();
     let WholeAnswer { head, body, facts, error, garbage } = answer;
     if garbage {
@@ -97,7 +85,7 @@ async fn relay_whole(
     };
     let meant = error.and_then(|error| error.status).filter(|_| head.status.is_success());
     let told = call.in_clients_form(&body, failed.then(|| meant.unwrap_or(end.status)));
-    let ids = Ids::of(&call);
+    let ids = Box::new(Ids::of(&call));
     let (record, written) = match call.end(&end) {
         Ok(settled) => (Some(settled.record), settled.written),
         Err(_) => (None, Written::Durable),
@@ -170,8 +158,8 @@ pub(crate) fn pump(call: &OpenCall, head: &Parts, source: Source, patience: Pati
 }
 
 /// Settles a call that ends with an error of ours.
-fn fail(call: Box<OpenCall>, stop: Stop, received: Received<'_>) -> Box<Failed> {
-    let ids = Ids::of(&call);
+fn fail(call: Box<OpenCall>, stop: Stop, received: Received<'_>) -> Stop {
+    let ids = Box::new(Ids::of(&call));
     let end = End {
         status: stop.code.status(),
         outcome: Outcome::Failed,
@@ -180,18 +168,18 @@ fn fail(call: Box<OpenCall>, stop: Stop, received: Received<'_>) -> Box<Failed> 
     };
     // A row that could not be written is tried again elsewhere; the intent is down.
     drop(call.end(&end));
-    Box::new(Failed { stop, ids })
+    Stop { settled: Some(ids), ..stop }
 }
 
 /// The same of a call whose answer broke off after this part of it: its provider has most likely made
 /// all of it. One in the background it goes on making.
-fn fail_after(call: Box<OpenCall>, stop: Stop, part: &[u8]) -> Box<Failed> {
+fn fail_after(call: Box<OpenCall>, stop: Stop, part: &[u8]) -> Stop {
     let facts = call.remains(part);
     match call.goes_on(&facts) {
         Some(id) => {
-            let ids = Ids::of(&call);
+            let ids = Box::new(Ids::of(&call));
             Leftover::Background(call, id).hand_over();
-            Box::new(Failed { stop, ids })
+            Stop { settled: Some(ids), ..stop }
         }
         None => fail(call, stop, Received::Part(&facts, part)),
     }

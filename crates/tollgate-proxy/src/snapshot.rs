@@ -18,6 +18,7 @@ use crate::captcha::Captcha;
 use crate::health::{Health, Healths};
 use crate::metrics::{Metrics, TargetMetrics};
 use crate::provider::Provider;
+use crate::savings::SavingsSettings;
 
 /// Most model names without an entry of their own that are remembered.
 const MOST_FOUND: usize = 4_096;
@@ -45,6 +46,8 @@ pub struct Snapshot {
     pub default_plan: Arc<Plan>,
     /// What becomes of calls whose client goes away, where the plan says so.
     pub plan_disconnects: Arc<BTreeMap<Arc<str>, OnDisconnect>>,
+    /// How buying an answer twice is avoided.
+    pub savings: SavingsSettings,
     /// Everything else.
     pub settings: Settings,
     /// Routes of models without an entry, found on first use.
@@ -173,6 +176,8 @@ pub struct Route {
     pub attempts: u16,
     /// Output tokens assumed where the caller sets no maximum.
     pub max_output: Option<u64>,
+    /// Whether its calls may use the prompt cache, where its entry says so.
+    pub cache: Option<bool>,
 }
 
 /// In which order the targets of a route are asked.
@@ -203,6 +208,7 @@ impl Route {
             fallback: Vec::new(),
             attempts: USUAL_ATTEMPTS,
             max_output: None,
+            cache: None,
         }
     }
 

@@ -9,10 +9,11 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use jiff::Timestamp;
 use tollgate_admission::engine::Refusal;
-use tollgate_domain::call::Dialect;
+use tollgate_domain::call::{CacheState, Dialect};
 use tollgate_domain::fault::{Code, Fault};
 use tollgate_wire::error::{ErrorView, LimitView, error_body};
 
+use crate::answer_headers::Ids;
 use crate::headroom::{self, put_wait, wait};
 
 /// Tells SDKs whether to try again by themselves.
@@ -34,13 +35,25 @@ pub struct Stop {
     pub spent: bool,
     /// When another try may help, where that is known.
     pub retry_after: Option<Duration>,
+    /// Where the answer was to come from.
+    pub cache: CacheState,
+    /// What names the call, where it was admitted and is settled: it has a row and a line of its own.
+    pub(crate) settled: Option<Box<Ids>>,
 }
 
 impl Stop {
     /// An end with this code and message.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        let message = message.into();
-        Self { code, message, param: None, limit: None, spent: false, retry_after: None }
+        Self {
+            code,
+            message: message.into(),
+            param: None,
+            limit: None,
+            spent: false,
+            retry_after: None,
+            cache: CacheState::Bypass,
+            settled: None,
+        }
     }
 
     /// An end that a field of the request is to blame for.
@@ -58,6 +71,12 @@ impl Stop {
     #[must_use]
     pub fn after_spending(self) -> Self {
         Self { spent: true, ..self }
+    }
+
+    /// Says where the answer was to come from.
+    #[must_use]
+    pub fn instead_of(self, cache: CacheState) -> Self {
+        Self { cache, ..self }
     }
 
     /// Whether an SDK should try again by itself.

@@ -16,6 +16,7 @@ use crate::leftover::Leftover;
 use crate::open_call::{End, OpenCall};
 use crate::pump::{Ending, Pump, Step};
 use crate::relay::stop_of;
+use crate::savings::Hearing;
 use crate::stop::Stop;
 use crate::upstream::{Broken, Phase};
 
@@ -29,7 +30,10 @@ pub struct RelayBody(Kind);
 #[derive(Debug)]
 enum Kind {
     Whole(Option<Bytes>),
+    /// A stream that is all there, in the parts in which it came.
+    Pieces(VecDeque<Bytes>),
     Stream(Box<Streaming>),
+    Heard(Box<Hearing>),
 }
 
 /// A stream to a client, and the call that its end settles.
@@ -65,6 +69,24 @@ impl RelayBody {
     pub fn whole(bytes: Bytes) -> Self {
         Self(Kind::Whole((!bytes.is_empty()).then_some(bytes)))
     }
+
+    /// A stream that is all there, in these parts.
+    pub(crate) fn pieces(pieces: Vec<Bytes>) -> Self {
+        Self(Kind::Pieces(pieces.into()))
+    }
+
+    /// A stream that others hear as well.
+    pub(crate) fn heard(hearing: Hearing) -> Self {
+        Self(Kind::Heard(Box::new(hearing)))
+    }
+
+    /// All of it, where it is no stream.
+    pub(crate) fn take_whole(&mut self) -> Option<Bytes> {
+        match &mut self.0 {
+            Kind::Whole(bytes) => Some(bytes.take().unwrap_or_default()),
+            Kind::Pieces(_) | Kind::Stream(_) | Kind::Heard(_) => None,
+        }
+    }
 }
 
 impl http_body::Body for RelayBody {
@@ -77,7 +99,9 @@ impl http_body::Body for RelayBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let next = match &mut self.get_mut().0 {
             Kind::Whole(bytes) => Poll::Ready(bytes.take()),
+            Kind::Pieces(pieces) => Poll::Ready(pieces.pop_front()),
             Kind::Stream(streaming) => streaming.poll_bytes(cx),
+            Kind::Heard(hearing) => hearing.poll_bytes(cx),
         };
         next.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -91,7 +115,7 @@ impl http_body::Body for RelayBody {
             Kind::Whole(bytes) => SizeHint::with_exact(
                 bytes.as_ref().map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
             ),
-            Kind::Stream(_) => SizeHint::default(),
+            Kind::Pieces(_) | Kind::Stream(_) | Kind::Heard(_) => SizeHint::default(),
         }
     }
 }

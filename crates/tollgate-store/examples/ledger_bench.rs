@@ -160,6 +160,8 @@ fn record(now: Timestamp, producer: u64, n: u64) -> CallRecord {
         usage: Usage::tokens(812, 96),
         cost: NanoUsd::from_nanos(179_400),
         provider_cost: None,
+        saved: NanoUsd::ZERO,
+        repetition: None,
         price_version: Arc::from("book 2026-10-30 openai/gpt-4o-mini"),
         estimated: false,
         latency_us: 412_000,

@@ -11,7 +11,7 @@ mod tries;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tollgate_domain::call::CallRecord;
+use tollgate_domain::call::{CallRecord, Repetition};
 use tollgate_domain::decision::Decision;
 use tollgate_domain::id::CallId;
 use tollgate_domain::money::NanoUsd;
@@ -41,6 +41,8 @@ const TAGS: u64 = 1 << 10;
 const OWN_REQUEST_ID: u64 = 1 << 11;
 const DECISION: u64 = 1 << 12;
 const TRIES: u64 = 1 << 13;
+const SAVED: u64 = 1 << 14;
+const REPETITION: u64 = 1 << 15;
 
 /// Appends `record` to `out`.
 pub(crate) fn encode(record: &CallRecord, out: &mut Vec<u8>) {
@@ -90,6 +92,12 @@ pub(crate) fn encode(record: &CallRecord, out: &mut Vec<u8>) {
     if mask & TRIES != 0 {
         put_tries(out, &record.tries);
     }
+    if mask & SAVED != 0 {
+        put_signed(out, record.saved.nanos());
+    }
+    if let Some(repetition) = record.repetition {
+        out.extend_from_slice(&repetition.to_bytes());
+    }
 }
 
 fn optional(record: &CallRecord) -> [Option<&Arc<str>>; 6] {
@@ -119,6 +127,8 @@ fn presence(record: &CallRecord) -> u64 {
         (is_own_request_id(record), OWN_REQUEST_ID),
         (record.decision.is_some(), DECISION),
         (!record.tries.is_empty(), TRIES),
+        (record.saved != NanoUsd::ZERO, SAVED),
+        (record.repetition.is_some(), REPETITION),
     ];
     bits.into_iter().filter(|(set, _)| *set).fold(0, |mask, (_, bit)| mask | bit)
 }
@@ -169,6 +179,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<CallRecord> {
         tags: if has(TAGS) { take_tags(&mut input)? } else { Vec::new() },
         decision: input.when(has(DECISION), |input| input.bytes().map(Decision::from_bytes))?,
         tries: if has(TRIES) { tries::take(&mut input)? } else { Vec::new() },
+        saved: input
+            .when(has(SAVED), |input| input.signed().map(NanoUsd::from_nanos))?
+            .unwrap_or(NanoUsd::ZERO),
+        repetition: input
+            .when(has(REPETITION), |input| Repetition::from_bytes(input.array::<32>()?))?,
         dialect,
         outcome,
         cache,

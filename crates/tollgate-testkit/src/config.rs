@@ -19,6 +19,8 @@ pub struct Config {
     grace: String,
     storage: String,
     auth: String,
+    cache: String,
+    duplicates: String,
     sections: String,
 }
 
@@ -36,9 +38,9 @@ impl Config {
             grace: "10s".to_owned(),
             storage: String::new(),
             auth: "default_plan = \"open\"\n".to_owned(),
-            sections: "[cache]\nenabled = false\n[duplicates]\naction = \"alert\"\n\
-                       [plans.open]\nlimits = []\n"
-                .to_owned(),
+            cache: "enabled = false".to_owned(),
+            duplicates: "action = \"alert\"".to_owned(),
+            sections: "[plans.open]\nlimits = []\n".to_owned(),
         }
         .key("backend", KEY, "service")
     }
@@ -63,6 +65,20 @@ impl Config {
     pub fn storage(mut self, line: &str) -> Self {
         self.storage.push_str(line);
         self.storage.push('\n');
+        self
+    }
+
+    /// Sets the lines of `[cache]`.
+    #[must_use]
+    pub fn cache(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.cache);
+        self
+    }
+
+    /// Sets the lines of `[duplicates]`.
+    #[must_use]
+    pub fn duplicates(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.duplicates);
         self
     }
 
@@ -156,12 +172,12 @@ impl Config {
     /// The text of the file, for a program that listens on these addresses and keeps its data in
     /// `folder`.
     pub fn text(&self, data: SocketAddr, admin: SocketAddr, folder: &Path) -> String {
-        let Self { server, grace, storage, auth, sections } = self;
+        let Self { server, grace, storage, auth, cache, duplicates, sections } = self;
         format!(
             "[server]\nlisten = \"{data}\"\nadmin_listen = \"{admin}\"\n\
              admin_key = \"{ADMIN_KEY}\"\nshutdown_grace = \"{grace}\"\n{server}\n\
              [storage]\nurl = \"sqlite://{}/tollgate.db\"\n{storage}\n\
-             [auth]\n{auth}\n{sections}",
+             [auth]\n{auth}\n[cache]\n{cache}\n[duplicates]\n{duplicates}\n{sections}",
             folder.display()
         )
     }

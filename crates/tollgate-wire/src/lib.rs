@@ -10,6 +10,7 @@
 
 mod anthropic;
 pub mod bedrock;
+pub mod canonical;
 pub mod cohere;
 pub mod count;
 pub mod dialect;

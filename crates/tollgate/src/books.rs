@@ -9,7 +9,8 @@ use anyhow::ensure;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tollgate_admission::books::{
-    Action, ActionEnd, BillingQuery, BillingRow, Books, BooksError, EndedAction, UsageEvent,
+    Action, ActionEnd, BillingQuery, BillingRow, Books, BooksError, EndedAction, Repeated,
+    UsageEvent,
 };
 use tollgate_domain::id::CallId;
 use tollgate_store::{Dim, Reader, Registry, SqliteLedger, UsageQuery, UsageRow};
@@ -26,6 +27,8 @@ pub(crate) struct StoreBooks {
     registry: Mutex<Registry>,
     /// Opened on the first question; one at a time is asked.
     reader: Mutex<Option<Reader>>,
+    /// The same for idempotency keys, so that they do not wait for reports.
+    key_reader: Mutex<Option<Reader>>,
 }
 
 impl fmt::Debug for StoreBooks {
@@ -46,7 +49,28 @@ impl StoreBooks {
             ledger: Arc::clone(ledger),
             registry: Mutex::new(Registry::open(database)?),
             reader: Mutex::new(None),
+            key_reader: Mutex::new(None),
         })
+    }
+
+    fn call_of(
+        &self,
+        key: [u8; 16],
+        since: Timestamp,
+        newest: bool,
+    ) -> anyhow::Result<Option<Repeated>> {
+        let mut held = self.key_reader.lock();
+        let reader = match held.take() {
+            Some(reader) => reader,
+            None => Reader::open(&self.database)?,
+        };
+        if newest {
+            self.ledger.hurry();
+            ensure!(reader.catch_up(CATCH_UP)?, "the newest calls are not in the database yet");
+        }
+        let found = reader.repeated(key, since)?;
+        *held = Some(reader);
+        Ok(found)
     }
 
     fn usage(&self, query: &UsageQuery) -> anyhow::Result<Vec<UsageRow>> {
@@ -99,6 +123,15 @@ impl Books for StoreBooks {
 
     fn take_events(&self, events: &[UsageEvent], now: Timestamp) -> Result<Vec<bool>, BooksError> {
         self.registry.lock().take_events(events, now).map_err(failed)
+    }
+
+    fn repeated(
+        &self,
+        key: [u8; 16],
+        since: Timestamp,
+        newest: bool,
+    ) -> Result<Option<Repeated>, BooksError> {
+        self.call_of(key, since, newest).map_err(failed)
     }
 
     fn events_recorded(&self, events: &[UsageEvent]) -> Result<(), BooksError> {

@@ -14,10 +14,13 @@ use tollgate_domain::clock::Clock;
 use tollgate_domain::limit::Plan;
 use tollgate_domain::price::{Override, PriceBook, PriceTable};
 use tollgate_proxy::provider::Provider;
+use tollgate_proxy::savings::{
+    CacheSettings, RepetitionSettings, SavingsSettings, StormAction, StormSettings,
+};
 use tollgate_proxy::snapshot::{Found, Route, RouteKind, Settings, Snapshot, Target};
 use tollgate_proxy::upstream::Connector;
 
-use crate::config::{self, Config};
+use crate::config::{self, CacheScope, Config};
 pub(crate) use access_tokens::AccessTokens;
 pub(crate) use identity::{algorithm, keep, pool};
 pub(crate) use providers::book_id;
@@ -29,6 +32,9 @@ const ASSUMED_CONTEXT: u64 = 2_000_000;
 /// Searches that are set aside where a request allows them without a bound: models seldom make more
 /// for one answer, and what they do make is charged.
 const ASSUMED_SEARCHES: u64 = 10;
+
+/// More identical prompts than that come in no window, so nobody looks for them.
+const NEVER_IDENTICAL: u32 = 1_000_000;
 
 /// What stays the same when the configuration is loaded again.
 #[derive(Clone, Debug)]
@@ -88,6 +94,7 @@ pub(crate) fn snapshot(
         plans: Arc::new(plans),
         default_plan,
         plan_disconnects: Arc::new(config.plan_disconnects.clone()),
+        savings: savings(config),
         settings: settings(config),
         found: Arc::new(Found::default()),
     })
@@ -144,6 +151,7 @@ fn models(
             fallback: model.fallback.clone(),
             attempts: u16::try_from(model.attempts).unwrap_or(u16::MAX),
             max_output: model.max_output_tokens,
+            cache: model.cache,
         };
         models.insert(Box::from(&*model.name), Arc::new(route));
     }
@@ -170,11 +178,40 @@ pub(crate) fn keys(
             providers: key.providers.clone(),
             networks: key.networks.clone(),
             on_disconnect: key.on_disconnect,
+            cache: key.cache,
             own: OwnLimits::of(key.limits.clone()),
         };
         (hasher.digest(key.key.expose_secret().as_bytes()), entry)
     });
     KeyRing::new(stored.into_iter().chain(configured))
+}
+
+fn savings(config: &Config) -> SavingsSettings {
+    let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    let cache = config.cache.filter(|cache| cache.enabled).map(|cache| CacheSettings {
+        ttl: cache.ttl,
+        max_bytes: bytes(cache.max_bytes),
+        shared: cache.scope == CacheScope::Shared,
+        coalesce: cache.coalesce,
+    });
+    let idempotency = config.idempotency;
+    let repetitions = idempotency.enabled.then(|| RepetitionSettings {
+        ttl: idempotency.ttl,
+        max_bytes: bytes(idempotency.max_bytes),
+    });
+    let seen = config.duplicates.filter(|storm| storm.identical <= NEVER_IDENTICAL);
+    let storms = seen.map(|storm| StormSettings {
+        identical: storm.identical,
+        window: storm.window,
+        action: match storm.action {
+            config::StormAction::Alert => StormAction::Alert,
+            config::StormAction::ServeCached => StormAction::ServeCached,
+            config::StormAction::Throttle => StormAction::Throttle,
+            config::StormAction::Block => StormAction::Block,
+        },
+        block_for: storm.block_for,
+    });
+    SavingsSettings { cache, repetitions, storms, plans: Arc::new(config.plan_caches.clone()) }
 }
 
 fn settings(config: &Config) -> Settings {

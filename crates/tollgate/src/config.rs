@@ -39,9 +39,9 @@ use toml::de::DeTable;
 pub use auth::{Algorithm, Auth, Captcha, CaptchaProvider, ConfigKey, Jwt, JwtKey};
 pub use caution::Caution;
 pub use environment::{Environment, KnownProvider, PROVIDERS, ProcessEnvironment};
-pub use guard::{Cache, CacheScope, Duplicates, StormAction};
-pub use limit::PlanDisconnects;
+pub use guard::{Cache, CacheScope, Duplicates, Idempotency, StormAction};
 pub(crate) use limit::read_key_limits;
+pub use limit::{PlanCaches, PlanDisconnects};
 pub use model::{Model, PriceOverride, Route, Target};
 pub use outgoing::{
     Alerts, Bodies, Channel, ChannelKind, Deed, Job, Jobs, Language, LogFormat, Logs, Purge, Rule,
@@ -94,10 +94,14 @@ pub struct Config {
     pub plans: BTreeMap<Arc<str>, Plan>,
     /// What becomes of calls whose client goes away, where the user's plan says so.
     pub plan_disconnects: PlanDisconnects,
+    /// Whether calls may use the prompt cache, where the user's plan says so.
+    pub plan_caches: PlanCaches,
     /// Limits outside plans: the preset's, then the file's.
     pub limits: Vec<Arc<Limit>>,
     /// The prompt cache.
     pub cache: Option<Cache>,
+    /// How repeated idempotency keys are answered.
+    pub idempotency: Idempotency,
     /// Protection against duplicate storms.
     pub duplicates: Option<Duplicates>,
     /// Log lines.
@@ -183,8 +187,10 @@ impl Config {
             default_rate,
             plans: plans.0,
             plan_disconnects: plans.1,
+            plan_caches: plans.2,
             limits,
             cache: root.maybe_section("cache", &schema::CACHE).map(|fields| Cache::read(&fields)),
+            idempotency: Idempotency::read(&root.section("idempotency", &schema::IDEMPOTENCY)),
             duplicates: root
                 .maybe_section("duplicates", &schema::DUPLICATES)
                 .map(|fields| Duplicates::read(&fields)),
@@ -241,7 +247,7 @@ impl Declared {
     }
 }
 
-type Plans = (BTreeMap<Arc<str>, Plan>, PlanDisconnects);
+type Plans = (BTreeMap<Arc<str>, Plan>, PlanDisconnects, PlanCaches);
 
 /// Plans and limits of the file over those of the preset. The default plan is always among them.
 fn plans_and_limits(
@@ -251,7 +257,7 @@ fn plans_and_limits(
     (zone, auth): (&TimeZone, &Auth),
 ) -> (Plans, Vec<Arc<Limit>>) {
     let mentions = names.mentions();
-    let (own, disconnects) = limit::plans(root, mentions, zone);
+    let (own, disconnects, caches) = limit::plans(root, mentions, zone);
     let mut plans = preset.plans.clone();
     plans.extend(own);
     let name = &auth.default_plan;
@@ -267,7 +273,7 @@ fn plans_and_limits(
         .map(Arc::clone)
         .collect();
     limits.extend(own.iter().map(Arc::clone));
-    ((plans, disconnects), limits)
+    ((plans, disconnects, caches), limits)
 }
 
 #[cfg(test)]

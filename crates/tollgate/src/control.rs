@@ -15,6 +15,7 @@ mod keys;
 mod limits;
 mod providers;
 mod status;
+mod storms;
 mod switches;
 mod usage;
 mod users;
@@ -30,8 +31,8 @@ use serde::Serialize;
 use tollgate_admission::control::{
     Actor, AuditQuery, AuditRow, Call, CallQuery, Control, ControlError, Estimate, EstimateAsk,
     Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KillSwitch, LimitFacts, MadeKey, NewKey,
-    NewOverride, NewUser, Page, PlanRow, ProviderRow, Status, SwitchChange, TopUp, UsageAsk,
-    UsageReport, User, UserPatch, UserQuery, page_size,
+    NewOverride, NewUser, Page, PlanRow, ProviderRow, Status, StormRow, SwitchChange, TopUp,
+    UsageAsk, UsageReport, User, UserPatch, UserQuery, page_size,
 };
 use tollgate_admission::directory::Directory;
 use tollgate_admission::identity::KeyHasher;
@@ -307,6 +308,14 @@ impl Control for Controls {
 
     fn switch(&self, by: &Actor, change: SwitchChange) -> Result<KillSwitch, ControlError> {
         self.change_switch(by, change)
+    }
+
+    fn storms(&self) -> Result<Vec<StormRow>, ControlError> {
+        self.list_storms()
+    }
+
+    fn lift_block(&self, by: &Actor, storm: u64) -> Result<StormRow, ControlError> {
+        self.let_go_on(by, storm)
     }
 
     fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, ControlError> {

@@ -10,6 +10,7 @@ mod metrics;
 mod reload;
 mod restore;
 mod start;
+mod storms;
 mod strays;
 mod sweep;
 mod turn;

@@ -75,6 +75,7 @@ fn entry(key: KeyRecord, zone: &TimeZone) -> anyhow::Result<(KeyDigest, KeyEntry
             Some("drain") => Some(OnDisconnect::Drain),
             _ => None,
         },
+        cache: None,
         own: OwnLimits::of(limits),
     };
     Ok((digest, entry))

@@ -92,6 +92,8 @@ const MATRIX: &[(&str, &str, &str, Option<&str>, u16)] = &[
     ("get", "/estimate", "/estimate?models=gpt-4o&input_tokens=10", None, 200),
     ("get", "/kill-switch", "/kill-switch", None, 200),
     ("put", "/kill-switch", "/kill-switch", Some("{\"on\":true,\"reason\":\"leak\"}"), 200),
+    ("get", "/storms", "/storms", None, 200),
+    ("delete", "/storms/{id}/block", "/storms/7/block", None, 200),
     ("get", "/audit", "/audit", None, 200),
 ];
 

@@ -232,6 +232,7 @@ mod schema {
         ("usage", Object, false),
         ("cost_usd", String, false),
         ("provider_cost_usd", String, true),
+        ("saved_usd", String, false),
         ("price_version", String, false),
         ("estimated", Boolean, false),
         ("in_doubt", Boolean, false),

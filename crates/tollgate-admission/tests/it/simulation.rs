@@ -360,6 +360,8 @@ pub(crate) fn row(call_id: CallId, time: Timestamp, user: &str) -> CallRecord {
         usage: Usage::default(),
         cost: NanoUsd::ZERO,
         provider_cost: None,
+        saved: NanoUsd::ZERO,
+        repetition: None,
         price_version: "sim".into(),
         estimated: false,
         latency_us: 0,

@@ -169,6 +169,8 @@ fn event(asked: &Asked<'_>, stated: Stated) -> Result<UsageEvent, Stop> {
         usage: stated.usage,
         cost,
         provider_cost: None,
+        saved: NanoUsd::ZERO,
+        repetition: None,
         price_version: version,
         estimated: false,
         latency_us: 0,

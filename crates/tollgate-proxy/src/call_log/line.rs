@@ -50,6 +50,7 @@ struct Line<'a> {
     reasoning_tokens: u64,
     total_tokens: u64,
     cost_usd: NanoUsd,
+    saved_usd: NanoUsd,
     estimated: bool,
     latency_ms: u64,
     ttft_ms: Option<u64>,
@@ -100,6 +101,7 @@ fn line_of<'a>(call: &'a CallRecord, tags: &'a [&'static str]) -> Line<'a> {
         reasoning_tokens: call.usage.reasoning,
         total_tokens: call.usage.total(),
         cost_usd: call.cost,
+        saved_usd: call.saved,
         estimated: call.estimated,
         latency_ms,
         ttft_ms: call.ttft_us.map(|us| us / 1_000),
@@ -213,6 +215,7 @@ fn json(line: &Line<'_>, out: &mut Vec<u8>) {
     object.number("reasoning_tokens", line.reasoning_tokens);
     object.number("total_tokens", line.total_tokens);
     object.text("cost_usd", &line.cost_usd.to_string());
+    object.text("saved_usd", &line.saved_usd.to_string());
     object.truth("estimated", line.estimated);
     object.number("latency_ms", line.latency_ms);
     object.number_or_null("ttft_ms", line.ttft_ms);
@@ -277,6 +280,8 @@ mod tests {
             usage: Usage::tokens(40, 20),
             cost: NanoUsd::from_nanos(18_000),
             provider_cost: None,
+            saved: NanoUsd::ZERO,
+            repetition: None,
             price_version: "book 1 openai/gpt-4o-mini".into(),
             estimated: false,
             latency_us: 412_345,

@@ -59,6 +59,7 @@ prop_compose! {
         (latency_us, ttft_us) in (count(), maybe(count())),
         decision in maybe(prop::collection::vec(any::<u8>(), 0..40)),
         tries in prop::collection::vec(any_attempt(), 0..4),
+        (saved, repetition) in (prop_oneof![Just(0), any::<i64>()], maybe(any::<[u8; 32]>())),
     ) -> CallRecord {
         let [request_id, user, endpoint, provider, model_asked, model, price_version] = texts;
         let [key, team, ip, session, feature, error_type] = options;
@@ -76,6 +77,8 @@ prop_compose! {
             usage: from_counts(counts.try_into().unwrap()),
             cost: NanoUsd::from_nanos(cost),
             provider_cost: provider_cost.map(NanoUsd::from_nanos),
+            saved: NanoUsd::from_nanos(saved),
+            repetition: repetition.and_then(|bytes| Repetition::from_bytes(&bytes)),
             price_version, estimated, latency_us, ttft_us,
             decision: decision.map(|bytes| Decision::from_bytes(&bytes)),
             tries,

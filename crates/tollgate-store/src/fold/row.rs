@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, Statement};
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use tollgate_domain::attempt::Attempt;
-use tollgate_domain::call::CallRecord;
+use tollgate_domain::call::{CallRecord, Repetition};
 use tollgate_domain::decision::Decision;
 use tollgate_domain::id::CallId;
 use tollgate_domain::money::NanoUsd;
@@ -34,7 +34,7 @@ pub(crate) const COLUMNS: &str = "call_id, time_us, batch, user, key, team, feat
      provider, model_asked, model, price_version, error_type, request_id, ip, session, tags, \
      flags, status, outcome, attempts, input_tokens, cached_tokens, cache_write_tokens, \
      output_tokens, reasoning_tokens, other_usage, cost_nanos, provider_cost, latency_us, ttft_us, \
-     decision, tries";
+     decision, tries, saved_nanos, repetition";
 
 /// Inserts a call unless its id is there.
 pub(crate) fn insert_sql() -> String {
@@ -81,6 +81,7 @@ pub(crate) fn bind(
         (26, count(call.usage.reasoning)),
         (28, cost(call.cost)),
         (30, count(call.latency_us)),
+        (34, cost(call.saved)),
     ];
     for (column, value) in integers {
         insert.raw_bind_parameter(column, value)?;
@@ -100,7 +101,8 @@ fn bind_rare(insert: &mut Statement<'_>, call: &CallRecord) -> Result<(), rusqli
     insert.raw_bind_parameter(29, call.provider_cost.map(NanoUsd::nanos))?;
     insert.raw_bind_parameter(31, call.ttft_us.map(count))?;
     insert.raw_bind_parameter(32, call.decision.as_ref().map(Decision::as_bytes))?;
-    insert.raw_bind_parameter(33, tries(&call.tries))
+    insert.raw_bind_parameter(33, tries(&call.tries))?;
+    insert.raw_bind_parameter(35, call.repetition.map(Repetition::to_bytes))
 }
 
 fn flags(call: &CallRecord) -> i64 {
@@ -181,6 +183,8 @@ pub(crate) fn read(
         usage: read_usage(row)?,
         cost: NanoUsd::from_nanos(row.get(27)?),
         provider_cost: row.get::<_, Option<i64>>(28)?.map(NanoUsd::from_nanos),
+        saved: NanoUsd::from_nanos(row.get(33)?),
+        repetition: read_repetition(row, 34)?,
         price_version: text(11)?,
         estimated: flags & ESTIMATED != 0,
         latency_us: read_count(row, 29)?,
@@ -192,6 +196,12 @@ pub(crate) fn read(
 
 fn read_count(row: &Row<'_>, column: usize) -> Result<u64, rusqlite::Error> {
     Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
+}
+
+fn read_repetition(row: &Row<'_>, column: usize) -> Result<Option<Repetition>, StoreError> {
+    let Some(bytes) = row.get::<_, Option<Vec<u8>>>(column)? else { return Ok(None) };
+    let malformed = || StoreError::Malformed { what: "idempotency key" };
+    Repetition::from_bytes(&bytes).ok_or_else(malformed).map(Some)
 }
 
 fn read_usage(row: &Row<'_>) -> Result<Usage, StoreError> {

@@ -10,7 +10,7 @@ use tollgate_domain::call::{CacheState, CallRecord, Outcome};
 use tollgate_domain::money::NanoUsd;
 
 /// How many figures there are.
-pub(crate) const FIGURES: usize = 14;
+pub(crate) const FIGURES: usize = 15;
 /// Their columns, in the order of [`Sums::to_row`].
 pub(crate) const COLUMNS: [&str; FIGURES] = [
     "calls",
@@ -27,6 +27,7 @@ pub(crate) const COLUMNS: [&str; FIGURES] = [
     "reasoning_tokens",
     "latency_us",
     "cost_nanos",
+    "saved_nanos",
 ];
 
 /// Most tokens, searches or microseconds that one call can have in the database.
@@ -75,6 +76,8 @@ pub struct Sums {
     pub latency_us: u64,
     /// What it cost.
     pub cost_usd: NanoUsd,
+    /// What answers cost that were had again without buying them.
+    pub savings_usd: NanoUsd,
 }
 
 impl Sums {
@@ -99,6 +102,7 @@ impl Sums {
             reasoning_tokens: call.usage.reasoning.min(MOST),
             latency_us: call.latency_us.min(MOST),
             cost_usd: NanoUsd::from_nanos(cost(call.cost)),
+            savings_usd: NanoUsd::from_nanos(cost(call.saved)),
         }
     }
 
@@ -119,6 +123,7 @@ impl Sums {
         add(&mut self.reasoning_tokens, other.reasoning_tokens);
         add(&mut self.latency_us, other.latency_us);
         self.cost_usd += other.cost_usd;
+        self.savings_usd += other.savings_usd;
     }
 
     pub(crate) fn to_row(self) -> [i64; FIGURES] {
@@ -138,12 +143,13 @@ impl Sums {
             held(self.reasoning_tokens),
             held(self.latency_us),
             self.cost_usd.nanos(),
+            self.savings_usd.nanos(),
         ]
     }
 
     fn from_row(row: [i64; FIGURES]) -> Self {
         let [calls, successes, failed, cancelled, in_doubt, refused, cache_hits, ..] = row;
-        let [.., input, cached, written, output, reasoning, latency, cost] = row;
+        let [.., input, cached, written, output, reasoning, latency, cost, saved] = row;
         let count = |value: i64| u64::try_from(value).unwrap_or(0);
         Self {
             calls: count(calls),
@@ -160,6 +166,7 @@ impl Sums {
             reasoning_tokens: count(reasoning),
             latency_us: count(latency),
             cost_usd: NanoUsd::from_nanos(cost),
+            savings_usd: NanoUsd::from_nanos(saved),
         }
     }
 

@@ -44,6 +44,8 @@ pub(crate) fn record(n: u32) -> CallRecord {
         usage: Usage::tokens(u64::from(n % 50) + 8, 9),
         cost: NanoUsd::from_nanos(6_600 + i64::from(n)),
         provider_cost: None,
+        saved: NanoUsd::ZERO,
+        repetition: None,
         price_version: Arc::from("book 2026-10-30 openai/gpt-4o-mini"),
         estimated: false,
         latency_us: 412_345,
@@ -136,6 +138,7 @@ fn held(mut call: CallRecord) -> CallRecord {
     call.latency_us = cut(call.latency_us);
     call.ttft_us = call.ttft_us.map(cut);
     call.cost = NanoUsd::from_nanos(call.cost.nanos().clamp(-(1 << 53), 1 << 53));
+    call.saved = NanoUsd::from_nanos(call.saved.nanos().clamp(-(1 << 53), 1 << 53));
     call
 }
 

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension as _, params_from_iter};
-use tollgate_domain::call::{CallRecord, Outcome};
+use tollgate_admission::books::Repeated;
+use tollgate_domain::call::{CallRecord, Outcome, Repetition};
 use tollgate_domain::id::CallId;
 
 use super::Reader;
@@ -115,6 +116,40 @@ impl Reader {
             .query_row([id.as_bytes()], |row| Ok(row::read(row, &self.connection, &self.texts)))
             .optional()?
             .transpose()
+    }
+
+    /// The call that has used an idempotency key since then: one that was answered or that may have
+    /// cost something, the dearest first. What was refused or failed for nothing has not used it.
+    pub fn repeated(
+        &self,
+        key: [u8; 16],
+        since: Timestamp,
+    ) -> Result<Option<Repeated>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT call_id, repetition FROM calls
+             WHERE repetition >= ?1 AND repetition <= ?2 AND time_us >= ?3
+               AND (cost_nanos > 0 OR outcome IN (?4, ?5))
+             ORDER BY cost_nanos DESC, call_id LIMIT 1",
+        )?;
+        let mark = |request| Repetition { key, request }.to_bytes();
+        let outcome = |outcome| i64::from(codes::outcome(outcome));
+        let row = statement
+            .query_row(
+                (
+                    mark([0; 16]),
+                    mark([0xff; 16]),
+                    since.as_microsecond(),
+                    outcome(Outcome::Success),
+                    outcome(Outcome::InDoubt),
+                ),
+                |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?)),
+            )
+            .optional()?;
+        let Some((call, repetition)) = row else { return Ok(None) };
+        let malformed = || StoreError::Malformed { what: "idempotency key" };
+        let Repetition { request, .. } =
+            Repetition::from_bytes(&repetition).ok_or_else(malformed)?;
+        Ok(Some(Repeated { call_id: CallId::from_bytes(call), request }))
     }
 
     /// The newest calls that `filter` lets through, newest first, at most `limit`.

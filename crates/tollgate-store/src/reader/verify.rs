@@ -28,7 +28,7 @@ const SLACK: i64 = 600;
 pub(crate) const CALL_FIGURES: &str = "outcome != 4 AND flags < 64, outcome = 0 AND flags < 64, \
      outcome = 1 AND flags < 64, outcome = 2 AND flags < 64, outcome = 3 AND flags < 64, \
      outcome = 4, flags / 16 % 4 IN (1, 2), input_tokens, cached_tokens, \
-     cache_write_tokens, output_tokens, reasoning_tokens, latency_us, cost_nanos";
+     cache_write_tokens, output_tokens, reasoning_tokens, latency_us, cost_nanos, saved_nanos";
 
 /// What a proof found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -266,7 +266,12 @@ impl Reader {
 
 fn short(sums: &Sums) -> String {
     format!(
-        "{} calls, {} refused, {} + {} tokens, {} USD",
-        sums.calls, sums.refused, sums.input_tokens, sums.output_tokens, sums.cost_usd
+        "{} calls, {} refused, {} + {} tokens, {} USD, {} USD saved",
+        sums.calls,
+        sums.refused,
+        sums.input_tokens,
+        sums.output_tokens,
+        sums.cost_usd,
+        sums.savings_usd
     )
 }

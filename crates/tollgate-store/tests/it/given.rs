@@ -50,6 +50,8 @@ pub(crate) fn call_at(time: Timestamp, user: &str, n: u32) -> CallRecord {
         usage: Usage::tokens(10, 5),
         cost: NanoUsd::from_nanos(i64::from(n) * 1_000),
         provider_cost: None,
+        saved: NanoUsd::ZERO,
+        repetition: None,
         price_version: Arc::from("book"),
         estimated: false,
         latency_us: 1_000,

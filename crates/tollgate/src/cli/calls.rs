@@ -20,13 +20,14 @@ use crate::control::calls_filter;
 
 /// How often a followed ledger is looked at.
 const LOOK: Duration = Duration::from_millis(250);
-const COLUMNS: [Column; 11] = [
+const COLUMNS: [Column; 12] = [
     text("time", "TIME"),
     text("user", "USER"),
     text("model", "MODEL"),
     text("endpoint", "ENDPOINT"),
     number("status", "STATUS"),
     text("outcome", "OUTCOME"),
+    text("cache", "CACHE"),
     number("input_tokens", "IN"),
     number("output_tokens", "OUT"),
     number("cost_usd", "COST USD"),

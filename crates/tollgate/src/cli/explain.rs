@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 use tollgate_admission::control::{Control as _, Explanation, PriceFacts};
 use tollgate_domain::id::CallId;
+use tollgate_domain::money::NanoUsd;
 
 use super::form::{self, Column, Format, number, text};
 use super::users::print_limits;
@@ -74,6 +75,9 @@ fn show(explanation: &Explanation) -> anyhow::Result<()> {
     line("decision", &format_args!("{}: {}", explanation.decision, explanation.why))?;
     if let Some(hold) = explanation.hold_usd {
         line("set aside", &format_args!("{hold} USD"))?;
+    }
+    if call.saved > NanoUsd::ZERO {
+        line("saved", &format_args!("{} USD", call.saved))?;
     }
     match &explanation.price {
         Some(price) => show_price(price)?,

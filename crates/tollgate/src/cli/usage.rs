@@ -88,6 +88,7 @@ fn print(args: &UsageArgs, config: &Config, rows: &[UsageRow], total: &Sums) -> 
         number("cached_input_tokens", "CACHED"),
         number("output_tokens", "OUTPUT"),
         number("cost_usd", "COST USD"),
+        number("savings_usd", "SAVED USD"),
     ]);
     if args.format == Format::Table {
         let named: Vec<Map<String, Value>> =

@@ -95,6 +95,8 @@ pub struct ConfigKey {
     pub networks: Vec<Network>,
     /// What becomes of its calls whose client goes away.
     pub on_disconnect: Option<OnDisconnect>,
+    /// Whether its calls may use the prompt cache, where the key says so.
+    pub cache: Option<bool>,
     /// Its own limits.
     pub limits: Vec<Arc<Limit>>,
 }
@@ -243,6 +245,7 @@ impl ConfigKey {
             providers: mentions.providers.mentions(fields, "providers"),
             networks: fields.list("ips"),
             on_disconnect: fields.maybe("on_disconnect"),
+            cache: fields.maybe("cache"),
             limits: own_limits(fields, mentions, zone),
         }
     }

@@ -1,4 +1,5 @@
-//! The prompt cache and the protection against duplicate storms.
+//! What spares buying the same answer twice: the prompt cache, idempotency keys, the protection
+//! against duplicate storms.
 
 use std::time::Duration;
 
@@ -38,6 +39,27 @@ impl Cache {
             max_bytes: fields.get::<Size>("max_bytes").0,
             scope: fields.get("scope"),
             coalesce: fields.get("coalesce"),
+        }
+    }
+}
+
+/// How repeated idempotency keys are answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Idempotency {
+    /// Whether they are heeded.
+    pub enabled: bool,
+    /// How long a key is known.
+    pub ttl: Duration,
+    /// In how much memory answers are kept, in bytes.
+    pub max_bytes: u64,
+}
+
+impl Idempotency {
+    pub(super) fn read(fields: &Fields<'_>) -> Self {
+        Self {
+            enabled: fields.get("enabled"),
+            ttl: fields.get::<Span>("ttl").0,
+            max_bytes: fields.get::<Size>("max_bytes").0,
         }
     }
 }

@@ -22,6 +22,9 @@ pub(crate) use own::read_key_limits;
 /// What becomes of calls whose client goes away, by plan, where a plan says so.
 pub type PlanDisconnects = BTreeMap<Arc<str>, OnDisconnect>;
 
+/// Whether calls may use the prompt cache, by plan, where a plan says so.
+pub type PlanCaches = BTreeMap<Arc<str>, bool>;
+
 /// What limits may mention.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mentions<'a> {
@@ -29,13 +32,14 @@ pub(super) struct Mentions<'a> {
     pub(super) providers: &'a Names,
 }
 
-/// Reads all plans, by name, and what each says about clients that go away.
+/// Reads all plans, by name, and what each says about clients that go away and about the cache.
 pub(super) fn plans(
     root: &Fields<'_>,
     mentions: Mentions<'_>,
     zone: &TimeZone,
-) -> (BTreeMap<Arc<str>, Plan>, PlanDisconnects) {
+) -> (BTreeMap<Arc<str>, Plan>, PlanDisconnects, PlanCaches) {
     let (mut plans, mut disconnects) = (BTreeMap::new(), BTreeMap::new());
+    let mut caches = BTreeMap::new();
     for (name, fields) in root.named("plans", &schema::PLAN) {
         let name: Arc<str> = name.into();
         let zone = fields.maybe("timezone").unwrap_or_else(|| zone.clone());
@@ -47,9 +51,12 @@ pub(super) fn plans(
         if let Some(on_disconnect) = fields.maybe("on_disconnect") {
             disconnects.insert(Arc::clone(&name), on_disconnect);
         }
+        if let Some(cache) = fields.maybe("cache") {
+            caches.insert(Arc::clone(&name), cache);
+        }
         plans.insert(Arc::clone(&name), Plan { name, limits });
     }
-    (plans, disconnects)
+    (plans, disconnects, caches)
 }
 
 /// The limits that stand in a list, each under its name; `usual` is the scope where none is said.

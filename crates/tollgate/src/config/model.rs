@@ -40,6 +40,8 @@ pub struct Model {
     pub attempts: u32,
     /// Output tokens assumed where the caller sets none.
     pub max_output_tokens: Option<u64>,
+    /// Whether its calls may use the prompt cache, where the entry says so.
+    pub cache: Option<bool>,
 }
 
 /// A provider's model.
@@ -112,6 +114,7 @@ impl Model {
             targets,
             fallback: names.mentions(fields, "fallback"),
             attempts: fields.get::<Count>("attempts").0,
+            cache: fields.maybe("cache"),
             max_output_tokens: fields
                 .maybe::<Count>("max_output_tokens")
                 .map(|Count(most)| u64::from(most)),

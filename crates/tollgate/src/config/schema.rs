@@ -16,7 +16,7 @@ pub(super) use outgoing::{
     SINK, STRIPE,
 };
 pub(super) use service::{
-    AUTH, CACHE, CAPTCHA, COUNTERS, DUPLICATES, JWT, KEY, ROOT, SERVER, STORAGE,
+    AUTH, CACHE, CAPTCHA, COUNTERS, DUPLICATES, IDEMPOTENCY, JWT, KEY, ROOT, SERVER, STORAGE,
 };
 
 /// A table of the configuration.
@@ -84,6 +84,7 @@ pub(super) const ALL: &[&Section] = &[
     &PLAN,
     &LIMIT,
     &CACHE,
+    &IDEMPOTENCY,
     &DUPLICATES,
     &LOGS,
     &SINK,

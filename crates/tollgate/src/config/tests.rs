@@ -104,7 +104,7 @@ fn what_the_example_switches_on_and_is_not_served_is_noted_and_nothing_is_refuse
     let config = example();
     let unserved = config.unserved();
     assert!(unserved.iter().all(|it| it.severity == Severity::Note), "{unserved:?}");
-    for key in ["cache.enabled", "jobs.purge"] {
+    for key in ["jobs.purge", "jobs.daily_report"] {
         let found = unserved.iter().find(|it| it.key == key).unwrap_or_else(|| panic!("{key}"));
         let line = EXAMPLE.lines().nth(found.line.unwrap() as usize - 1).unwrap();
         let word = key.rsplit('.').next().unwrap();

@@ -67,14 +67,6 @@ const ROWS: &[Row] = &[
         "Redis counters are not served by this version; use memory:",
     ),
     note(
-        |c| when(c.cache.is_some_and(|cache| cache.enabled), "cache.enabled"),
-        "the prompt cache is not served by this version; every call goes to its provider",
-    ),
-    note(
-        |c| when(c.duplicates.is_some(), "duplicates"),
-        "protection against duplicate storms is not served by this version",
-    ),
-    note(
         |c| when(c.logs.bodies != Bodies::Off, "logs.bodies"),
         "prompts and answers are not kept by this version",
     ),

@@ -9,7 +9,7 @@ use tollgate_admission::control::{
     Amount, Call, ControlError, DecisionFacts, Explanation, LimitRow, PriceFacts, PriceLine,
 };
 use tollgate_admission::engine::{LimitState, Subject};
-use tollgate_domain::call::{CallRecord, Outcome};
+use tollgate_domain::call::{CacheState, CallRecord, Outcome};
 use tollgate_domain::decision::{Decided, Decision, Downgrade, Terms};
 use tollgate_domain::fault::Code;
 use tollgate_domain::id::CallId;
@@ -94,6 +94,22 @@ fn why(call: &CallRecord, decided: Option<&Decided<'_>>, limits: &[LimitState]) 
     };
     let changed = decided.map(changes).unwrap_or_default();
     let provider = &call.provider;
+    let from = match call.cache {
+        CacheState::Hit => Some("it was given an answer that was kept"),
+        CacheState::Coalesced => {
+            Some("it was given the answer of a call like it that was under way")
+        }
+        CacheState::Miss | CacheState::Bypass => None,
+    };
+    if let Some(from) = from {
+        let saved = call.saved;
+        let ended = match call.outcome {
+            Outcome::Success => format!("which saved {saved} USD"),
+            Outcome::Cancelled => "and its client went away before it was whole".to_owned(),
+            _ => format!("which was an error ({error})"),
+        };
+        return format!("every limit that applied covered it; nothing was sent: {from}, {ended}");
+    }
     let attempts = match call.attempts {
         0 | 1 => String::new(),
         attempts => format!(" in {attempts} attempts, the last one"),
@@ -191,7 +207,9 @@ fn note(call: &CallRecord, price: &ModelPrice, sum: NanoUsd) -> Option<String> {
     if sum == call.cost {
         return None;
     }
-    Some(if call.outcome == Outcome::InDoubt {
+    Some(if matches!(call.cache, CacheState::Hit | CacheState::Coalesced) {
+        "the answer was not bought for this call".to_owned()
+    } else if call.outcome == Outcome::InDoubt {
         "the call is charged at what was set aside for it".to_owned()
     } else if *price.version() != call.price_version {
         "the price has changed since; the ledger is not priced again".to_owned()

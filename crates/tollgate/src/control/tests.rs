@@ -292,6 +292,8 @@ fn call(controls: &Controls, ago: i64) -> CallRecord {
         usage: Usage::tokens(8, 9),
         cost: NanoUsd::from_nanos(26_000),
         provider_cost: None,
+        saved: NanoUsd::ZERO,
+        repetition: None,
         price_version: "an older price".into(),
         estimated: false,
         latency_us: 1_000,

@@ -101,6 +101,8 @@ fn call(started: &Started, hour: Timestamp, draw: &mut Draw) -> CallRecord {
         usage,
         cost,
         provider_cost: None,
+        saved: NanoUsd::ZERO,
+        repetition: None,
         price_version: price.map_or_else(Arc::default, |price| Arc::clone(price.version())),
         estimated: false,
         latency_us,

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tollgate_proxy::{leftover, overload};
 
 use super::start::{Handle, Started};
-use super::{access_tokens, follow, jwks, reload, sweep};
+use super::{access_tokens, follow, jwks, reload, storms, sweep};
 use crate::config::Config;
 use crate::out;
 
@@ -55,6 +55,7 @@ async fn serve(
     tasks.spawn(follow::follow(started.controls(), stopped.clone()));
     tasks.spawn(sweep::run(started.handle(), stopped.clone()));
     tasks.spawn(overload::look_after(Arc::clone(&started.plane), stopped.clone()));
+    tasks.spawn(storms::tell(started.plane.savings.storms(), stopped.clone()));
     let mut last = JoinSet::new();
     last.spawn(leftover::look_after(
         Arc::clone(&started.plane),

@@ -3,7 +3,7 @@
 mod process;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -32,9 +32,10 @@ pub(super) fn register_breakers(registry: &mut Registry, healths: &Arc<Healths>)
     registry.register_collector(Box::new(BreakerMetrics(Arc::clone(healths))));
 }
 
-/// Puts how limits stand and what they hold into the registry.
-pub(super) fn register_limits(registry: &mut Registry, plane: &Arc<Plane>) {
+/// Puts how limits stand, what they hold and what is kept for savings into the registry.
+pub(super) fn register_plane(registry: &mut Registry, plane: &Arc<Plane>) {
     registry.register_collector(Box::new(CounterMetrics(Arc::clone(&plane.gate))));
+    registry.register_collector(Box::new(SavingsMetrics(Arc::downgrade(plane))));
     LimitMetrics::register(registry, plane);
 }
 
@@ -50,6 +51,25 @@ fn counter(encoder: &mut DescriptorEncoder<'_>, family: &Family, value: u64) -> 
     let help = format!("{}.", family.help);
     let counter = ConstCounter::new(value);
     counter.encode(encoder.encode_descriptor(family.stem(), &help, None, MetricType::Counter)?)
+}
+
+/// Reads how much is kept so that no answer is bought twice.
+#[derive(Debug)]
+struct SavingsMetrics(Weak<Plane>);
+
+impl Collector for SavingsMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(plane) = self.0.upgrade() else { return Ok(()) };
+        let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let e = &mut encoder;
+        let (bytes, entries) = plane.savings.cached();
+        gauge(e, &catalogue::CACHE_ENTRIES, wide(entries))?;
+        gauge(e, &catalogue::CACHE_HELD, wide(bytes))?;
+        let (bytes, entries) = plane.savings.repeatable();
+        gauge(e, &catalogue::IDEMPOTENCY_KEYS, wide(entries))?;
+        gauge(e, &catalogue::IDEMPOTENCY_HELD, wide(bytes))?;
+        gauge(e, &catalogue::SHARED_ANSWERS, wide(plane.savings.in_flight()))
+    }
 }
 
 /// Reads how the targets do.

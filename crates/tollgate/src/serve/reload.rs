@@ -37,6 +37,7 @@ pub(super) fn reload(handle: &Handle) -> anyhow::Result<()> {
         plane.gate.engine().set_limits(config.limits.clone().into());
         plane.snapshot.store(Arc::new(snapshot.clone()));
     });
+    plane.savings.configure(&snapshot.savings, &plane.clock);
     *current = config;
     Ok(())
 }

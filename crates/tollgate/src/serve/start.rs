@@ -31,6 +31,7 @@ use tollgate_proxy::overload::Overload;
 use tollgate_proxy::past::Past;
 use tollgate_proxy::plane::{Obstacle, Plane};
 use tollgate_proxy::refusals::Refusals;
+use tollgate_proxy::savings::{Savings, SavingsMetrics};
 use tollgate_proxy::server::{self, ServerConfig};
 use tollgate_proxy::snapshot::Snapshot;
 use tollgate_proxy::stored::Answers;
@@ -229,6 +230,8 @@ impl Base<'_> {
         let counted = Metrics::register(metrics);
         let healths = Arc::new(Healths::new(ground.clock.clone(), Arc::clone(&counted)));
         own_metrics::register_breakers(metrics, &healths);
+        let savings = Savings::new(SavingsMetrics::register(metrics));
+        savings.configure(&snapshot.savings, &ground.clock);
         let (looking, books) = (Arc::clone(ledger), Arc::<SqliteLedger>::clone(ledger));
         let gate = Arc::new(Gate::new(engine(config), books, stray));
         let plane = Arc::new(Plane {
@@ -246,6 +249,7 @@ impl Base<'_> {
             leftovers,
             answers: Answers::default(),
             overload: Overload::default(),
+            savings,
             names: EndpointNames::default(),
             started: ground.clock.monotonic(),
             started_at: ground.clock.now(),
@@ -253,7 +257,7 @@ impl Base<'_> {
             obstacle: Obstacle::new(move || looking.status().last_error),
             clock: ground.clock.clone(),
         });
-        own_metrics::register_limits(metrics, &plane);
+        own_metrics::register_plane(metrics, &plane);
         Ok(plane)
     }
 }

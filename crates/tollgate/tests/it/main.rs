@@ -29,6 +29,7 @@ mod providers;
 mod refusals;
 mod relay;
 mod resilience;
+mod savings;
 mod sdk;
 mod strays;
 mod turns;

@@ -8,8 +8,8 @@ use tollgate_admission::control::{
     Actor, Amount, AuditQuery, AuditRow, Call, CallQuery, Control, ControlError, Estimate,
     EstimateAsk, Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KeySource, KeyState,
     KillSwitch, LimitFacts, MadeKey, NewKey, NewOverride, NewUser, OverrideRow, Page, PlanFrom,
-    PlanRow, ProviderRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch,
-    UserQuery, page_size,
+    PlanRow, ProviderRow, Status, StormRow, SwitchChange, TopUp, UsageAsk, UsageReport, User,
+    UserPatch, UserQuery, page_size,
 };
 use tollgate_domain::call::{CacheState, CallRecord, Dialect, Outcome};
 use tollgate_domain::id::CallId;
@@ -72,6 +72,21 @@ fn user(name: &str) -> User {
     }
 }
 
+fn storm(id: u64) -> StormRow {
+    StormRow {
+        id,
+        time: Timestamp::UNIX_EPOCH,
+        user: "alice".to_owned(),
+        key: "backend".to_owned(),
+        session: None,
+        endpoint: "/v1/chat/completions".to_owned(),
+        model: "gpt-4o".to_owned(),
+        calls: 20,
+        action: "block".to_owned(),
+        blocked_until: None,
+    }
+}
+
 fn key(name: &str) -> Key {
     Key {
         name: name.to_owned(),
@@ -119,6 +134,8 @@ fn call() -> Call {
         usage: Usage::tokens(8, 9),
         cost: NanoUsd::from_nanos(6_600),
         provider_cost: None,
+        saved: NanoUsd::ZERO,
+        repetition: None,
         price_version: "book".into(),
         estimated: false,
         latency_us: 412_000,
@@ -252,6 +269,15 @@ impl Control for Desk {
     fn switch(&self, by: &Actor, _: SwitchChange) -> Result<KillSwitch, ControlError> {
         self.changed(by);
         Ok(switches())
+    }
+
+    fn storms(&self) -> Result<Vec<StormRow>, ControlError> {
+        Ok(vec![storm(1)])
+    }
+
+    fn lift_block(&self, by: &Actor, id: u64) -> Result<StormRow, ControlError> {
+        self.changed(by);
+        Ok(storm(id))
     }
 
     fn audit(&self, _: &AuditQuery) -> Result<Page<AuditRow>, ControlError> {

@@ -223,6 +223,9 @@ fn extras(config: &Config) -> Vec<Fact> {
         let value = format!("{} for each {}", span(cache.ttl), cache.scope.as_str());
         facts.push(fact("cache", "ttl", value));
     }
+    if config.idempotency.enabled {
+        facts.push(fact("idempotency", "ttl", span(config.idempotency.ttl)));
+    }
     if let Some(storm) = config.duplicates {
         let value = format!(
             "{} alike within {}: {}",

@@ -161,6 +161,11 @@ pub(in crate::config) static MODEL: Section = Section {
             "number",
             "The output that is assumed where the caller sets none.",
         ),
+        optional(
+            "cache",
+            "true or false",
+            "Whether its calls may use the prompt cache; `true` where left out.",
+        ),
     ],
 };
 

@@ -21,6 +21,11 @@ pub(in crate::config) static PLAN: Section = Section {
             "`drain` \\| `abort`",
             "What becomes of its users' calls whose client goes away.",
         ),
+        optional(
+            "cache",
+            "true or false",
+            "Whether its users' calls may use the prompt cache; `true` where left out.",
+        ),
     ],
 };
 

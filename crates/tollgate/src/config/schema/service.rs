@@ -21,6 +21,7 @@ pub(in crate::config) static ROOT: Section = Section {
         table("plans", "[plans.NAME]", "Named sets of limits."),
         table("limits", "[limits.NAME]", "Limits outside plans."),
         table("cache", "[cache]", "The prompt cache."),
+        table("idempotency", "[idempotency]", "Repeated idempotency keys."),
         table("duplicates", "[duplicates]", "Protection against duplicate storms."),
         table("logs", "[logs]", "Log lines and sinks."),
         table("sentry", "[sentry]", "Error reports."),
@@ -304,6 +305,11 @@ pub(in crate::config) static KEY: Section = Section {
             "What becomes of its calls whose client goes away.",
         ),
         optional(
+            "cache",
+            "true or false",
+            "Whether its calls may use the prompt cache; `true` where left out.",
+        ),
+        optional(
             "limits",
             "list of tables",
             "Its own limits, beside those of its user's plan; see `[limits.NAME]`. Their scope is `key` where left out.",
@@ -317,7 +323,12 @@ pub(in crate::config) static CACHE: Section = Section {
     keys: &[
         key("enabled", "true or false", "true", "Whether answers are kept."),
         key("ttl", "duration", "\"1h\"", "How long an answer is kept."),
-        key("max_bytes", "size", "\"256MiB\"", "How much memory it may take."),
+        key(
+            "max_bytes",
+            "size",
+            "\"256MiB\"",
+            "How much memory it may take: three quarters for kept answers, one for those on their way.",
+        ),
         key("scope", "`user` \\| `shared`", "\"user\"", "Who may get an answer that is kept."),
         key(
             "coalesce",
@@ -328,17 +339,42 @@ pub(in crate::config) static CACHE: Section = Section {
     ],
 };
 
+pub(in crate::config) static IDEMPOTENCY: Section = Section {
+    header: "[idempotency]",
+    about: "What becomes of a call that repeats the `idempotency-key` of an earlier one: it gets the same answer and is charged once.",
+    keys: &[
+        key(
+            "enabled",
+            "true or false",
+            "true",
+            "Whether the header is heeded. It is never passed on to a provider.",
+        ),
+        key("ttl", "duration", "\"24h\"", "How long a key is known."),
+        key(
+            "max_bytes",
+            "size",
+            "\"64MiB\"",
+            "How much memory kept answers may take. A repetition whose answer is lost is refused with 409, never charged again.",
+        ),
+    ],
+};
+
 pub(in crate::config) static DUPLICATES: Section = Section {
     header: "[duplicates]",
     about: "Protection against a client that repeats one prompt. Without this section there is none.",
     keys: &[
-        key("identical", "number", "20", "How many identical prompts of one user make a storm."),
+        key(
+            "identical",
+            "number",
+            "20",
+            "How many identical prompts of one session, or else one user, make a storm; at least 2. More than a million is never.",
+        ),
         key("window", "duration", "\"60s\"", "Within which time."),
         key(
             "action",
             "`alert` \\| `serve_cached` \\| `throttle` \\| `block`",
             "\"block\"",
-            "What happens then.",
+            "What happens then: it is told; its calls get a kept answer; they are slowed down to a rate that is no storm; session or user is refused for a time.",
         ),
         key("block_for", "duration", "\"10m\"", "How long `block` lasts."),
     ],

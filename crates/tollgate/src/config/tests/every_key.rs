@@ -71,6 +71,7 @@ models = ["m"]
 providers = ["net"]
 ips = ["::/0"]
 on_disconnect = "drain"
+cache = false
 limits = [{ name = "k", metric = "requests", window = "day", max = 1 }]
 
 [providers.net]
@@ -112,6 +113,7 @@ route = "priority"
 targets = [{ provider = "sim", model = "m", weight = 1 }]
 fallback = ["n"]
 max_output_tokens = 1
+cache = false
 [models.n]
 targets = [{ provider = "sim" }]
 
@@ -126,6 +128,7 @@ effective_to = 2027-01-01
 [plans.p]
 timezone = "UTC"
 on_disconnect = "drain"
+cache = true
 limits = [{ name = "l", metric = "requests", window = "day", max = 1, rollover = 0.5 }]
 
 [limits.l]
@@ -147,6 +150,11 @@ ttl = "1s"
 max_bytes = 1
 scope = "shared"
 coalesce = false
+
+[idempotency]
+enabled = false
+ttl = "1s"
+max_bytes = 1
 
 [duplicates]
 identical = 2
