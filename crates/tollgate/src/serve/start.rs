@@ -37,7 +37,7 @@ use super::metrics::{BreakerMetrics, LedgerMetrics};
 use super::{admins, restore, strays};
 use crate::books::StoreBooks;
 use crate::compose::{self, Ground};
-use crate::config::{Config, LogFormat, StorageUrl};
+use crate::config::{Config, LogFormat, Server, StorageUrl};
 use crate::control::Controls;
 use crate::{out, stored};
 
@@ -88,8 +88,7 @@ impl Handle {
 impl Started {
     /// Opens everything that a server needs.
     pub(crate) async fn start(config: Config, path: Option<PathBuf>) -> anyhow::Result<Self> {
-        let server = &config.server;
-        let listeners = (bind(server.listen).await?, bind(server.admin_listen).await?);
+        let listeners = listeners(&config.server).await?;
         let database = database(&config)?;
         let (ledger, recovery) = open_ledger(&config, &database)?;
         let registry = Registry::open(&database)?;
@@ -99,8 +98,7 @@ impl Started {
         let mut metrics = MetricRegistry::default();
         LedgerMetrics::register(&mut metrics, &ledger);
         let data_metrics = Metrics::register(&mut metrics);
-        let healths = Arc::new(Healths::new(ground.clock.clone(), Arc::clone(&data_metrics)));
-        BreakerMetrics::register(&mut metrics, &healths);
+        let healths = healths(&ground, &data_metrics, &mut metrics);
         let (strays, gate) =
             strays::Strays::start(engine(&config), Arc::clone(&ledger), ground.clock.clone())?;
         let looking = Arc::clone(&ledger);
@@ -230,6 +228,13 @@ impl Started {
     }
 }
 
+/// How the targets do, with metrics of it.
+fn healths(ground: &Ground, metrics: &Arc<Metrics>, registry: &mut MetricRegistry) -> Arc<Healths> {
+    let healths = Arc::new(Healths::new(ground.clock.clone(), Arc::clone(metrics)));
+    BreakerMetrics::register(registry, &healths);
+    healths
+}
+
 /// What `/metrics` shows.
 fn scrape(metrics: MetricRegistry) -> Scrape {
     Scrape::new(move |text| prometheus_client::encoding::text::encode(text, &metrics))
@@ -275,6 +280,11 @@ fn engine(config: &Config) -> Engine {
     let engine = Engine::new();
     engine.set_limits(config.limits.clone().into());
     engine
+}
+
+/// The listeners of the two planes.
+async fn listeners(server: &Server) -> anyhow::Result<(TcpListener, TcpListener)> {
+    Ok((bind(server.listen).await?, bind(server.admin_listen).await?))
 }
 
 async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
