@@ -184,6 +184,9 @@ class Mailbox:
         class Listener(socketserver.ThreadingTCPServer):
             daemon_threads = True
 
+            def handle_error(self, request, client_address):
+                """Whoever hangs up is none of our business."""
+
         server = Listener(("127.0.0.1", 0), Handler)
         self.port = server.server_address[1]
         threading.Thread(target=server.serve_forever, daemon=True).start()
