@@ -46,10 +46,14 @@ pub(crate) struct Ground {
 
 /// A connector that trusts what the machine trusts.
 pub(crate) fn connector() -> anyhow::Result<Connector> {
+    Ok(Connector::new(machine_tls()?))
+}
+
+/// TLS that trusts what the machine trusts.
+pub(crate) fn machine_tls() -> anyhow::Result<rustls::ClientConfig> {
     use rustls_platform_verifier::ConfigVerifierExt as _;
-    let tls = rustls::ClientConfig::with_platform_verifier()
-        .context("the machine's certificate authorities cannot be used")?;
-    Ok(Connector::new(tls))
+    rustls::ClientConfig::with_platform_verifier()
+        .context("the machine's certificate authorities cannot be used")
 }
 
 /// The snapshot that a configuration and the stored keys make.

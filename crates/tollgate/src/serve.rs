@@ -9,6 +9,7 @@ mod lifecycle;
 mod metrics;
 mod reload;
 mod restore;
+mod sinks;
 mod start;
 mod strays;
 mod sweep;

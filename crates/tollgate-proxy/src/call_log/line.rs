@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tollgate_domain::call::{CallRecord, Outcome};
+use tollgate_domain::call::{CallRecord, Dialect, Outcome};
 use tollgate_domain::money::NanoUsd;
 
 /// How lines are written.
@@ -37,6 +37,7 @@ struct Line<'a> {
     session: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     feature: Option<&'a str>,
+    dialect: Dialect,
     endpoint: &'a str,
     provider: &'a str,
     model: &'a str,
@@ -50,6 +51,7 @@ struct Line<'a> {
     cache: tollgate_domain::call::CacheState,
     input_tokens: u64,
     cached_input_tokens: u64,
+    cache_write_tokens: u64,
     output_tokens: u64,
     reasoning_tokens: u64,
     total_tokens: u64,
@@ -81,6 +83,11 @@ pub fn write_line(call: &CallRecord, format: Format, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
+/// Appends the JSON line of a call, with its newline, whatever standard output is written in.
+pub fn write_json(call: &CallRecord, out: &mut Vec<u8>) {
+    write_line(call, Format::Json, out);
+}
+
 fn line_of<'a>(call: &'a CallRecord, tags: &'a [&'static str]) -> Line<'a> {
     let latency_ms = call.latency_us / 1_000;
     Line {
@@ -94,6 +101,7 @@ fn line_of<'a>(call: &'a CallRecord, tags: &'a [&'static str]) -> Line<'a> {
         team: call.team.as_deref(),
         session: call.session.as_deref(),
         feature: call.feature.as_deref(),
+        dialect: call.dialect,
         endpoint: &call.endpoint,
         provider: &call.provider,
         model: &call.model,
@@ -107,6 +115,7 @@ fn line_of<'a>(call: &'a CallRecord, tags: &'a [&'static str]) -> Line<'a> {
         cache: call.cache,
         input_tokens: call.usage.input,
         cached_input_tokens: call.usage.cache_read,
+        cache_write_tokens: call.usage.cache_write,
         output_tokens: call.usage.output,
         reasoning_tokens: call.usage.reasoning,
         total_tokens: call.usage.total(),
@@ -230,7 +239,7 @@ fn pretty(line: &Line<'_>, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use serde_json::Value;
-    use tollgate_domain::call::{CacheState, Dialect};
+    use tollgate_domain::call::CacheState;
     use tollgate_domain::id::CallId;
     use tollgate_domain::usage::Usage;
 

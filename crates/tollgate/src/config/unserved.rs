@@ -86,11 +86,6 @@ const ROWS: &[Row] = &[
         |c| when(c.logs.bodies != Bodies::Off, "logs.bodies"),
         "prompts and answers are not kept by this version",
     ),
-    note(sinks, "log sinks are not served by this version; log lines go to standard output"),
-    note(
-        |c| when(c.sentry.as_ref().is_some_and(|sentry| sentry.dsn.is_some()), "sentry.dsn"),
-        "Sentry is not served by this version; no report is sent",
-    ),
     note(
         |c| when(!c.alerts.rules.is_empty(), "alerts.rules"),
         "alert rules are not served by this version; nothing is alerted",
@@ -126,11 +121,6 @@ fn when(on: bool, key: &str) -> Vec<String> {
 fn models(config: &Config, on: fn(&super::Model) -> bool, key: &str) -> Vec<String> {
     let found = config.models.values().filter(|model| on(model));
     found.map(|model| format!("{}.{key}", super::reader::join("models", &model.name))).collect()
-}
-
-fn sinks(config: &Config) -> Vec<String> {
-    let sinks = config.logs.sinks.iter().enumerate();
-    sinks.filter(|(_, sink)| sink.enabled).map(|(at, _)| format!("logs.sinks[{at}]")).collect()
 }
 
 fn channels(config: &Config) -> Vec<String> {

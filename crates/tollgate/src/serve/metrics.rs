@@ -1,13 +1,15 @@
-//! Metrics of the ledger and of the process, read when they are asked for.
+//! Metrics of the ledger, of the sinks and of the process, read when they are asked for.
 
 use std::fmt;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
+use tollgate_sinks::{Sinks, Status};
 use tollgate_store::SqliteLedger;
 
 /// Reads the state of the ledger and of the process.
@@ -27,23 +29,13 @@ fn gauge(
     value: u64,
 ) -> fmt::Result {
     let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-    let encoder = encoder.encode_descriptor(
-        name,
-        help,
-        unit,
-        prometheus_client::metrics::MetricType::Gauge,
-    )?;
+    let encoder = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
     gauge.encode(encoder)
 }
 
 fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
     let counter = ConstCounter::new(value);
-    let encoder = encoder.encode_descriptor(
-        name,
-        help,
-        None,
-        prometheus_client::metrics::MetricType::Counter,
-    )?;
+    let encoder = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     counter.encode(encoder)
 }
 
@@ -86,6 +78,71 @@ impl Collector for LedgerMetrics {
     }
 }
 
+/// Reads how the sinks stand.
+#[derive(Debug)]
+pub(super) struct SinkMetrics(Arc<Sinks>);
+
+/// Counts of a sink: name, help, value.
+type SinkCount = (&'static str, &'static str, fn(&Status) -> u64);
+
+const SINK_COUNTS: [SinkCount; 4] = [
+    ("tollgate_sink_sent", "Calls that the service of a sink took", |sink| sink.sent),
+    (
+        "tollgate_sink_dropped",
+        "Calls that were dropped because queue and spool of a sink were full",
+        |sink| sink.dropped,
+    ),
+    ("tollgate_sink_retried", "Calls whose delivery was tried again", |sink| sink.retried),
+    ("tollgate_sink_rejected", "Calls that the service of a sink refused for good", |sink| {
+        sink.rejected
+    }),
+];
+
+impl SinkMetrics {
+    pub(super) fn register(registry: &mut Registry, sinks: &Arc<Sinks>) {
+        registry.register_collector(Box::new(Self(Arc::clone(sinks))));
+    }
+}
+
+impl Collector for SinkMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let sinks = self.0.status();
+        if sinks.is_empty() {
+            return Ok(());
+        }
+        for (name, help, value) in SINK_COUNTS {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for sink in &sinks {
+                let labels = [("sink", &*sink.name)];
+                ConstCounter::new(value(sink)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let about = "What waits on disk for the service of a sink";
+        let mut family = encoder.encode_descriptor(
+            "tollgate_sink_spool",
+            about,
+            Some(&Unit::Bytes),
+            MetricType::Gauge,
+        )?;
+        for sink in &sinks {
+            let bytes = ConstGauge::new(i64::try_from(sink.spool_bytes).unwrap_or(i64::MAX));
+            bytes.encode(family.encode_family(&[("sink", &*sink.name)])?)?;
+        }
+        let about = "Age of the oldest call that a sink has not delivered";
+        let mut family = encoder.encode_descriptor(
+            "tollgate_sink_lag",
+            about,
+            Some(&Unit::Seconds),
+            MetricType::Gauge,
+        )?;
+        for sink in &sinks {
+            let lag = ConstGauge::new(sink.lag.as_secs_f64());
+            lag.encode(family.encode_family(&[("sink", &*sink.name)])?)?;
+        }
+        Ok(())
+    }
+}
+
 /// The process, as the usual names of Prometheus clients say it.
 #[derive(Debug)]
 struct Process;
@@ -100,7 +157,7 @@ impl Collector for Process {
                 "process_cpu",
                 "CPU time of the process",
                 Some(&Unit::Seconds),
-                prometheus_client::metrics::MetricType::Counter,
+                MetricType::Counter,
             )?;
             cpu.encode(descriptor)?;
             gauge(

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
@@ -30,15 +31,19 @@ use tollgate_proxy::refusals::Refusals;
 use tollgate_proxy::server::{self, ServerConfig};
 use tollgate_proxy::stored::Answers;
 use tollgate_proxy::surface::EndpointNames;
+use tollgate_sinks::Sinks;
 use tollgate_store::{Recovery, Registry, SqliteLedger};
 
-use super::metrics::LedgerMetrics;
-use super::{admins, restore, strays};
+use super::metrics::{LedgerMetrics, SinkMetrics};
+use super::{admins, restore, sinks, strays};
 use crate::books::StoreBooks;
 use crate::compose::{self, Ground};
 use crate::config::{Config, LogFormat, StorageUrl};
 use crate::control::Controls;
 use crate::{out, stored};
+
+/// How long sinks may take to hand over what waits when the program ends. The rest is put on disk.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// A running server.
 pub(crate) struct Started {
@@ -72,6 +77,8 @@ pub(crate) struct Handle {
     pub(crate) database: PathBuf,
     /// The ledger.
     pub(crate) ledger: Arc<SqliteLedger>,
+    /// Where log lines are sent.
+    pub(crate) sinks: Arc<Sinks>,
 }
 
 impl Handle {
@@ -97,6 +104,8 @@ impl Started {
         let (sender, leftovers) = unbounded_channel();
         let mut metrics = MetricRegistry::default();
         LedgerMetrics::register(&mut metrics, &ledger);
+        let sinks = sinks::start(&config, &database, &ground)?;
+        SinkMetrics::register(&mut metrics, &sinks);
         let data_metrics = Metrics::register(&mut metrics);
         let (strays, gate) =
             strays::Strays::start(engine(&config), Arc::clone(&ledger), ground.clock.clone())?;
@@ -109,7 +118,7 @@ impl Started {
             switches: Arc::default(),
             desk: Desk::new(Arc::new(StoreBooks::open(&database, &ledger)?)),
             ids: Ids::default(),
-            log: call_log(&config, &data_metrics)?,
+            log: call_log(&config, &data_metrics, &sinks)?,
             admitted: data_metrics.admitted(),
             metrics: data_metrics,
             leftovers: sender,
@@ -128,6 +137,7 @@ impl Started {
             path,
             database,
             ledger: Arc::clone(&ledger),
+            sinks,
         };
         tell_late(&plane);
         let controls = Arc::new(Controls::live(&handle, &ledger)?);
@@ -220,6 +230,8 @@ impl Started {
         self.strays.end();
         self.plane.refusals.close();
         self.plane.log.close();
+        let grace = self.handle.config.lock().server.shutdown_grace;
+        self.handle.sinks.close(grace.min(LAST_LINES));
         self.ledger.shutdown().context(
             "the ledger could not be closed; nothing is lost, the next start reads its journal",
         )
@@ -258,13 +270,15 @@ fn tell_late(plane: &Arc<Plane>) {
     }));
 }
 
-fn call_log(config: &Config, metrics: &Metrics) -> io::Result<Arc<CallLog>> {
+fn call_log(config: &Config, metrics: &Metrics, sinks: &Arc<Sinks>) -> io::Result<Arc<CallLog>> {
     let format = match config.logs.format {
         LogFormat::Json => Format::Json,
         LogFormat::Pretty => Format::Pretty,
     };
     let dropped = metrics.log_dropped().clone();
-    Ok(Arc::new(CallLog::start(Box::new(io::stdout()), format, dropped)?))
+    let sinks = Arc::clone(sinks);
+    let besides = Box::new(move |calls: &[_]| sinks.take(calls));
+    Ok(Arc::new(CallLog::start(Box::new(io::stdout()), format, dropped, besides)?))
 }
 
 fn engine(config: &Config) -> Engine {
