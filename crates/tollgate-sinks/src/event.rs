@@ -37,7 +37,7 @@ impl Event for Call {
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok().map(Arc::new)
+        serde_json::from_slice(bytes).ok().map(Self::new)
     }
 
     fn at(&self) -> Timestamp {

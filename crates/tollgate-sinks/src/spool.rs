@@ -147,7 +147,7 @@ impl Spool {
 
     /// Reads up to `most` payloads of about `bytes` bytes together, from where the last reading
     /// that was taken ended.
-    pub(crate) fn next(&mut self, most: usize, bytes: usize) -> io::Result<Read> {
+    pub(crate) fn next(&self, most: usize, bytes: usize) -> io::Result<Read> {
         let mut read = Read { end: self.place, ..Read::default() };
         let mut left = bytes;
         for segment in &self.segments {

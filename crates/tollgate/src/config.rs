@@ -59,7 +59,7 @@ pub use server::{
     StorageUrl,
 };
 pub(crate) use sink::SENTRY;
-pub use sink::{Sink, SinkKind};
+pub use sink::{Generation, Install, OtlpEncoding, Signal, Sink, SinkKind};
 pub use unserved::{Severity, Unserved};
 
 use limit::Mentions;

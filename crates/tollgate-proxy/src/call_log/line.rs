@@ -345,4 +345,91 @@ mod tests {
             assert_eq!(line["tags"], Value::from(tags));
         }
     }
+
+    /// A file of `deploy/`, one JSON document, or one a line.
+    macro_rules! asset {
+        ($path:literal) => {
+            include_str!(concat!("../../../../deploy/", $path))
+        };
+    }
+
+    /// The names of all fields of a line, optional ones included.
+    fn fields() -> Vec<String> {
+        let named = || Some("x".into());
+        let full = CallRecord {
+            team: named(),
+            session: named(),
+            feature: named(),
+            status: 502,
+            error_type: named(),
+            ..call()
+        };
+        line(&full).as_object().unwrap().keys().cloned().collect()
+    }
+
+    #[test]
+    fn the_index_template_maps_every_field_of_the_line_and_no_other() {
+        let template: Value =
+            serde_json::from_str(asset!("elasticsearch/index-template.json")).unwrap();
+        let mapped = template["template"]["mappings"]["properties"].as_object().unwrap();
+        let mut mapped: Vec<String> = mapped.keys().cloned().collect();
+        let mut written = fields();
+        written.push("@timestamp".to_owned());
+        mapped.sort_unstable();
+        written.sort_unstable();
+        assert_eq!(mapped, written);
+    }
+
+    #[test]
+    fn the_saved_objects_of_kibana_are_whole_and_name_fields_of_the_line_only() {
+        let mut known = fields();
+        known.push("@timestamp".to_owned());
+        let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        let objects: Vec<Value> = asset!("kibana/tollgate.ndjson").lines().map(read).collect();
+        let ids: Vec<&Value> = objects.iter().map(|object| &object["id"]).collect();
+        let mut named = Vec::new();
+        for object in &objects {
+            for reference in object["references"].as_array().unwrap() {
+                assert!(ids.contains(&&reference["id"]), "{reference} leads nowhere");
+            }
+            let attributes = &object["attributes"];
+            if let Some(state) = attributes["visState"].as_str() {
+                named.extend(all_fields(&read(state)));
+            }
+            let columns = attributes["columns"].as_array().into_iter().flatten();
+            named.extend(columns.map(|column| column.as_str().unwrap().to_owned()));
+            named.extend(attributes["timeFieldName"].as_str().map(str::to_owned));
+            let search = attributes["kibanaSavedObjectMeta"]["searchSourceJSON"].as_str();
+            let query = search.map(|text| read(text)["query"]["query"].clone());
+            named.extend(query.iter().filter_map(asked_field));
+            let panels = attributes["panelsJSON"].as_str().map(read);
+            for panel in panels.iter().flat_map(|panels| panels.as_array().unwrap()) {
+                let references = object["references"].as_array().unwrap();
+                let name = &panel["panelRefName"];
+                assert!(references.iter().any(|it| it["name"] == *name), "{name}");
+            }
+        }
+        assert!(named.len() > 20, "{named:?}");
+        for field in named {
+            assert!(known.contains(&field), "{field} is no field of the line");
+        }
+    }
+
+    /// The values of all keys `field`.
+    fn all_fields(value: &Value) -> Vec<String> {
+        match value {
+            Value::Object(map) => {
+                let own = map.get("field").and_then(Value::as_str).map(str::to_owned);
+                own.into_iter().chain(map.values().flat_map(all_fields)).collect()
+            }
+            Value::Array(values) => values.iter().flat_map(all_fields).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The field of a query such as `not outcome : "refused"`.
+    fn asked_field(query: &Value) -> Option<String> {
+        let (field, _) = query.as_str()?.split_once(':')?;
+        Some(field.trim().trim_start_matches("not ").to_owned())
+    }
 }

@@ -110,22 +110,20 @@ fn written(encoding: Encoding, write: impl Fn(&mut dyn Sheet)) -> Vec<u8> {
     }
 }
 
+/// Writes an item by its place.
+type Item<'a> = &'a dyn Fn(usize, &mut dyn Sheet);
+
 /// The frame that all three signals have: resource, scope, and `count` items in it.
 fn request(
     encoding: Encoding,
     resource: &Resource,
     names: [Field; 3],
-    (count, item): (usize, &dyn Fn(usize, &mut dyn Sheet)),
+    (count, item): (usize, Item<'_>),
 ) -> Vec<u8> {
     let [resources, scopes, items] = names;
     written(encoding, |sheet| {
         sheet.messages(resources, 1, &mut |_, sheet| {
-            sheet.message((1, "resource"), &mut |sheet| {
-                sheet.messages((1, "attributes"), resource.len(), &mut |at, sheet| {
-                    let Some((name, value)) = resource.get(at) else { return };
-                    attribute(sheet, name, value);
-                });
-            });
+            sheet.message((1, "resource"), &mut |sheet| named(sheet, resource));
             sheet.messages(scopes, 1, &mut |_, sheet| {
                 sheet.message((1, "scope"), &mut |sheet| {
                     sheet.text((1, "name"), SCOPE_NAME);
@@ -135,6 +133,13 @@ fn request(
             });
         });
     })
+}
+
+fn named(sheet: &mut dyn Sheet, resource: &Resource) {
+    sheet.messages((1, "attributes"), resource.len(), &mut |at, sheet| {
+        let Some((name, value)) = resource.get(at) else { return };
+        attribute(sheet, name, value);
+    });
 }
 
 fn attribute(sheet: &mut dyn Sheet, name: &str, value: &Value) {

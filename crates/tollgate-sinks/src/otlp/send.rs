@@ -122,7 +122,9 @@ impl Otlp {
     async fn post_metrics(&mut self, batch: &[Call], resource: &Resource) -> Sent {
         let mut totals = self.totals.clone();
         let view = self.view();
-        batch.iter().for_each(|call| totals.add(&view, call));
+        for call in batch {
+            totals.add(&view, call);
+        }
         let stretch = totals.stretch(self.clock.now());
         let body = metrics(self.config.encoding, resource, &totals.metrics(), stretch);
         let sent = self.ask("/v1/metrics", body, batch.len()).await;

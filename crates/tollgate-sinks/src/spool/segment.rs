@@ -3,7 +3,7 @@
 //! Bytes that are no frame are stepped over until one begins, so that damage costs what it hit.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -24,11 +24,9 @@ pub(super) fn append(file: &File, offset: u64, payload: &[u8]) -> io::Result<u64
 
 /// The bytes of a segment from `offset` on.
 pub(super) fn read_from(path: &Path, offset: u64) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(offset))?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
+    let bytes = std::fs::read(path)?;
+    let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+    Ok(bytes.get(offset..).unwrap_or_default().to_vec())
 }
 
 /// What a walk through a segment meets.

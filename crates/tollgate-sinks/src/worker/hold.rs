@@ -40,7 +40,7 @@ impl<E: Event> Hold<E> {
     }
 
     /// What is to be sent next.
-    pub(super) fn current(&self) -> Option<Arc<Vec<E>>> {
+    pub(super) fn current(&self) -> Option<Arc<[E]>> {
         self.load.as_ref()?.current()
     }
 
@@ -68,7 +68,7 @@ impl<E: Event> Hold<E> {
     /// Takes a load up from disk where there is none; says whether there is one.
     fn take_from_spool(&mut self) -> bool {
         while self.load.is_none() {
-            let Some(spool) = self.spool.as_mut().filter(|spool| !spool.is_empty()) else {
+            let Some(spool) = self.spool.as_ref().filter(|spool| !spool.is_empty()) else {
                 return false;
             };
             match spool.next(self.batch.calls, self.batch.bytes) {

@@ -10,7 +10,7 @@ use crate::spool::Place;
 #[derive(Debug)]
 pub(super) struct Load<E> {
     /// What is still to be delivered; never an empty part.
-    parts: VecDeque<Arc<Vec<E>>>,
+    parts: VecDeque<Arc<[E]>>,
     /// Where it ends on disk; `None` where it is in memory only.
     pub(super) spooled: Option<Place>,
 }
@@ -19,11 +19,11 @@ impl<E: Event> Load<E> {
     /// A load of these events; `None` where there are none.
     pub(super) fn new(events: Vec<E>, spooled: Option<Place>) -> Option<Self> {
         let any = !events.is_empty();
-        any.then(|| Self { parts: VecDeque::from([Arc::new(events)]), spooled })
+        any.then(|| Self { parts: VecDeque::from([Arc::from(events)]), spooled })
     }
 
     /// What is to be sent next.
-    pub(super) fn current(&self) -> Option<Arc<Vec<E>>> {
+    pub(super) fn current(&self) -> Option<Arc<[E]>> {
         self.parts.front().map(Arc::clone)
     }
 
@@ -42,16 +42,15 @@ impl<E: Event> Load<E> {
     pub(super) fn divide(&mut self) -> bool {
         let Some(part) = self.parts.pop_front_if(|part| part.len() > 1) else { return false };
         let (first, second) = part.split_at(part.len() / 2);
-        self.parts.push_front(Arc::new(second.to_vec()));
-        self.parts.push_front(Arc::new(first.to_vec()));
+        self.parts.push_front(Arc::from(second));
+        self.parts.push_front(Arc::from(first));
         true
     }
 
     /// Of the part that was sent only these places are still to be delivered; there is one at least.
     pub(super) fn reduce(&mut self, again: &[usize]) {
         if let Some(part) = self.parts.pop_front() {
-            let left = again.iter().filter_map(|at| part.get(*at).cloned()).collect();
-            self.parts.push_front(Arc::new(left));
+            self.parts.push_front(again.iter().filter_map(|at| part.get(*at).cloned()).collect());
         }
     }
 }

@@ -29,8 +29,10 @@ struct Service {
     /// How long it takes to answer.
     slow: Mutex<Duration>,
     /// Judges a batch of numbers, where it is not just taken.
-    judge: Mutex<Option<Box<dyn FnMut(&[u64]) -> Delivery + Send>>>,
+    judge: Mutex<Option<Judge>>,
 }
+
+type Judge = Box<dyn FnMut(&[u64]) -> Delivery + Send>;
 
 impl Service {
     fn has(&self) -> Vec<u64> {

@@ -7,21 +7,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::registry::Registry;
 use tollgate_proxy::call_log::write_json;
 use tollgate_sinks::settings::{
     Batch, DeliveryConfig, Kind, Retry, SentryConfig, SinkConfig, SpoolConfig,
 };
 use tollgate_sinks::{Prepared, Say, Sinks, Surroundings};
 
+use super::metrics::SinkMetrics;
 use crate::compose::{self, Ground};
 use crate::config::{Config, SENTRY};
 use crate::out;
 
-/// Starts the sinks of a configuration.
+/// Starts the sinks of a configuration, with their metrics in `metrics`.
 pub(super) fn start(
     config: &Config,
     database: &Path,
     ground: &Ground,
+    metrics: &mut Registry,
 ) -> anyhow::Result<Arc<Sinks>> {
     let surroundings = Surroundings {
         line: write_json,
@@ -34,6 +37,7 @@ pub(super) fn start(
     let prepared = sinks.prepare(configured(config, database))?;
     sinks.change(prepared)?;
     let sinks = Arc::new(sinks);
+    SinkMetrics::register(metrics, &sinks);
     report_panics(&sinks);
     Ok(sinks)
 }

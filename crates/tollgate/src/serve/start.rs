@@ -29,12 +29,13 @@ use tollgate_proxy::past::Past;
 use tollgate_proxy::plane::{Obstacle, Plane};
 use tollgate_proxy::refusals::Refusals;
 use tollgate_proxy::server::{self, ServerConfig};
+use tollgate_proxy::snapshot::Snapshot;
 use tollgate_proxy::stored::Answers;
 use tollgate_proxy::surface::EndpointNames;
 use tollgate_sinks::Sinks;
 use tollgate_store::{Recovery, Registry, SqliteLedger};
 
-use super::metrics::{LedgerMetrics, SinkMetrics};
+use super::metrics::LedgerMetrics;
 use super::{admins, restore, sinks, strays};
 use crate::books::StoreBooks;
 use crate::compose::{self, Ground};
@@ -98,14 +99,11 @@ impl Started {
         let listeners = (bind(server.listen).await?, bind(server.admin_listen).await?);
         let database = database(&config)?;
         let (ledger, recovery) = open_ledger(&config, &database)?;
-        let registry = Registry::open(&database)?;
-        let ground = ground(&registry)?;
-        let snapshot = compose::snapshot(&config, &ground, stored::keys(&registry, &config)?)?;
+        let (ground, snapshot) = composed(&config, &database)?;
         let (sender, leftovers) = unbounded_channel();
         let mut metrics = MetricRegistry::default();
         LedgerMetrics::register(&mut metrics, &ledger);
-        let sinks = sinks::start(&config, &database, &ground)?;
-        SinkMetrics::register(&mut metrics, &sinks);
+        let sinks = sinks::start(&config, &database, &ground, &mut metrics)?;
         let data_metrics = Metrics::register(&mut metrics);
         let (strays, gate) =
             strays::Strays::start(engine(&config), Arc::clone(&ledger), ground.clock.clone())?;
@@ -241,6 +239,14 @@ impl Started {
 /// What `/metrics` shows.
 fn scrape(metrics: MetricRegistry) -> Scrape {
     Scrape::new(move |text| prometheus_client::encoding::text::encode(text, &metrics))
+}
+
+/// What survives a reload, and the first snapshot.
+fn composed(config: &Config, database: &Path) -> anyhow::Result<(Ground, Snapshot)> {
+    let registry = Registry::open(database)?;
+    let ground = ground(&registry)?;
+    let snapshot = compose::snapshot(config, &ground, stored::keys(&registry, config)?)?;
+    Ok((ground, snapshot))
 }
 
 /// What survives a reload.

@@ -26,6 +26,7 @@ mod providers;
 mod refusals;
 mod relay;
 mod sdk;
+mod sinks;
 mod turns;
 
 use std::path::PathBuf;
