@@ -148,17 +148,23 @@ impl Bench {
         Ok(())
     }
 
-    /// Latency at a fixed rate of arrivals, beside what the same load costs without a proxy.
+    /// Latency at a fixed rate of arrivals, beside what the same load costs without a proxy, and the
+    /// CPU time of a call at that rate: the same number of wake-ups for both.
     async fn latency(&self, proxies: &Proxies, report: &mut Report) -> Result<()> {
         for rate in [200_u32, 2_000] {
             for round in 0..self.args.rounds {
                 let direct = self.open_loop(self.origin, rate).await?;
                 record(report, "direct", rate, &direct, &direct);
                 for proxy in proxies.in_order(round) {
+                    let before = proxy.cpu()?;
                     let seen = self.open_loop(proxy.address_for("delay"), rate).await?;
+                    let cpu =
+                        proxy.cpu()?.saturating_sub(before).as_secs_f64() * 1e6 / seen.calls();
+                    report.add(&format!("latency_{rate}.cpu_us"), proxy.name, cpu);
                     record(report, proxy.name, rate, &seen, &direct);
                     progress(&format!(
-                        "latency {rate}/s round {round} {}: +{:.0} µs p50, +{:.0} µs p99",
+                        "latency {rate}/s round {round} {}: {cpu:.1} µs CPU each, +{:.0} µs p50, \
+                         +{:.0} µs p99",
                         proxy.name,
                         seen.percentile(50) - direct.percentile(50),
                         seen.percentile(99) - direct.percentile(99)

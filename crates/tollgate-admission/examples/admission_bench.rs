@@ -17,6 +17,10 @@ use tollgate_domain::id::CallId;
 use tollgate_domain::limit::{Limit, Metric, Mode, OnLimit, Plan, Scope, Window};
 use tollgate_domain::money::{Exact, NanoUsd, Rate};
 
+/// The allocator of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USERS: usize = 1_000_000;
 const BATCH: usize = 1_000;
 
@@ -87,6 +91,14 @@ struct Names {
     ips: Vec<String>,
 }
 
+impl Names {
+    /// The names of a user and of its address.
+    fn of(&self, user: usize) -> (String, String) {
+        let name = |names: &[String], at| names.get(at).cloned().unwrap_or_default();
+        (name(&self.users, user), name(&self.ips, user % self.ips.len()))
+    }
+}
+
 struct Round {
     admit: Vec<u128>,
     settle: Vec<u128>,
@@ -104,11 +116,13 @@ fn run(engine: &Engine, plan: &Plan, names: &Names, order: impl Iterator<Item = 
     for batch in order.chunks(BATCH) {
         now = now.saturating_add(SignedDuration::from_millis(100)).unwrap_or(now);
         let call = CallId::from_bytes([7; 16]);
+        // A call brings its names along: they have just been read when it is decided.
+        let arriving: Vec<_> = batch.iter().map(|user| names.of(*user)).collect();
         let started = Instant::now();
-        for user in batch {
+        for (user, ip) in &arriving {
             let subject = Subject {
-                user: names.users.get(*user).map_or("", String::as_str),
-                ip: names.ips.get(user % names.ips.len()).map(String::as_str),
+                user,
+                ip: Some(ip),
                 provider: "openai",
                 model: "gpt-4o-mini",
                 ..Subject::default()

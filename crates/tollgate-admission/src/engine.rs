@@ -247,17 +247,10 @@ impl Engine {
         let Some(end) = terms.overlay.zero(now) else {
             return Ok(());
         };
-        let zero = kept::Weighed {
-            name: &self.zero.name,
-            plan: None,
-            scope: kept::Scopes::of(&self.zero.scope),
-            metric: self.zero.metric,
-            window: self.zero.window,
-            max: Some(0),
-            used: 0,
-            reserved: 0,
-            taken: asked,
-        };
+        let scopes = kept::Scopes::of(&self.zero.scope);
+        let names = (&*self.zero.name, None);
+        let zero = kept::Constants::of(names, scopes, self.zero.metric, self.zero.window);
+        let figures = kept::Figures { max: Some(0), taken: asked, ..kept::Figures::default() };
         let refused = kept::Terms { refused_by: Some(0), ..kept::Terms::default() };
         Err(Refusal {
             code: Code::QuotaExhausted,
@@ -267,7 +260,7 @@ impl Engine {
             frees_at: Some(end).filter(|end| *end < Timestamp::MAX),
             decided_by_bound: false,
             warnings: Box::default(),
-            decision: kept::Decision::write(&refused, [zero].into_iter()),
+            decision: kept::Decision::write(&refused, [(&zero, figures)].into_iter()),
         })
     }
 

@@ -13,7 +13,7 @@ use crate::money::NanoUsd;
 
 mod form;
 
-use form::{Input, put_signed, put_text, put_varint};
+use form::{Input, Output, put_signed, put_text, put_varint};
 
 /// The format that is written.
 const FORMAT: u8 = 1;
@@ -58,6 +58,55 @@ pub struct Weighed<'a> {
     pub reserved: i64,
     /// What the call asked for and, where it was admitted, took.
     pub taken: i64,
+}
+
+/// What never changes about a limit, in the form in which decisions keep it: encoded once, copied for
+/// each call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Constants {
+    /// The name with its length.
+    name: Box<[u8]>,
+    /// Whether there is a plan.
+    planned: bool,
+    /// The plan where there is one, the scope, the metric and the window.
+    rest: Box<[u8]>,
+}
+
+/// The figures of a limit at a decision, in the integer of its metric.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// The maximum that held, with what was carried over or paid in; `None` is unlimited.
+    pub max: Option<i64>,
+    /// What was used before the call.
+    pub used: i64,
+    /// What was set aside for other calls.
+    pub reserved: i64,
+    /// What the call asked for and, where it was admitted, took.
+    pub taken: i64,
+}
+
+impl Constants {
+    /// What never changes about the limit of this name, in this plan.
+    pub fn of(
+        (name, plan): (&str, Option<&str>),
+        scope: Scopes,
+        metric: Metric,
+        window: Window,
+    ) -> Self {
+        let (mut first, mut rest) = (Output::new(), Output::new());
+        put_text(&mut first, name);
+        if let Some(plan) = plan {
+            put_text(&mut rest, plan);
+        }
+        put_varint(&mut rest, scope.0.into());
+        rest.push(form::metric(metric));
+        form::put_window(&mut rest, window);
+        Self {
+            name: first.into_vec().into(),
+            planned: plan.is_some(),
+            rest: rest.into_vec().into(),
+        }
+    }
 }
 
 /// A cheaper model that a limit had a call served from.
@@ -121,20 +170,23 @@ impl fmt::Display for Scopes {
 
 impl Decision {
     /// Writes a decision over these limits, without downgrades.
-    pub fn write<'a>(terms: &Terms, limits: impl Iterator<Item = Weighed<'a>>) -> Self {
-        let mut bytes = Vec::with_capacity(192);
+    pub fn write<'a>(
+        terms: &Terms,
+        limits: impl Iterator<Item = (&'a Constants, Figures)>,
+    ) -> Self {
+        let mut bytes = Output::new();
         bytes.push(FORMAT);
         put_signed(&mut bytes, terms.hold.nanos());
         put_varint(&mut bytes, terms.output_asked);
         put_varint(&mut bytes, terms.output_granted);
         let refused = terms.refused_by.map_or(0, |place| place.saturating_add(1));
         put_varint(&mut bytes, u64::try_from(refused).unwrap_or(0));
-        for weighed in limits.take(MOST_LIMITS) {
+        for (constants, figures) in limits.take(MOST_LIMITS) {
             bytes.push(1);
-            put_weighed(&mut bytes, &weighed);
+            put_limit(&mut bytes, constants, figures);
         }
         bytes.push(0);
-        Self(bytes.into())
+        Self(Arc::from(&*bytes))
     }
 
     /// The same after these downgrades, which came before it.
@@ -143,12 +195,12 @@ impl Decision {
         if downgrades.is_empty() {
             return self;
         }
-        let mut bytes = self.0.to_vec();
+        let mut bytes = Output::from_slice(&self.0);
         for Downgrade { limit, to } in downgrades {
             put_text(&mut bytes, limit);
             put_text(&mut bytes, to);
         }
-        Self(bytes.into())
+        Self(Arc::from(&*bytes))
     }
 
     /// A decision that was kept.
@@ -197,15 +249,14 @@ impl fmt::Debug for Decision {
     }
 }
 
-fn put_weighed(out: &mut Vec<u8>, weighed: &Weighed<'_>) {
-    put_text(out, weighed.name);
-    out.push(u8::from(weighed.plan.is_some()) | u8::from(weighed.max.is_some()) << 1);
-    weighed.plan.into_iter().for_each(|plan| put_text(out, plan));
-    put_varint(out, weighed.scope.0.into());
-    out.push(form::metric(weighed.metric));
-    form::put_window(out, weighed.window);
-    weighed.max.into_iter().for_each(|max| put_signed(out, max));
-    for figure in [weighed.used, weighed.reserved, weighed.taken] {
+fn put_limit(out: &mut Output, constants: &Constants, figures: Figures) {
+    out.extend_from_slice(&constants.name);
+    out.push(u8::from(constants.planned) | u8::from(figures.max.is_some()) << 1);
+    out.extend_from_slice(&constants.rest);
+    if let Some(max) = figures.max {
+        put_signed(out, max);
+    }
+    for figure in [figures.used, figures.reserved, figures.taken] {
         put_signed(out, figure);
     }
 }
@@ -246,6 +297,17 @@ mod tests {
         }
     }
 
+    fn parts(limit: &Weighed<'_>) -> (Constants, Figures) {
+        let Weighed { name, plan, scope, metric, window, max, used, reserved, taken } = *limit;
+        let constants = Constants::of((name, plan), scope, metric, window);
+        (constants, Figures { max, used, reserved, taken })
+    }
+
+    fn written(terms: &Terms, limits: &[Weighed<'_>]) -> Decision {
+        let limits: Vec<_> = limits.iter().map(parts).collect();
+        Decision::write(terms, limits.iter().map(|(constants, figures)| (constants, *figures)))
+    }
+
     #[test]
     fn a_decision_reads_back_as_it_was_written() {
         let windows = [
@@ -269,7 +331,7 @@ mod tests {
             refused_by: Some(7),
         };
         let downgrades = [Downgrade { limit: "spend".into(), to: "small".into() }];
-        let decision = Decision::write(&terms, limits.iter().copied()).after(&downgrades);
+        let decision = written(&terms, &limits).after(&downgrades);
         let kept = Decision::from_bytes(decision.as_bytes());
         let read = kept.read().unwrap();
         assert_eq!(read.refused_by(), Some(&weighed()));
@@ -279,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_decision_over_five_limits_is_small() {
-        let decision = Decision::write(&Terms::default(), [weighed(); 5].into_iter());
+        let decision = written(&Terms::default(), &[weighed(); 5]);
         assert!(decision.as_bytes().len() < 220, "{}", decision.as_bytes().len());
     }
 
@@ -287,7 +349,7 @@ mod tests {
         #[test]
         fn any_bytes_can_be_read(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             drop(Decision::from_bytes(&bytes).read());
-            let mut near = Decision::write(&Terms::default(), [weighed()].into_iter()).as_bytes().to_vec();
+            let mut near = written(&Terms::default(), &[weighed()]).as_bytes().to_vec();
             for (at, byte) in bytes.iter().enumerate() {
                 if let Some(place) = near.get_mut(at * 7 % 40) {
                     *place ^= byte;

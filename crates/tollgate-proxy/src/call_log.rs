@@ -15,6 +15,7 @@ use prometheus_client::metrics::counter::Counter;
 use tollgate_domain::call::CallRecord;
 
 mod line;
+mod object;
 
 pub use line::{Format, write_json, write_line};
 

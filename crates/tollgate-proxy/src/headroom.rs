@@ -3,9 +3,9 @@
 //!
 //! Source: draft-ietf-httpapi-ratelimit-headers (repository state of 2025-09-23).
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
@@ -15,6 +15,16 @@ use tollgate_domain::limit::{Metric, Window};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const OPENAI_REQUESTS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-requests"),
+    HeaderName::from_static("x-ratelimit-remaining-requests"),
+    HeaderName::from_static("x-ratelimit-reset-requests"),
+];
+const OPENAI_TOKENS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-tokens"),
+    HeaderName::from_static("x-ratelimit-remaining-tokens"),
+    HeaderName::from_static("x-ratelimit-reset-tokens"),
+];
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 /// Waits beyond this are not for an SDK that holds a connection open meanwhile: the window of a
 /// minute, which most rates have, and a little more.
@@ -27,8 +37,9 @@ pub struct LimitHeaders(Vec<(HeaderName, HeaderValue)>);
 impl LimitHeaders {
     /// The headers for what is left after a grant; none where no limit applies.
     pub fn of(grant: &Grant) -> Self {
-        let (mut policy, mut state) = (String::new(), String::new());
-        let mut headers = Vec::new();
+        // Room for five limits: it is written for each call, so it should not grow step by step.
+        let (mut policy, mut state) = (Vec::with_capacity(192), Vec::with_capacity(192));
+        let mut headers = Vec::with_capacity(8);
         let (mut requests, mut tokens): (Option<Headroom<'_>>, Option<Headroom<'_>>) = (None, None);
         for room in grant.headroom() {
             let (Some(max), Some(left)) = (room.max, room.remaining) else { continue };
@@ -43,13 +54,13 @@ impl LimitHeaders {
                 *tightest = Some(room);
             }
         }
-        put(&mut headers, RATE_LIMIT_POLICY, &policy);
-        put(&mut headers, RATE_LIMIT, &state);
+        put(&mut headers, RATE_LIMIT_POLICY, policy);
+        put(&mut headers, RATE_LIMIT, state);
         if let Some(room) = requests {
-            openai(&mut headers, "requests", &room);
+            openai(&mut headers, &OPENAI_REQUESTS, &room);
         }
         if let Some(room) = tokens {
-            openai(&mut headers, "tokens", &room);
+            openai(&mut headers, &OPENAI_TOKENS, &room);
         }
         Self(headers)
     }
@@ -62,47 +73,56 @@ impl LimitHeaders {
     }
 }
 
-fn put(headers: &mut Vec<(HeaderName, HeaderValue)>, name: HeaderName, value: &str) {
-    if let (false, Ok(value)) = (value.is_empty(), HeaderValue::from_str(value)) {
+fn put(headers: &mut Vec<(HeaderName, HeaderValue)>, name: HeaderName, value: Vec<u8>) {
+    if value.is_empty() {
+        return;
+    }
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
         headers.push((name, value));
     }
 }
 
 /// `"burst";q=10;w=60`: the quota and the seconds of its window.
-fn push_policy(text: &mut String, room: &Headroom<'_>, max: i64) {
+fn push_policy(text: &mut Vec<u8>, room: &Headroom<'_>, max: i64) {
     push_name(text, room);
-    push(text, format_args!(";q={}", shown(room.limit.metric, max)));
+    push(text, b";q=", shown(room.limit.metric, max));
     if let Some(seconds) = window_seconds(&room.limit.window) {
-        push(text, format_args!(";w={seconds}"));
+        push(text, b";w=", seconds);
     }
     if let Some(unit) = unit(room.limit.metric) {
-        push(text, format_args!(";qu=\"{unit}\""));
+        text.extend_from_slice(b";qu=\"");
+        text.extend_from_slice(unit.as_bytes());
+        text.push(b'"');
     }
 }
 
 /// `"burst";r=9;t=60`: what is left and the seconds until there is more.
-fn push_state(text: &mut String, room: &Headroom<'_>, left: i64) {
+fn push_state(text: &mut Vec<u8>, room: &Headroom<'_>, left: i64) {
     push_name(text, room);
-    push(text, format_args!(";r={}", shown(room.limit.metric, left)));
+    push(text, b";r=", shown(room.limit.metric, left));
     if let Some(turn) = room.turns_in {
-        push(text, format_args!(";t={}", turn.as_secs()));
+        push(text, b";t=", turn.as_secs());
     }
 }
 
-fn push_name(text: &mut String, room: &Headroom<'_>) {
+fn push_name(text: &mut Vec<u8>, room: &Headroom<'_>) {
     if !text.is_empty() {
-        text.push_str(", ");
+        text.extend_from_slice(b", ");
     }
-    text.push('"');
-    text.extend(
-        room.limit.name.chars().filter(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\')),
-    );
-    text.push('"');
+    let can_stand = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+    let name = room.limit.name.as_bytes();
+    text.push(b'"');
+    if name.iter().all(can_stand) {
+        text.extend_from_slice(name);
+    } else {
+        text.extend(name.iter().copied().filter(can_stand));
+    }
+    text.push(b'"');
 }
 
-fn push(text: &mut String, args: std::fmt::Arguments<'_>) {
-    // Writing to a string does not fail.
-    let _ok = text.write_fmt(args).is_ok();
+fn push(text: &mut Vec<u8>, before: &[u8], figure: impl itoa::Integer) {
+    text.extend_from_slice(before);
+    text.extend_from_slice(itoa::Buffer::new().format(figure).as_bytes());
 }
 
 /// Structured fields hold integers of 15 digits; money is told in thousandths of a cent.
@@ -134,20 +154,19 @@ const fn window_seconds(window: &Window) -> Option<u64> {
     }
 }
 
-/// The three headers that OpenAI's clients know, for `requests` or `tokens`.
-fn openai(headers: &mut Vec<(HeaderName, HeaderValue)>, what: &str, room: &Headroom<'_>) {
-    let mut one = |part: &str, value: String| {
-        let name = format!("x-ratelimit-{part}-{what}");
-        if let (Ok(name), Ok(value)) =
-            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value))
-        {
-            headers.push((name, value));
-        }
-    };
-    one("limit", room.max.unwrap_or_default().to_string());
-    one("remaining", room.remaining.unwrap_or_default().to_string());
+/// The three headers that OpenAI's clients know, for what they count.
+fn openai(
+    headers: &mut Vec<(HeaderName, HeaderValue)>,
+    [limit, remaining, reset]: &[HeaderName; 3],
+    room: &Headroom<'_>,
+) {
+    headers.push((limit.clone(), HeaderValue::from(room.max.unwrap_or_default())));
+    headers.push((remaining.clone(), HeaderValue::from(room.remaining.unwrap_or_default())));
     if let Some(turn) = room.turns_in {
-        one("reset", format!("{}s", turn.as_secs()));
+        let mut text = Vec::with_capacity(12);
+        push(&mut text, b"", turn.as_secs());
+        text.push(b's');
+        put(headers, reset.clone(), text);
     }
 }
 

@@ -40,6 +40,9 @@ pub(crate) fn open(path: &Path, synced_commits: bool) -> Result<Connection, Stor
         if synced_commits { "FULL" } else { "NORMAL" },
     )?;
     connection.pragma_update(None, "wal_autocheckpoint", 2_000)?;
+    // The pages that one batch changes must fit, or SQLite spills them into the log and writes them
+    // again at the commit.
+    connection.pragma_update(None, "cache_size", -8_192)?;
     connection.pragma_update(None, "journal_size_limit", 16 << 20)?;
     migrate(&connection)?;
     Ok(connection)

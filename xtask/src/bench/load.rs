@@ -155,10 +155,18 @@ impl Burst {
     }
 }
 
+/// Connections that an open loop opens, with a call each, before it begins.
+const WARM: usize = 96;
+
 /// Times from the intended start of a call to the end of its answer.
 pub(super) struct Latencies(Vec<Duration>);
 
 impl Latencies {
+    /// How many calls were made, those before the first intended one included.
+    pub(super) fn calls(&self) -> f64 {
+        f64::from(u32::try_from(self.0.len() + WARM).unwrap_or(u32::MAX))
+    }
+
     /// The percentile in microseconds.
     pub(super) fn percentile(&self, percent: usize) -> f64 {
         let at = (self.0.len() * percent / 100).min(self.0.len().saturating_sub(1));
@@ -174,7 +182,7 @@ pub(super) async fn open_loop(
     length: Duration,
 ) -> Result<Rc<Latencies>> {
     let pool = Rc::new(RefCell::new(Vec::new()));
-    for _connection in 0..96 {
+    for _connection in 0..WARM {
         let mut connection = Connection::open(address).await?;
         connection.call(&request).await?;
         pool.borrow_mut().push(connection);

@@ -84,6 +84,16 @@ impl Counter {
         Self { identity, warned: Warned::default(), shape }
     }
 
+    /// When its newest entry was made, in the terms of its window.
+    pub(super) fn newest(&self) -> i64 {
+        match &self.shape {
+            // It stands in the counter itself.
+            Shape::Calendar(_) => 0,
+            Shape::Sliding(sliding) => sliding.newest(),
+            Shape::Rolling(rolling) => rolling.newest(),
+        }
+    }
+
     /// What it holds at this moment, against a maximum.
     pub(super) fn count(&mut self, limit: &Limit, max: Option<i64>, at: &Moment) -> Standing {
         match &mut self.shape {

@@ -22,6 +22,11 @@ pub(super) struct Rolling {
 }
 
 impl Rolling {
+    /// The key of the newest entry.
+    pub(super) fn newest(&self) -> i64 {
+        self.entries.last().map_or(0, |entry| entry.key.into())
+    }
+
     pub(super) fn new(days: u16) -> Self {
         let never = Span { start: 0, end: 0 };
         Self { entries: Vec::new(), held: 0, today: never, number: 0, days: days.max(1) }

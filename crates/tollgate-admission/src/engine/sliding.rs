@@ -30,6 +30,11 @@ pub(super) struct Sliding {
 }
 
 impl Sliding {
+    /// The key of the newest entry.
+    pub(super) fn newest(&self) -> i64 {
+        self.entries.last().map_or(0, |entry| entry.key.into())
+    }
+
     pub(super) fn new(millis: u64) -> Self {
         let length = i64::try_from(millis).unwrap_or(i64::MAX / 4).clamp(1, i64::MAX / 4);
         Self { entries: Vec::new(), base: 0, length, sum: 0, held: 0 }

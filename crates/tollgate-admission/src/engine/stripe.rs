@@ -201,12 +201,25 @@ impl Stripe {
         self.index.find(hash, is).copied()
     }
 
+    /// A digest of the newest entries of an account's counters, which reads the memory that counting
+    /// them will read.
+    pub(super) fn newest(&self, slot: u32) -> i64 {
+        let counters = self.account(slot).map(|account| &*account.counters).unwrap_or_default();
+        counters.iter().fold(0, |newest, counter| newest ^ counter.newest())
+    }
+
+    /// The slot of an account that is used now, if there is one.
+    pub(super) fn find_used(&mut self, hash: u64, name: &Name<'_>, now: &Moment) -> Option<u32> {
+        let slot = self.find(hash, name)?;
+        if let Some(Slot::Taken(account)) = self.slots.get_mut(place(slot)) {
+            account.touched = now.wall;
+        }
+        Some(slot)
+    }
+
     /// The slot of an account, made where there is none.
     pub(super) fn find_or_make(&mut self, hash: u64, name: &Name<'_>, now: &Moment) -> u32 {
-        if let Some(slot) = self.find(hash, name) {
-            if let Some(Slot::Taken(account)) = self.slots.get_mut(place(slot)) {
-                account.touched = now.wall;
-            }
+        if let Some(slot) = self.find_used(hash, name, now) {
             return slot;
         }
         self.made = self.made.saturating_add(1);

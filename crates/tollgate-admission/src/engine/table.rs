@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
-use tollgate_domain::decision::Scopes;
+use tollgate_domain::decision::{Constants, Scopes};
 use tollgate_domain::fault::Code;
 use tollgate_domain::limit::{Limit, Metric, Plan, Scope, Window};
 
@@ -37,8 +37,8 @@ pub(super) struct Rule {
     pub(super) group: usize,
     /// Its place in the configuration: the plan's limits first, then the key's own.
     pub(super) order: usize,
-    /// Its scope, as decisions keep it.
-    pub(super) scopes: Scopes,
+    /// What never changes about it, as decisions keep it.
+    pub(super) kept: Constants,
     /// Whether the overlay of the user speaks about it.
     pub(super) personal: bool,
 }
@@ -260,8 +260,11 @@ fn compile(
         .map(|(order, (limit, source))| {
             let next = u32::try_from(identities.len()).unwrap_or(u32::MAX);
             let identity = LimitIdentity::of(limit, source);
+            let scopes = Scopes::of(&limit.scope);
+            let names = (&*limit.name, identity.plan.as_deref());
             Rule {
                 limit: Arc::clone(limit),
+                kept: Constants::of(names, scopes, limit.metric, limit.window),
                 plan: identity.plan.clone(),
                 of_key: identity.of_key,
                 // What is decided about a user leaves the limits of keys alone.
@@ -272,7 +275,6 @@ fn compile(
                 },
                 identity: *identities.entry(identity).or_insert(next),
                 group: group_of(&mut groups, &limit.scope),
-                scopes: Scopes::of(&limit.scope),
                 order,
             }
         })

@@ -1,26 +1,37 @@
 //! How figures, names and windows of a decision are written: integers seven bits a byte, texts after
 //! their length, words as one byte. A code is never given a second meaning.
 
+use smallvec::SmallVec;
+
 use crate::limit::{Metric, Window};
 
+/// A decision while it is written: those over a few limits fit without a place of their own in memory.
+pub(super) type Output = SmallVec<[u8; 512]>;
+
 /// Seven bits a byte, least significant first, the high bit set while more follow (LEB128).
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    loop {
+pub(super) fn put_varint(out: &mut Output, mut value: u64) {
+    // Put together first: a push asks for room each time.
+    let mut bytes = [0; 10];
+    let mut length = 0;
+    for byte in &mut bytes {
         let [low, ..] = value.to_le_bytes();
         value >>= 7;
+        length += 1;
         if value == 0 {
-            return out.push(low & 0x7f);
+            *byte = low & 0x7f;
+            break;
         }
-        out.push(low | 0x80);
+        *byte = low | 0x80;
     }
+    out.extend_from_slice(bytes.get(..length).unwrap_or_default());
 }
 
 /// Folds the sign into the lowest bit, so that small negative numbers stay short.
-pub(super) fn put_signed(out: &mut Vec<u8>, value: i64) {
+pub(super) fn put_signed(out: &mut Output, value: i64) {
     put_varint(out, (value << 1 ^ value >> 63).cast_unsigned());
 }
 
-pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(super) fn put_text(out: &mut Output, text: &str) {
     put_varint(out, u64::try_from(text.len()).unwrap_or(0));
     out.extend_from_slice(text.as_bytes());
 }
@@ -53,7 +64,7 @@ pub(super) const fn metric_from(code: u8) -> Option<Metric> {
 }
 
 /// A word, and its figure where it has one.
-pub(super) fn put_window(out: &mut Vec<u8>, window: Window) {
+pub(super) fn put_window(out: &mut Output, window: Window) {
     let (code, figure) = match window {
         Window::Sliding { millis } => (0, Some(millis)),
         Window::Day => (1, None),

@@ -1,9 +1,10 @@
 //! The line of a call: the fields of the ledger row that operators filter by, and derived ones.
 
 use jiff::Timestamp;
-use serde::Serialize;
 use tollgate_domain::call::{CallRecord, Dialect, Outcome};
 use tollgate_domain::money::NanoUsd;
+
+use super::object::Object;
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,6 @@ const CRITICAL_MS: u64 = 10_000;
 /// From here on a call is expensive.
 const EXPENSIVE: NanoUsd = NanoUsd::from_nanos(1_000_000_000);
 
-#[derive(Serialize)]
 struct Line<'a> {
     time: Timestamp,
     level: &'static str,
@@ -29,13 +29,9 @@ struct Line<'a> {
     request_id: &'a str,
     call_id: tollgate_domain::id::CallId,
     user: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     team: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     session: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     feature: Option<&'a str>,
     dialect: Dialect,
     endpoint: &'a str,
@@ -61,9 +57,8 @@ struct Line<'a> {
     ttft_ms: Option<u64>,
     latency_category: &'static str,
     tags: &'a [&'static str],
-    minute_bucket: Bucket,
-    hour_bucket: Bucket,
-    compression_ratio: Option<f64>,
+    /// Output tokens per input token, in thousandths.
+    compression_ratio: Option<u64>,
 }
 
 /// Appends the line of a call, with its newline.
@@ -71,13 +66,7 @@ pub fn write_line(call: &CallRecord, format: Format, out: &mut Vec<u8>) {
     let tags = Tags::of(call);
     let line = line_of(call, tags.as_slice());
     match format {
-        Format::Json => {
-            let before = out.len();
-            if serde_json::to_writer(&mut *out, &line).is_err() {
-                out.truncate(before);
-                return;
-            }
-        }
+        Format::Json => json(&line, out),
         Format::Pretty => pretty(&line, out),
     }
     out.push(b'\n');
@@ -125,8 +114,6 @@ fn line_of<'a>(call: &'a CallRecord, tags: &'a [&'static str]) -> Line<'a> {
         ttft_ms: call.ttft_us.map(|us| us / 1_000),
         latency_category: latency_category(latency_ms),
         tags,
-        minute_bucket: Bucket { at: call.time, seconds: 60 },
-        hour_bucket: Bucket { at: call.time, seconds: 3_600 },
         compression_ratio: ratio(call.usage.output, call.usage.input),
     }
 }
@@ -196,24 +183,56 @@ impl Tags {
     }
 }
 
-/// The start of the minute or hour that an instant lies in, as RFC 3339 in UTC.
-struct Bucket {
-    at: Timestamp,
-    seconds: i64,
+/// Output tokens per input token, in thousandths.
+fn ratio(output: u64, input: u64) -> Option<u64> {
+    output.saturating_mul(1_000).checked_div(input)
 }
 
-impl Serialize for Bucket {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let second = self.at.as_second();
-        let start = second - second.rem_euclid(self.seconds);
-        serializer.collect_str(&Timestamp::from_second(start).unwrap_or(self.at))
-    }
-}
-
-/// Output tokens per input token, to three decimals.
-fn ratio(output: u64, input: u64) -> Option<f64> {
-    let thousandths = output.saturating_mul(1_000).checked_div(input)?;
-    Some(f64::from(u32::try_from(thousandths).unwrap_or(u32::MAX)) / 1_000.0)
+fn json(line: &Line<'_>, out: &mut Vec<u8>) {
+    let time = line.time.to_string();
+    // In UTC the beginning of the text names the minute and the hour.
+    let bucket = |length: usize, rest: &str| {
+        time.get(..length).map_or_else(|| time.clone(), |start| format!("{start}{rest}"))
+    };
+    let mut object = Object::begin(out);
+    object.text("time", &time);
+    object.text("level", line.level);
+    object.text("message", line.message);
+    object.text("request_id", line.request_id);
+    object.text("call_id", line.call_id.encode(&mut [0; 36]));
+    object.text("user", line.user);
+    object.text_if("key", line.key);
+    object.text_if("team", line.team);
+    object.text_if("session", line.session);
+    object.text_if("feature", line.feature);
+    object.text("dialect", line.dialect.as_str());
+    object.text("endpoint", line.endpoint);
+    object.text("provider", line.provider);
+    object.text("model", line.model);
+    object.text("model_asked", line.model_asked);
+    object.truth("stream", line.stream);
+    object.number("status", line.status.into());
+    object.text("outcome", line.outcome.as_str());
+    object.text_or_null("error_type", line.error_type);
+    object.text_or_null("error_code", line.error_code);
+    object.number("attempts", line.attempts.into());
+    object.text("cache", line.cache.as_str());
+    object.number("input_tokens", line.input_tokens);
+    object.number("cached_input_tokens", line.cached_input_tokens);
+    object.number("cache_write_tokens", line.cache_write_tokens);
+    object.number("output_tokens", line.output_tokens);
+    object.number("reasoning_tokens", line.reasoning_tokens);
+    object.number("total_tokens", line.total_tokens);
+    object.text("cost_usd", &line.cost_usd.to_string());
+    object.truth("estimated", line.estimated);
+    object.number("latency_ms", line.latency_ms);
+    object.number_or_null("ttft_ms", line.ttft_ms);
+    object.text("latency_category", line.latency_category);
+    object.words("tags", line.tags);
+    object.text("minute_bucket", &bucket("2026-11-21T12:22".len(), ":00Z"));
+    object.text("hour_bucket", &bucket("2026-11-21T12".len(), ":00:00Z"));
+    object.thousandths_or_null("compression_ratio", line.compression_ratio);
+    object.end();
 }
 
 fn pretty(line: &Line<'_>, out: &mut Vec<u8>) {
