@@ -116,6 +116,7 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(plans::limits))
         .routes(routes!(calls::list))
         .routes(routes!(calls::show))
+        .routes(routes!(calls::bodies))
         .routes(routes!(calls::explain))
         .routes(routes!(usage::report))
         .routes(routes!(estimate::estimate))

@@ -3,6 +3,7 @@
 //! Everything here is pure: no I/O, no async, no float holds money or a count. The other crates
 //! depend on this one; it depends on none of them.
 
+pub mod bodies;
 pub mod call;
 pub mod clock;
 pub mod decision;
@@ -12,4 +13,5 @@ pub mod invariant;
 pub mod limit;
 pub mod money;
 pub mod price;
+pub mod redact;
 pub mod usage;

@@ -9,6 +9,7 @@ pub mod admit;
 pub mod answer;
 mod answer_headers;
 pub mod api;
+pub mod bodies;
 pub mod call_log;
 pub mod captcha;
 pub mod demand;

@@ -108,6 +108,7 @@ pub struct Metrics {
     overhead: Histogram,
     inflight: Gauge,
     log_dropped: Counter,
+    bodies_dropped: Counter,
     refusals_dropped: Counter,
 }
 
@@ -129,6 +130,7 @@ impl Metrics {
             overhead: Histogram::new(OWN_SECONDS),
             inflight: Gauge::default(),
             log_dropped: Counter::default(),
+            bodies_dropped: Counter::default(),
             refusals_dropped: Counter::default(),
         };
         let m = &metrics;
@@ -166,6 +168,11 @@ impl Metrics {
             "tollgate_log_lines_dropped",
             "Log lines dropped because their writer was behind",
             m.log_dropped.clone(),
+        );
+        registry.register(
+            "tollgate_bodies_dropped",
+            "Prompts and answers that were not kept because too many waited or the disk refused",
+            m.bodies_dropped.clone(),
         );
         registry.register(
             "tollgate_refusals_unrecorded",
@@ -290,6 +297,11 @@ impl Metrics {
     /// Refused calls that have no row.
     pub fn refusals_dropped(&self) -> &Counter {
         &self.refusals_dropped
+    }
+
+    /// Prompts and answers that were not kept.
+    pub fn bodies_dropped(&self) -> &Counter {
+        &self.bodies_dropped
     }
 
     /// Log lines that were dropped.

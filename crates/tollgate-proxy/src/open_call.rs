@@ -300,7 +300,7 @@ impl OpenCall {
         metered: &Metered,
         priced: &Priced,
     ) -> Result<Settled, LedgerError> {
-        let Self { plane, snapshot, admitted, metrics, started, first_byte_us, .. } = self;
+        let Self { plane, snapshot, admitted, metrics, body, started, first_byte_us, .. } = self;
         let latency_us = plane.micros_since(started);
         let fill = |row: &mut CallRecord| {
             row.status = end.status;
@@ -333,6 +333,7 @@ impl OpenCall {
             Past::new(&plane, &snapshot).call(record);
         }
         plane.metrics.finished(&metrics, record);
+        plane.bodies.keep(snapshot.settings.bodies, record, &body, end.received);
         plane.log.push(Arc::clone(record));
         settled.map_err(|unwritten| {
             // The intent is down, so the call is not lost; its row is tried again.

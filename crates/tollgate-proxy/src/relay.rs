@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::response::Parts;
 use http::{Response, StatusCode};
 use tollgate_admission::ledger::{LedgerError, Written};
+use tollgate_domain::bodies::KeepBodies;
 use tollgate_domain::call::Outcome;
 use tollgate_domain::fault::Code;
 use tollgate_wire::dialect::{read_answer, read_error, read_headers};
@@ -168,7 +169,8 @@ pub(crate) fn pump(call: &OpenCall, head: &Parts, source: Source, patience: Pati
         Api::Bedrock(_) if operation == Endpoint::Messages => source.unframed(),
         _ => source,
     };
-    Pump::new(source, meter, patience)
+    let keeps = call.snapshot.settings.bodies != KeepBodies::Off;
+    Pump::new(source, meter, patience).keeping_text(keeps)
 }
 
 /// Settles a call that ends with an error of ours.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tollgate_admission::engine::OwnLimits;
 use tollgate_admission::identity::{KeyDigest, KeyEntry, KeyHasher, KeyRing};
+use tollgate_domain::bodies::KeepBodies;
 use tollgate_domain::clock::Clock;
 use tollgate_domain::limit::Plan;
 use tollgate_domain::price::{Override, PriceBook, PriceTable};
@@ -17,7 +18,7 @@ use tollgate_proxy::provider::Provider;
 use tollgate_proxy::snapshot::{Found, Route, Settings, Snapshot, Target};
 use tollgate_proxy::upstream::Connector;
 
-use crate::config::Config;
+use crate::config::{Bodies, Config};
 pub(crate) use access_tokens::AccessTokens;
 pub(crate) use identity::{algorithm, keep, pool};
 pub(crate) use providers::book_id;
@@ -178,6 +179,11 @@ fn settings(config: &Config) -> Settings {
         max_answer: bytes(server.max_answer),
         body_pause: server.body_pause,
         trusted_proxies: server.trusted_proxies.clone(),
+        bodies: match config.logs.bodies {
+            Bodies::Off => KeepBodies::Off,
+            Bodies::Redacted => KeepBodies::Redacted,
+            Bodies::Full => KeepBodies::Full,
+        },
         hash_addresses: server.hash_addresses,
         on_disconnect: server.on_disconnect,
         drain_for: server.drain_for,

@@ -2,6 +2,7 @@
 
 mod access_tokens;
 mod admins;
+mod bodies;
 mod follow;
 mod history;
 mod jwks;

@@ -58,7 +58,7 @@ async fn panics_are_printed_and_reported_without_data_that_their_message_quotes(
     }));
     let secret = "a prompt in a message";
     for panics in [(|| panic!("a literal of the program")) as fn(), || {
-        panic!("cannot slice `{}`", "a prompt in a message")
+        panic!("cannot slice `{}`", std::hint::black_box("a prompt in a message"))
     }] {
         let thread = std::thread::Builder::new().name("worker".to_owned()).spawn(panics).unwrap();
         assert!(thread.join().is_err());

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Bodies, Config, CountersUrl, Route, StorageUrl};
+use super::{Config, CountersUrl, Route, StorageUrl};
 
 /// Whether the program may start without a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -81,10 +81,6 @@ const ROWS: &[Row] = &[
     note(
         |c| when(c.duplicates.is_some(), "duplicates"),
         "protection against duplicate storms is not served by this version",
-    ),
-    note(
-        |c| when(c.logs.bodies != Bodies::Off, "logs.bodies"),
-        "prompts and answers are not kept by this version",
     ),
     note(
         |c| when(!c.alerts.rules.is_empty(), "alerts.rules"),

@@ -39,6 +39,7 @@ pub(super) fn reload(handle: &Handle) -> anyhow::Result<()> {
         plane.gate.engine().set_limits(config.limits.clone().into());
         plane.snapshot.store(Arc::new(snapshot.clone()));
     });
+    handle.keeper.keep_for(&config);
     *current = config;
     // Calls are served by the new configuration, and no lock is needed any more: sinks may take
     // seconds to give way.

@@ -21,6 +21,7 @@ use tollgate_admission::identity::{KeyDigest, KeyEntry, KeyHasher};
 use tollgate_domain::clock::Clock;
 use tollgate_domain::price::{ModelPrice, PriceBook};
 use tollgate_proxy::accept::Ids;
+use tollgate_proxy::bodies::BodyLog;
 use tollgate_proxy::call_log::{CallLog, Format};
 use tollgate_proxy::desk::Desk;
 use tollgate_proxy::leftover::Leftover;
@@ -35,6 +36,7 @@ use tollgate_proxy::surface::EndpointNames;
 use tollgate_sinks::Sinks;
 use tollgate_store::{Recovery, Registry, SqliteLedger};
 
+use super::bodies::Keeper;
 use super::metrics::LedgerMetrics;
 use super::{admins, restore, sinks, strays};
 use crate::books::StoreBooks;
@@ -80,6 +82,8 @@ pub(crate) struct Handle {
     pub(crate) ledger: Arc<SqliteLedger>,
     /// Where log lines are sent.
     pub(crate) sinks: Arc<Sinks>,
+    /// Where prompts and answers are kept.
+    pub(crate) keeper: Keeper,
 }
 
 impl Handle {
@@ -95,19 +99,18 @@ impl Handle {
 impl Started {
     /// Opens everything that a server needs.
     pub(crate) async fn start(config: Config, path: Option<PathBuf>) -> anyhow::Result<Self> {
-        let server = &config.server;
-        let listeners = (bind(server.listen).await?, bind(server.admin_listen).await?);
+        let listeners = listeners(&config).await?;
         let database = database(&config)?;
         let (ledger, recovery) = open_ledger(&config, &database)?;
         let (ground, snapshot) = composed(&config, &database)?;
         let (sender, leftovers) = unbounded_channel();
         let mut metrics = MetricRegistry::default();
         LedgerMetrics::register(&mut metrics, &ledger);
+        let keeper = Keeper::new(&config, &database, &ground);
         let sinks = sinks::start(&config, &database, &ground, &mut metrics)?;
         let data_metrics = Metrics::register(&mut metrics);
         let (strays, gate) =
             strays::Strays::start(engine(&config), Arc::clone(&ledger), ground.clock.clone())?;
-        let looking = Arc::clone(&ledger);
         let plane = Arc::new(Plane {
             snapshot: ArcSwap::from_pointee(snapshot),
             refusals: Refusals::start(Arc::clone(&gate), data_metrics.refusals_dropped())?,
@@ -117,6 +120,7 @@ impl Started {
             desk: Desk::new(Arc::new(StoreBooks::open(&database, &ledger)?)),
             ids: Ids::default(),
             log: call_log(&config, &data_metrics, &sinks)?,
+            bodies: BodyLog::start(keeper.shelf(), data_metrics.bodies_dropped())?,
             admitted: data_metrics.admitted(),
             metrics: data_metrics,
             leftovers: sender,
@@ -125,7 +129,7 @@ impl Started {
             started: ground.clock.monotonic(),
             started_at: ground.clock.now(),
             ending: AtomicBool::new(false),
-            obstacle: Obstacle::new(move || looking.status().last_error),
+            obstacle: obstacle(&ledger),
             clock: ground.clock.clone(),
         });
         let handle = Handle {
@@ -136,6 +140,7 @@ impl Started {
             database,
             ledger: Arc::clone(&ledger),
             sinks,
+            keeper,
         };
         tell_late(&plane);
         let controls = Arc::new(Controls::live(&handle, &ledger)?);
@@ -227,6 +232,7 @@ impl Started {
     pub(crate) fn close(self) -> anyhow::Result<()> {
         self.strays.end();
         self.plane.refusals.close();
+        self.plane.bodies.close();
         self.plane.log.close();
         let grace = self.handle.config.lock().server.shutdown_grace;
         self.handle.sinks.close(grace.min(LAST_LINES));
@@ -291,6 +297,17 @@ fn engine(config: &Config) -> Engine {
     let engine = Engine::new();
     engine.set_limits(config.limits.clone().into());
     engine
+}
+
+/// What stands in the way of calls, as the ledger says.
+fn obstacle(ledger: &Arc<SqliteLedger>) -> Obstacle {
+    let ledger = Arc::clone(ledger);
+    Obstacle::new(move || ledger.status().last_error)
+}
+
+/// The listeners of the data plane and of the admin plane.
+async fn listeners(config: &Config) -> anyhow::Result<(TcpListener, TcpListener)> {
+    Ok((bind(config.server.listen).await?, bind(config.server.admin_listen).await?))
 }
 
 async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {

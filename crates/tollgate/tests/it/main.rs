@@ -12,6 +12,7 @@
 
 mod admin;
 mod api;
+mod bodies;
 mod cases;
 mod cli;
 mod crash;

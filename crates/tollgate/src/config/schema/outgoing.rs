@@ -16,7 +16,7 @@ pub(in crate::config) static LOGS: Section = Section {
             "bodies",
             "`off` \\| `redacted` \\| `full`",
             "\"off\"",
-            "Whether prompts and answers are kept.",
+            "Whether prompts and answers are kept, in a file of their own beside the database, for `keep_bodies` of `[jobs.purge]`.",
         ),
         table("sinks", "[[logs.sinks]]", "Services that get the log lines."),
     ],
@@ -251,7 +251,7 @@ pub(in crate::config) static PURGE: Section = Section {
             "keep_bodies",
             "duration",
             "\"7d\"",
-            "How long prompts and answers are kept, where they are kept at all.",
+            "How long prompts and answers are kept, where they are kept at all; holds without the job, too.",
         ),
     ],
 };
