@@ -119,6 +119,7 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(providers::list))
         .routes(routes!(calls::list))
         .routes(routes!(calls::show))
+        .routes(routes!(calls::bodies))
         .routes(routes!(calls::explain))
         .routes(routes!(usage::report))
         .routes(routes!(estimate::estimate))

@@ -31,7 +31,8 @@ use tollgate_domain::id::CallId;
 pub use amount::{Amount, Written, WrongAmount};
 pub use audit::{AuditQuery, AuditRow};
 pub use calls::{
-    Call, CallQuery, DecisionFacts, DowngradeRow, Explanation, PriceFacts, PriceLine, WeighedRow,
+    Bodies, Call, CallQuery, DecisionFacts, DowngradeRow, Explanation, PriceFacts, PriceLine,
+    WeighedRow,
 };
 pub use estimate::{Costs, Estimate, EstimateAsk, EstimateDifference, EstimateRow};
 pub use keys::{
@@ -154,6 +155,8 @@ pub trait Control: Send + Sync + fmt::Debug {
     fn calls(&self, query: &CallQuery) -> Result<Page<Call>, ControlError>;
     /// One call.
     fn call(&self, id: CallId) -> Result<Call, ControlError>;
+    /// The prompt and the answer of a call, where they are kept.
+    fn bodies(&self, id: CallId) -> Result<Bodies, ControlError>;
     /// Why a call was allowed or refused, and how its price comes about.
     fn explain(&self, id: CallId) -> Result<Explanation, ControlError>;
     /// What a prompt would cost.

@@ -122,6 +122,19 @@ families! {
         "What a limit has left, in the unit of its metric, money in USD";
     LOG_LINES_DROPPED, "tollgate_log_lines_dropped_total", Counter, &[],
         "Log lines dropped because their writer was behind";
+    BODIES_DROPPED, "tollgate_bodies_dropped_total", Counter, &[],
+        "Prompts and answers that were not kept because too many waited or the disk refused";
+    SINK_SENT, "tollgate_sink_sent_total", Counter, &["sink"], "Calls that the service of a sink took";
+    SINK_DROPPED, "tollgate_sink_dropped_total", Counter, &["sink"],
+        "Calls that were dropped because queue and spool of a sink were full";
+    SINK_RETRIED, "tollgate_sink_retried_total", Counter, &["sink"],
+        "Calls whose delivery was tried again";
+    SINK_REJECTED, "tollgate_sink_rejected_total", Counter, &["sink"],
+        "Calls that the service of a sink refused for good";
+    SINK_SPOOL, "tollgate_sink_spool_bytes", Gauge, &["sink"],
+        "What waits on disk for the service of a sink";
+    SINK_LAG, "tollgate_sink_lag_seconds", Gauge, &["sink"],
+        "Age of the oldest call that a sink has not delivered";
     REFUSALS_UNRECORDED, "tollgate_refusals_unrecorded_total", Counter, &[],
         "Refused calls without a row of the ledger because there were too many";
     LEDGER_WAITING, "tollgate_ledger_waiting", Gauge, &[], "Closed calls not yet in the database";
@@ -190,6 +203,10 @@ pub const LABELS: &[Label] = &[
     Label { name: "reason", meaning: "`cache`, `coalesced`, `idempotency`" },
     Label { name: "state", meaning: "`hit`, `miss`, `coalesced`, `bypass`" },
     Label { name: "action", meaning: "`alert`, `serve_cached`, `throttle`, `block`" },
+    Label {
+        name: "sink",
+        meaning: "The name of a sink, made of its kind and its place in the configuration",
+    },
     Label { name: "version", meaning: "The version of the program" },
 ];
 

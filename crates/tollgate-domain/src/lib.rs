@@ -4,6 +4,7 @@
 //! depend on this one; it depends on none of them.
 
 pub mod attempt;
+pub mod bodies;
 pub mod call;
 pub mod catalogue;
 pub mod clock;
@@ -15,4 +16,5 @@ pub mod limit;
 pub mod money;
 pub mod packed;
 pub mod price;
+pub mod redact;
 pub mod usage;

@@ -1,6 +1,8 @@
 //! One JSON line per call, written by a thread of its own: the path of a call only hands over a
 //! pointer. When the writer is behind by more than its bound, lines are dropped and counted; calls
 //! never wait for it (BOUND-1).
+//!
+//! The same thread hands finished calls on to the log sinks, so that these are off the path too.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -15,12 +17,15 @@ use tollgate_domain::call::CallRecord;
 mod line;
 mod object;
 
-pub use line::{Format, write_line};
+pub use line::{Format, write_json, write_line};
 
 /// Most lines that wait.
 const BOUND: usize = 65_536;
 /// How long lines may gather before they are written together.
 const GATHER: Duration = Duration::from_millis(20);
+
+/// Takes finished calls besides, in order, on the thread of the writer. It must not block.
+pub type Besides = Box<dyn Fn(&[Arc<CallRecord>]) + Send>;
 
 /// Hands finished calls to the thread that writes their lines.
 #[derive(Debug)]
@@ -39,8 +44,14 @@ struct Shared {
 }
 
 impl CallLog {
-    /// Starts the thread that writes to `out`. Lines that had to be dropped count in `dropped`.
-    pub fn start(out: Box<dyn Write + Send>, format: Format, dropped: Counter) -> io::Result<Self> {
+    /// Starts the thread that writes to `out` and tells `besides`. Lines that had to be dropped
+    /// count in `dropped`.
+    pub fn start(
+        out: Box<dyn Write + Send>,
+        format: Format,
+        dropped: Counter,
+        besides: Besides,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             waiting: Mutex::new(Vec::new()),
             wake: Condvar::new(),
@@ -51,7 +62,7 @@ impl CallLog {
         let for_writer = Arc::clone(&shared);
         let writer = thread::Builder::new()
             .name("call-log".to_owned())
-            .spawn(move || write_lines(&for_writer, out, format))?;
+            .spawn(move || write_lines(&for_writer, out, format, &besides))?;
         Ok(Self { shared, writer: Mutex::new(Some(writer)) })
     }
 
@@ -86,12 +97,20 @@ impl Drop for CallLog {
     }
 }
 
-fn write_lines(shared: &Shared, mut out: Box<dyn Write + Send>, format: Format) {
+fn write_lines(
+    shared: &Shared,
+    mut out: Box<dyn Write + Send>,
+    format: Format,
+    besides: &dyn Fn(&[Arc<CallRecord>]),
+) {
     let mut text = Vec::with_capacity(16 * 1024);
     let mut batch = Vec::new();
     loop {
         let ending = shared.ending.load(Ordering::Acquire);
         std::mem::swap(&mut batch, &mut *shared.waiting.lock());
+        if !batch.is_empty() {
+            besides(&batch);
+        }
         for call in batch.drain(..) {
             write_line(&call, format, &mut text);
         }

@@ -10,6 +10,7 @@ pub mod answer;
 mod answer_headers;
 pub mod api;
 pub mod attempts;
+pub mod bodies;
 pub mod breaker;
 pub mod call_log;
 pub mod captcha;

@@ -125,6 +125,7 @@ pub struct Metrics {
     inflight: Gauge,
     shed_share: Gauge<f64, AtomicU64>,
     log_dropped: Counter,
+    bodies_dropped: Counter,
     refusals_dropped: Counter,
     models: Bounded,
     limits: Bounded,
@@ -155,6 +156,7 @@ impl Metrics {
             inflight: Gauge::default(),
             shed_share: Gauge::default(),
             log_dropped: Counter::default(),
+            bodies_dropped: Counter::default(),
             refusals_dropped: Counter::default(),
             models: Bounded::new(MOST_MODELS),
             limits: Bounded::new(MOST_LIMITS),
@@ -180,6 +182,7 @@ impl Metrics {
         put(registry, &catalogue::INFLIGHT, self.inflight.clone());
         put(registry, &catalogue::OVERLOAD, self.shed_share.clone());
         put(registry, &catalogue::LOG_LINES_DROPPED, self.log_dropped.clone());
+        put(registry, &catalogue::BODIES_DROPPED, self.bodies_dropped.clone());
         put(registry, &catalogue::REFUSALS_UNRECORDED, self.refusals_dropped.clone());
     }
 
@@ -323,6 +326,11 @@ impl Metrics {
     /// Refused calls that have no row.
     pub fn refusals_dropped(&self) -> &Counter {
         &self.refusals_dropped
+    }
+
+    /// Prompts and answers that were not kept.
+    pub fn bodies_dropped(&self) -> &Counter {
+        &self.bodies_dropped
     }
 
     /// Log lines that were dropped.

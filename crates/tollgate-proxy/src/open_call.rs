@@ -202,8 +202,8 @@ impl OpenCall {
         let spent = self.tries.spent();
         let tries = self.tries_at(end, charged);
         let latency_us = self.plane.micros_since(self.started);
-        let Self { plane, admitted, metrics, first_byte_us, chosen, tries: all, audience, .. } =
-            self;
+        let Self { plane, snapshot, admitted, metrics, body, first_byte_us, chosen, .. } = self;
+        let (all, audience) = (self.tries, self.audience);
         let fill = |row: &mut CallRecord| {
             name_target(row, &chosen.target, all.count());
             row.status = end.status;
@@ -234,6 +234,7 @@ impl OpenCall {
             Err(unwritten) => &unwritten.record,
         };
         plane.metrics.finished(&metrics, record);
+        plane.bodies.keep(snapshot.settings.bodies, record, &body, end.received);
         plane.log.push(Arc::clone(record));
         Audience::tell(audience.as_deref(), record, (end.outcome, whole));
         settled.map_err(|unwritten| {

@@ -15,6 +15,7 @@ use tollgate_admission::switches::Switches;
 use tollgate_domain::clock::Clock;
 
 use crate::accept::Ids;
+use crate::bodies::BodyLog;
 use crate::call_log::CallLog;
 use crate::desk::Desk;
 use crate::health::Healths;
@@ -50,6 +51,8 @@ pub struct Plane {
     pub metrics: Arc<Metrics>,
     /// Writes a line per call.
     pub log: Arc<CallLog>,
+    /// Keeps prompts and answers, where that is switched on.
+    pub bodies: BodyLog,
     /// Keeps rows of refused calls.
     pub refusals: Refusals,
     /// Takes calls whose client has gone. Its length is bounded by the open connections.

@@ -61,6 +61,18 @@ pub struct Ending {
     pub counted_output: u64,
     /// Whether it was ended from our side.
     pub cut: bool,
+    /// The beginning of the generated text, where bodies are kept.
+    pub text: Option<Text>,
+}
+
+/// Generated text. It is shown nowhere.
+#[derive(Clone)]
+pub struct Text(pub Box<str>);
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Text({} bytes)", self.0.len())
+    }
 }
 
 /// How patient a pump is.
@@ -84,6 +96,8 @@ pub struct Pump {
     ended: bool,
     /// The source has said that it is at its end.
     drained: bool,
+    /// Whether the generated text is wanted at the end.
+    keeps_text: bool,
     patience: Patience,
     quiet_since: Instant,
     deadline: Instant,
@@ -102,6 +116,7 @@ impl Pump {
             passed: Vec::new(),
             ended: false,
             drained: false,
+            keeps_text: false,
             patience,
             quiet_since: now,
             deadline: now + patience.total,
@@ -113,6 +128,25 @@ impl Pump {
     #[must_use]
     pub fn translated(self, translator: Option<Box<Translator>>) -> Self {
         Self { translator, ..self }
+    }
+
+    /// The same, with the generated text in its ending where it is `wanted`.
+    #[must_use]
+    pub fn keeping_text(self, wanted: bool) -> Self {
+        Self { keeps_text: wanted, ..self }
+    }
+
+    /// The beginning of the generated text, where it is wanted.
+    fn text(&self) -> Option<Text> {
+        let mut found = None;
+        if self.keeps_text {
+            let copy = |text: &str| {
+                found = Some(Text(text.into()));
+                0
+            };
+            self.meter.estimate_output(copy);
+        }
+        found
     }
 
     /// What was received, where the stream is ended from our side. A usage that the provider has
@@ -128,7 +162,7 @@ impl Pump {
             first_token_seen: self.meter.first_token_seen(),
         };
         let counted_output = self.meter.estimate_output(|text| count_tokens(model, text));
-        Ending { facts, counted_output, cut: true }
+        Ending { facts, counted_output, cut: true, text: self.text() }
     }
 
     /// What was received, at the end of the stream. The generated text is counted only where the
@@ -139,7 +173,7 @@ impl Pump {
             Some(_) => 0,
             None => self.meter.estimate_output(|text| count_tokens(model, text)),
         };
-        Ending { facts, counted_output, cut: false }
+        Ending { facts, counted_output, cut: false, text: self.text() }
     }
 
     /// Bytes of generated text so far: no fewer than its tokens.
@@ -230,7 +264,7 @@ impl Pump {
         let (text_bytes, first_token_seen) =
             (self.meter.text_bytes(), self.meter.first_token_seen());
         let facts = StreamFacts { answer, done: false, text_bytes, first_token_seen };
-        Ending { facts, counted_output, cut: false }
+        Ending { facts, counted_output, cut: false, text: None }
     }
 
     /// Brings the beginning of the stream without passing it on: until there is text, the end or an

@@ -8,6 +8,7 @@ use http::response::Parts;
 use http::{Response, StatusCode};
 use tokio::time::Instant;
 use tollgate_admission::ledger::{LedgerError, Written};
+use tollgate_domain::bodies::KeepBodies;
 use tollgate_domain::call::Outcome;
 use tollgate_domain::fault::Code;
 use tollgate_wire::endpoint::Endpoint;
@@ -154,7 +155,8 @@ pub(crate) fn pump(call: &OpenCall, head: &Parts, source: Source, patience: Pati
         Api::Bedrock(_) if operation == Endpoint::Messages => source.unframed(),
         _ => source,
     };
-    Pump::new(source, meter, patience)
+    let keeps = call.snapshot.settings.bodies != KeepBodies::Off;
+    Pump::new(source, meter, patience).keeping_text(keeps)
 }
 
 /// Settles a call that ends with an error of ours.

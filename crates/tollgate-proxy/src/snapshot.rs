@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 use tollgate_admission::identity::{KeyEntry, KeyHasher, KeyRing, OnDisconnect};
 use tollgate_admission::network::Network;
 use tollgate_admission::token::TokenVerifier;
+use tollgate_domain::bodies::KeepBodies;
 use tollgate_domain::limit::Plan;
 use tollgate_domain::price::{ModelPrice, PriceTable};
 
@@ -95,6 +96,8 @@ pub struct Settings {
     pub body_pause: Duration,
     /// Whose `x-forwarded-for` is believed.
     pub trusted_proxies: Vec<Network>,
+    /// Whether prompts and answers are kept.
+    pub bodies: KeepBodies,
     /// Whether addresses are kept as digests only.
     pub hash_addresses: bool,
     /// What becomes of a call whose client goes away, where its key does not say.

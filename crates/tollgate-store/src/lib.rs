@@ -8,10 +8,12 @@
 //! * [`SqliteLedger`] is the writing side, one per database, held by the server.
 //! * [`Reader`] answers questions beside a running server or without one.
 //! * [`Registry`] keeps keys, users, what is decided about them, switches, and the audit of changes.
+//! * [`BodyStore`] keeps prompts and answers, where that is switched on.
 //! * [`purge`] removes old rows and keeps their totals.
 //!
 //! It must not decide anything about a call: what it costs, whether it may pass, who may read it.
 
+mod bodies;
 mod clip;
 mod codec;
 mod codes;
@@ -27,6 +29,7 @@ mod registry;
 mod sqlite;
 mod zone;
 
+pub use bodies::BodyStore;
 pub use error::StoreError;
 pub use fold::sums::Sums;
 pub use options::{Durability, InDoubt, Options, Recovery};

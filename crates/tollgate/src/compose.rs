@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tollgate_admission::engine::OwnLimits;
 use tollgate_admission::identity::{KeyDigest, KeyEntry, KeyHasher, KeyRing};
+use tollgate_domain::bodies::KeepBodies;
 use tollgate_domain::clock::Clock;
 use tollgate_domain::limit::Plan;
 use tollgate_domain::price::{Override, PriceBook, PriceTable};
@@ -20,7 +21,7 @@ use tollgate_proxy::savings::{
 use tollgate_proxy::snapshot::{Found, Route, RouteKind, Settings, Snapshot, Target};
 use tollgate_proxy::upstream::Connector;
 
-use crate::config::{self, CacheScope, Config};
+use crate::config::{self, Bodies, CacheScope, Config};
 pub(crate) use access_tokens::AccessTokens;
 pub(crate) use identity::{algorithm, keep, pool};
 pub(crate) use providers::book_id;
@@ -55,10 +56,14 @@ pub(crate) struct Ground {
 
 /// A connector that trusts what the machine trusts.
 pub(crate) fn connector() -> anyhow::Result<Connector> {
+    Ok(Connector::new(machine_tls()?))
+}
+
+/// TLS that trusts what the machine trusts.
+pub(crate) fn machine_tls() -> anyhow::Result<rustls::ClientConfig> {
     use rustls_platform_verifier::ConfigVerifierExt as _;
-    let tls = rustls::ClientConfig::with_platform_verifier()
-        .context("the machine's certificate authorities cannot be used")?;
-    Ok(Connector::new(tls))
+    rustls::ClientConfig::with_platform_verifier()
+        .context("the machine's certificate authorities cannot be used")
 }
 
 /// The snapshot that a configuration and the stored keys make.
@@ -225,6 +230,11 @@ fn settings(config: &Config) -> Settings {
         max_answer: bytes(server.max_answer),
         body_pause: server.body_pause,
         trusted_proxies: server.trusted_proxies.clone(),
+        bodies: match config.logs.bodies {
+            Bodies::Off => KeepBodies::Off,
+            Bodies::Redacted => KeepBodies::Redacted,
+            Bodies::Full => KeepBodies::Full,
+        },
         hash_addresses: server.hash_addresses,
         on_disconnect: server.on_disconnect,
         drain_for: server.drain_for,

@@ -24,6 +24,7 @@ mod reference;
 mod scalar;
 mod schema;
 mod server;
+mod sink;
 mod unserved;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,7 +46,7 @@ pub use limit::{PlanCaches, PlanDisconnects};
 pub use model::{Model, PriceOverride, Route, Target};
 pub use outgoing::{
     Alerts, Bodies, Channel, ChannelKind, Deed, Job, Jobs, Language, LogFormat, Logs, Purge, Rule,
-    RuleAction, Sentry, Sink, SinkKind, Stripe,
+    RuleAction, Sentry, Stripe,
 };
 pub use preset::PRESETS;
 pub use problem::{ConfigErrors, Problem};
@@ -57,6 +58,8 @@ pub use server::{
     Commit, Counters, CountersUrl, Degraded, Display, Durability, InDoubt, Server, Storage,
     StorageUrl,
 };
+pub(crate) use sink::SENTRY;
+pub use sink::{Generation, Install, OtlpEncoding, Signal, Sink, SinkKind};
 pub use unserved::{Severity, Unserved};
 
 use limit::Mentions;
@@ -194,7 +197,7 @@ impl Config {
             duplicates: root
                 .maybe_section("duplicates", &schema::DUPLICATES)
                 .map(|fields| Duplicates::read(&fields)),
-            logs: Logs::read(&root.section("logs", &schema::LOGS)),
+            logs: Logs::read(&root.section("logs", &schema::LOGS), &server.timezone),
             sentry: root.maybe_section("sentry", &schema::SENTRY).map(|it| Sentry::read(&it)),
             alerts: Alerts::read(&alerts, &names.channels),
             stripe: root

@@ -29,10 +29,10 @@ use anyhow::Context as _;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tollgate_admission::control::{
-    Actor, AuditQuery, AuditRow, Call, CallQuery, Control, ControlError, Estimate, EstimateAsk,
-    Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KillSwitch, LimitFacts, MadeKey, NewKey,
-    NewOverride, NewUser, Page, PlanRow, ProviderRow, Status, StormRow, SwitchChange, TopUp,
-    UsageAsk, UsageReport, User, UserPatch, UserQuery, page_size,
+    Actor, AuditQuery, AuditRow, Bodies, Call, CallQuery, Control, ControlError, Estimate,
+    EstimateAsk, Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KillSwitch, LimitFacts,
+    MadeKey, NewKey, NewOverride, NewUser, Page, PlanRow, ProviderRow, Status, StormRow,
+    SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch, UserQuery, page_size,
 };
 use tollgate_admission::directory::Directory;
 use tollgate_admission::identity::KeyHasher;
@@ -288,6 +288,10 @@ impl Control for Controls {
 
     fn call(&self, id: CallId) -> Result<Call, ControlError> {
         self.show_call(id)
+    }
+
+    fn bodies(&self, id: CallId) -> Result<Bodies, ControlError> {
+        self.show_bodies(id)
     }
 
     fn explain(&self, id: CallId) -> Result<Explanation, ControlError> {

@@ -2,6 +2,7 @@
 
 mod access_tokens;
 mod admins;
+mod bodies;
 mod follow;
 mod history;
 mod jwks;
@@ -9,6 +10,7 @@ mod lifecycle;
 mod metrics;
 mod reload;
 mod restore;
+mod sinks;
 mod start;
 mod storms;
 mod strays;

@@ -1,7 +1,7 @@
-//! Calls: `/calls`, `/calls/{id}` and why one was allowed or refused.
+//! Calls: `/calls`, `/calls/{id}`, what was said in one, and why it was allowed or refused.
 
 use axum::extract::State;
-use tollgate_admission::control::{Call, CallQuery, Explanation, Page};
+use tollgate_admission::control::{Bodies, Call, CallQuery, Explanation, Page};
 use tollgate_domain::id::CallId;
 
 use super::access::Admin;
@@ -36,6 +36,21 @@ pub(super) async fn show(
 ) -> Answer<Call> {
     let id = call_id(&id)?;
     api.answer(move |control| control.call(id)).await
+}
+
+/// The prompt and the answer of a call, where they are kept (`[logs] bodies`)
+#[utoipa::path(
+    get, path = "/calls/{id}/bodies", tag = "calls", operation_id = "show_bodies",
+    params(("id" = String, Path, description = "The call id")),
+    responses((status = 200, description = "The bodies", body = Bodies), Refusals)
+)]
+pub(super) async fn bodies(
+    _: Admin,
+    State(api): State<Api>,
+    Named(id): Named<String>,
+) -> Answer<Bodies> {
+    let id = call_id(&id)?;
+    api.answer(move |control| control.bodies(id)).await
 }
 
 /// Why a call was allowed or refused, and how its price comes about

@@ -87,6 +87,7 @@ const MATRIX: &[(&str, &str, &str, Option<&str>, u16)] = &[
     ("get", "/providers", "/providers", None, 200),
     ("get", "/calls", "/calls?user=alice&limit=10", None, 200),
     ("get", "/calls/{id}", "/calls/CALL", None, 200),
+    ("get", "/calls/{id}/bodies", "/calls/CALL/bodies", None, 200),
     ("get", "/calls/{id}/explain", "/calls/CALL/explain", None, 200),
     ("get", "/usage", "/usage?group_by=model", None, 200),
     ("get", "/estimate", "/estimate?models=gpt-4o&input_tokens=10", None, 200),

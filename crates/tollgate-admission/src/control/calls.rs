@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tollgate_domain::bodies::CallBodies;
 use tollgate_domain::call::CallRecord;
 use tollgate_domain::decision::{Decided, Weighed};
 use tollgate_domain::money::NanoUsd;
@@ -13,6 +14,40 @@ use super::limits::LimitRow;
 #[derive(Clone, Debug, Serialize)]
 #[serde(transparent)]
 pub struct Call(pub CallRecord);
+
+/// The prompt and the answer of a call, where they are kept.
+#[derive(Clone, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Bodies {
+    /// The call.
+    pub call_id: String,
+    /// Whether personal data was taken out.
+    pub redacted: bool,
+    /// The request as the client sent it, or its beginning; null where it was no text.
+    pub prompt: Option<String>,
+    /// The answer, or its beginning: of a stream the generated text alone; null where there was none
+    /// or it was no text.
+    pub answer: Option<String>,
+    /// Length of the whole request, in bytes.
+    pub prompt_bytes: u64,
+    /// Length of the whole answer, in bytes.
+    pub answer_bytes: u64,
+}
+
+/// Shows whose they are, and none of them.
+impl std::fmt::Debug for Bodies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bodies").field("call_id", &self.call_id).finish_non_exhaustive()
+    }
+}
+
+impl From<CallBodies> for Bodies {
+    fn from(bodies: CallBodies) -> Self {
+        let CallBodies { call_id, redacted, prompt, answer, prompt_bytes, answer_bytes, .. } =
+            bodies;
+        Self { call_id: call_id.to_string(), redacted, prompt, answer, prompt_bytes, answer_bytes }
+    }
+}
 
 /// Which calls are wanted.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -1,7 +1,7 @@
 //! The line of a call: the fields of the ledger row that operators filter by, and derived ones.
 
 use jiff::Timestamp;
-use tollgate_domain::call::{CallRecord, Outcome};
+use tollgate_domain::call::{CallRecord, Dialect, Outcome};
 use tollgate_domain::money::NanoUsd;
 
 use super::object::Object;
@@ -33,6 +33,7 @@ struct Line<'a> {
     team: Option<&'a str>,
     session: Option<&'a str>,
     feature: Option<&'a str>,
+    dialect: Dialect,
     endpoint: &'a str,
     provider: &'a str,
     model: &'a str,
@@ -46,6 +47,7 @@ struct Line<'a> {
     cache: tollgate_domain::call::CacheState,
     input_tokens: u64,
     cached_input_tokens: u64,
+    cache_write_tokens: u64,
     output_tokens: u64,
     reasoning_tokens: u64,
     total_tokens: u64,
@@ -71,6 +73,11 @@ pub fn write_line(call: &CallRecord, format: Format, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
+/// Appends the JSON line of a call, with its newline, whatever standard output is written in.
+pub fn write_json(call: &CallRecord, out: &mut Vec<u8>) {
+    write_line(call, Format::Json, out);
+}
+
 fn line_of<'a>(call: &'a CallRecord, tags: &'a [&'static str]) -> Line<'a> {
     let latency_ms = call.latency_us / 1_000;
     Line {
@@ -84,6 +91,7 @@ fn line_of<'a>(call: &'a CallRecord, tags: &'a [&'static str]) -> Line<'a> {
         team: call.team.as_deref(),
         session: call.session.as_deref(),
         feature: call.feature.as_deref(),
+        dialect: call.dialect,
         endpoint: &call.endpoint,
         provider: &call.provider,
         model: &call.model,
@@ -97,6 +105,7 @@ fn line_of<'a>(call: &'a CallRecord, tags: &'a [&'static str]) -> Line<'a> {
         cache: call.cache,
         input_tokens: call.usage.input,
         cached_input_tokens: call.usage.cache_read,
+        cache_write_tokens: call.usage.cache_write,
         output_tokens: call.usage.output,
         reasoning_tokens: call.usage.reasoning,
         total_tokens: call.usage.total(),
@@ -198,6 +207,7 @@ fn json(line: &Line<'_>, out: &mut Vec<u8>) {
     object.text_if("team", line.team);
     object.text_if("session", line.session);
     object.text_if("feature", line.feature);
+    object.text("dialect", line.dialect.as_str());
     object.text("endpoint", line.endpoint);
     object.text("provider", line.provider);
     object.text("model", line.model);
@@ -211,6 +221,7 @@ fn json(line: &Line<'_>, out: &mut Vec<u8>) {
     object.text("cache", line.cache.as_str());
     object.number("input_tokens", line.input_tokens);
     object.number("cached_input_tokens", line.cached_input_tokens);
+    object.number("cache_write_tokens", line.cache_write_tokens);
     object.number("output_tokens", line.output_tokens);
     object.number("reasoning_tokens", line.reasoning_tokens);
     object.number("total_tokens", line.total_tokens);
@@ -250,7 +261,7 @@ fn pretty(line: &Line<'_>, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use serde_json::Value;
-    use tollgate_domain::call::{CacheState, Dialect};
+    use tollgate_domain::call::CacheState;
     use tollgate_domain::id::CallId;
     use tollgate_domain::usage::Usage;
 
@@ -358,5 +369,92 @@ mod tests {
             assert_eq!(line["error_type"], class.map_or(Value::Null, Value::from));
             assert_eq!(line["tags"], Value::from(tags));
         }
+    }
+
+    /// A file of `deploy/`, one JSON document, or one a line.
+    macro_rules! asset {
+        ($path:literal) => {
+            include_str!(concat!("../../../../deploy/", $path))
+        };
+    }
+
+    /// The names of all fields of a line, optional ones included.
+    fn fields() -> Vec<String> {
+        let named = || Some("x".into());
+        let full = CallRecord {
+            team: named(),
+            session: named(),
+            feature: named(),
+            status: 502,
+            error_type: named(),
+            ..call()
+        };
+        line(&full).as_object().unwrap().keys().cloned().collect()
+    }
+
+    #[test]
+    fn the_index_template_maps_every_field_of_the_line_and_no_other() {
+        let template: Value =
+            serde_json::from_str(asset!("elasticsearch/index-template.json")).unwrap();
+        let mapped = template["template"]["mappings"]["properties"].as_object().unwrap();
+        let mut mapped: Vec<String> = mapped.keys().cloned().collect();
+        let mut written = fields();
+        written.push("@timestamp".to_owned());
+        mapped.sort_unstable();
+        written.sort_unstable();
+        assert_eq!(mapped, written);
+    }
+
+    #[test]
+    fn the_saved_objects_of_kibana_are_whole_and_name_fields_of_the_line_only() {
+        let mut known = fields();
+        known.push("@timestamp".to_owned());
+        let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        let objects: Vec<Value> = asset!("kibana/tollgate.ndjson").lines().map(read).collect();
+        let ids: Vec<&Value> = objects.iter().map(|object| &object["id"]).collect();
+        let mut named = Vec::new();
+        for object in &objects {
+            for reference in object["references"].as_array().unwrap() {
+                assert!(ids.contains(&&reference["id"]), "{reference} leads nowhere");
+            }
+            let attributes = &object["attributes"];
+            if let Some(state) = attributes["visState"].as_str() {
+                named.extend(all_fields(&read(state)));
+            }
+            let columns = attributes["columns"].as_array().into_iter().flatten();
+            named.extend(columns.map(|column| column.as_str().unwrap().to_owned()));
+            named.extend(attributes["timeFieldName"].as_str().map(str::to_owned));
+            let search = attributes["kibanaSavedObjectMeta"]["searchSourceJSON"].as_str();
+            let query = search.map(|text| read(text)["query"]["query"].clone());
+            named.extend(query.iter().filter_map(asked_field));
+            let panels = attributes["panelsJSON"].as_str().map(read);
+            for panel in panels.iter().flat_map(|panels| panels.as_array().unwrap()) {
+                let references = object["references"].as_array().unwrap();
+                let name = &panel["panelRefName"];
+                assert!(references.iter().any(|it| it["name"] == *name), "{name}");
+            }
+        }
+        assert!(named.len() > 20, "{named:?}");
+        for field in named {
+            assert!(known.contains(&field), "{field} is no field of the line");
+        }
+    }
+
+    /// The values of all keys `field`.
+    fn all_fields(value: &Value) -> Vec<String> {
+        match value {
+            Value::Object(map) => {
+                let own = map.get("field").and_then(Value::as_str).map(str::to_owned);
+                own.into_iter().chain(map.values().flat_map(all_fields)).collect()
+            }
+            Value::Array(values) => values.iter().flat_map(all_fields).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The field of a query such as `not outcome : "refused"`.
+    fn asked_field(query: &Value) -> Option<String> {
+        let (field, _) = query.as_str()?.split_once(':')?;
+        Some(field.trim().trim_start_matches("not ").to_owned())
     }
 }

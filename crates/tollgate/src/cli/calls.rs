@@ -10,13 +10,14 @@ use tollgate_admission::control::CallQuery;
 use tollgate_domain::call::{CallRecord, Outcome};
 use tollgate_domain::clock::Clock;
 use tollgate_domain::id::CallId;
-use tollgate_store::Filter;
+use tollgate_store::{BodyStore, Filter};
 
 use super::form::{self, Column, Format, number, text};
 use super::open_reader;
 use super::span::{SpanArgs, shown};
 use crate::config::Config;
 use crate::control::calls_filter;
+use crate::serve::database;
 
 /// How often a followed ledger is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -35,12 +36,23 @@ const COLUMNS: [Column; 12] = [
     text("call_id", "CALL"),
 ];
 
+const WITH_BODIES: [Column; 5] = [
+    text("time", "TIME"),
+    text("user", "USER"),
+    text("call_id", "CALL"),
+    text("prompt", "PROMPT"),
+    text("answer", "ANSWER"),
+];
+
 /// Arguments of `tollgate calls`.
 #[derive(Debug, Args)]
 pub(crate) struct CallsArgs {
     /// One call, by its id
     #[arg(value_name = "CALL")]
     id: Option<CallId>,
+    /// With the prompt and the answer of each, where they are kept (`[logs] bodies`)
+    #[arg(long)]
+    bodies: bool,
     /// Keep printing new calls as they end
     #[arg(long, short)]
     follow: bool,
@@ -87,21 +99,21 @@ pub(crate) fn run(config: &Config, args: &CallsArgs) -> anyhow::Result<()> {
     let zone = &config.server.timezone;
     if let Some(id) = args.id {
         let call = reader.call(id)?.with_context(|| format!("there is no call {id}"))?;
-        return Ok(print(args.format, zone, vec![call])?);
+        return print(config, args, vec![call]);
     }
     let filter = filter(args, zone)?;
     let mut follow = reader.follow()?;
     let mut calls = reader.calls(&filter, args.limit)?;
     if !args.follow {
-        return Ok(print(args.format, zone, calls)?);
+        return print(config, args, calls);
     }
     calls.reverse();
-    print(args.format, zone, calls)?;
+    print(config, args, calls)?;
     loop {
         std::thread::park_timeout(LOOK);
         let calls = follow.look(&reader, &filter)?;
         if !calls.is_empty() {
-            print(args.format, zone, calls)?;
+            print(config, args, calls)?;
         }
     }
 }
@@ -125,17 +137,22 @@ fn filter(args: &CallsArgs, zone: &TimeZone) -> anyhow::Result<Filter> {
     Ok(calls_filter(&query)?)
 }
 
-fn print(format: Format, zone: &TimeZone, calls: Vec<CallRecord>) -> std::io::Result<()> {
-    let rows: Vec<Map<String, Value>> = calls
-        .into_iter()
-        .map(|call| {
-            let time = call.time;
-            let mut row = form::row(&call);
-            if format == Format::Table {
-                row.insert("time".to_owned(), shown(time, zone).into());
-            }
-            row
-        })
-        .collect();
-    form::print(format, &COLUMNS, &rows)
+fn print(config: &Config, args: &CallsArgs, calls: Vec<CallRecord>) -> anyhow::Result<()> {
+    let bodies = BodyStore::path_of(&database(config)?);
+    let mut rows: Vec<Map<String, Value>> = Vec::with_capacity(calls.len());
+    for call in calls {
+        let mut row = form::row(&call);
+        if args.format == Format::Table {
+            row.insert("time".to_owned(), shown(call.time, &config.server.timezone).into());
+        }
+        if args.bodies {
+            let found = BodyStore::find(&bodies, call.call_id)?;
+            let (prompt, answer) = found.map(|found| (found.prompt, found.answer)).unzip();
+            row.insert("prompt".to_owned(), prompt.flatten().into());
+            row.insert("answer".to_owned(), answer.flatten().into());
+        }
+        rows.push(row);
+    }
+    let columns = if args.bodies { &WITH_BODIES[..] } else { &COLUMNS[..] };
+    Ok(form::print(args.format, columns, &rows)?)
 }

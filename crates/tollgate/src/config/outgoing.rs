@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use jiff::tz::TimeZone;
+use secrecy::{ExposeSecret as _, SecretString};
+use tollgate_sinks::settings::Dsn;
 
 use super::names::Names;
 use super::reader::Fields;
 use super::scalar::{Cron, Name, Scalar, Share, Span, Wrong, read_duration, words};
 use super::schema;
 use super::server::secret;
+use super::sink::{self, Sink};
 
 words! {
     /// How log lines are written.
@@ -34,22 +37,6 @@ words! {
     }
 }
 
-words! {
-    /// A kind of log sink.
-    SinkKind {
-        /// Elasticsearch, or what speaks its bulk API.
-        Elasticsearch = "elasticsearch",
-        /// Logstash over TCP.
-        Logstash = "logstash",
-        /// Loki.
-        Loki = "loki",
-        /// OTLP.
-        Otlp = "otlp",
-        /// A file.
-        File = "file",
-    }
-}
-
 /// Log lines.
 #[derive(Clone, Debug)]
 pub struct Logs {
@@ -61,31 +48,12 @@ pub struct Logs {
     pub sinks: Vec<Sink>,
 }
 
-/// A service that gets the log lines.
-#[derive(Clone, Debug)]
-pub struct Sink {
-    /// What it is.
-    pub kind: SinkKind,
-    /// Where it is; may hold credentials.
-    pub url: SecretString,
-    /// The index of Elasticsearch.
-    pub index: Option<Arc<str>>,
-    /// Whether it is used.
-    pub enabled: bool,
-}
-
 impl Logs {
-    pub(super) fn read(fields: &Fields<'_>) -> Self {
-        let sink = |fields: &Fields<'_>| Sink {
-            kind: fields.get("kind"),
-            url: fields.get("url"),
-            index: fields.maybe("index"),
-            enabled: fields.get("enabled"),
-        };
+    pub(super) fn read(fields: &Fields<'_>, zone: &TimeZone) -> Self {
         Self {
             format: fields.get("format"),
             bodies: fields.get("bodies"),
-            sinks: fields.sections("sinks", &schema::SINK).iter().map(sink).collect(),
+            sinks: sink::read(&fields.sections("sinks", &schema::SINK), zone),
         }
     }
 }
@@ -94,21 +62,34 @@ impl Logs {
 #[derive(Clone, Debug)]
 pub struct Sentry {
     /// Where they go; `None` is nowhere.
-    pub dsn: Option<SecretString>,
+    pub dsn: Option<Dsn>,
     /// The environment they name.
     pub environment: Arc<str>,
     /// The share of calls that are traced.
     pub traces_sample_rate: Share,
+    /// Whether failures of providers are reported beside our own.
+    pub upstream: bool,
 }
 
 impl Sentry {
     pub(super) fn read(fields: &Fields<'_>) -> Self {
         Self {
-            dsn: secret(fields, "dsn"),
+            dsn: dsn(fields),
             environment: fields.get("environment"),
             traces_sample_rate: fields.get("traces_sample_rate"),
+            upstream: fields.get("upstream"),
         }
     }
+}
+
+fn dsn(fields: &Fields<'_>) -> Option<Dsn> {
+    let text = secret(fields, "dsn")?;
+    let dsn = Dsn::read(text.expose_secret());
+    if dsn.is_err() {
+        let remedy = "copy it from the project's settings: https://KEY@HOST/PROJECT".to_owned();
+        fields.fail_at("dsn", "`dsn` is no DSN of Sentry".to_owned(), Some(remedy));
+    }
+    dsn.ok()
 }
 
 words! {

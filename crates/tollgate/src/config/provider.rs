@@ -279,7 +279,7 @@ impl Aws {
     }
 }
 
-fn headers(fields: &Fields<'_>) -> Vec<(String, SecretString)> {
+pub(super) fn headers(fields: &Fields<'_>) -> Vec<(String, SecretString)> {
     let entries = fields.item("headers").map(|item| item.entries()).unwrap_or_default();
     let mut headers = Vec::new();
     for (name, item) in entries {

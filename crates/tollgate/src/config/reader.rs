@@ -212,6 +212,11 @@ impl<'a> Fields<'a> {
         self.item(name).is_some()
     }
 
+    /// A variable of the environment.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        self.reading.environment.get(name)
+    }
+
     /// The line of the section.
     pub(super) fn line(&self) -> u32 {
         self.reading.source.position(self.at).0

@@ -13,7 +13,7 @@ pub(super) use calls::{BREAKER, DEFAULT_PRICE, MODEL, PRICE, PROVIDER, RETRY, TA
 pub(super) use caps::{LIMIT, PLAN};
 pub(super) use outgoing::{
     ALERTS, BILLING, CHANNEL, DISPLAY, JOBS, LOGS, PURGE, REFRESH, REPORT, RULE, SCHEDULE, SENTRY,
-    SINK, STRIPE,
+    SINK, SINK_BATCH, SINK_RETRY, SINK_ROTATE, SINK_SPOOL, SINK_TLS, STRIPE,
 };
 pub(super) use service::{
     AUTH, CACHE, CAPTCHA, COUNTERS, DUPLICATES, IDEMPOTENCY, JWT, KEY, ROOT, SERVER, STORAGE,
@@ -88,6 +88,11 @@ pub(super) const ALL: &[&Section] = &[
     &DUPLICATES,
     &LOGS,
     &SINK,
+    &SINK_TLS,
+    &SINK_BATCH,
+    &SINK_RETRY,
+    &SINK_SPOOL,
+    &SINK_ROTATE,
     &SENTRY,
     &ALERTS,
     &CHANNEL,

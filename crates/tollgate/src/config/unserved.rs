@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Bodies, Config, CountersUrl, StorageUrl};
+use super::{Config, CountersUrl, StorageUrl};
 
 /// Whether the program may start without a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -67,15 +67,6 @@ const ROWS: &[Row] = &[
         "Redis counters are not served by this version; use memory:",
     ),
     note(
-        |c| when(c.logs.bodies != Bodies::Off, "logs.bodies"),
-        "prompts and answers are not kept by this version",
-    ),
-    note(sinks, "log sinks are not served by this version; log lines go to standard output"),
-    note(
-        |c| when(c.sentry.as_ref().is_some_and(|sentry| sentry.dsn.is_some()), "sentry.dsn"),
-        "Sentry is not served by this version; no report is sent",
-    ),
-    note(
         |c| when(!c.alerts.rules.is_empty(), "alerts.rules"),
         "alert rules are not served by this version; nothing is alerted",
     ),
@@ -105,11 +96,6 @@ impl Config {
 
 fn when(on: bool, key: &str) -> Vec<String> {
     if on { vec![key.to_owned()] } else { Vec::new() }
-}
-
-fn sinks(config: &Config) -> Vec<String> {
-    let sinks = config.logs.sinks.iter().enumerate();
-    sinks.filter(|(_, sink)| sink.enabled).map(|(at, _)| format!("logs.sinks[{at}]")).collect()
 }
 
 fn channels(config: &Config) -> Vec<String> {

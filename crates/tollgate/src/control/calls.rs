@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tollgate_admission::control::{Call, CallQuery, ControlError, Page, page_size};
+use tollgate_admission::control::{Bodies, Call, CallQuery, ControlError, Page, page_size};
 use tollgate_domain::id::CallId;
-use tollgate_store::Filter;
+use tollgate_store::{BodyStore, Filter};
 
 use super::Controls;
 
@@ -14,6 +14,14 @@ impl Controls {
         let calls = self.reader()?.calls(&filter(query)?, size + 1)?;
         let rows = calls.into_iter().map(Call).collect();
         Ok(Page::cut(rows, size, |Call(call)| call.call_id.to_string()))
+    }
+
+    pub(super) fn show_bodies(&self, id: CallId) -> Result<Bodies, ControlError> {
+        let found = BodyStore::find(&BodyStore::path_of(&self.database), id)?;
+        found.map(Bodies::from).ok_or_else(|| ControlError::NotFound {
+            what: "prompt or answer of the call",
+            name: id.to_string(),
+        })
     }
 
     pub(super) fn show_call(&self, id: CallId) -> Result<Call, ControlError> {

@@ -1,4 +1,4 @@
-//! Metrics that are read when they are asked for: the ledger's, the counters', the program's.
+//! Metrics that are read when they are asked for: the ledger's, the counters', the sinks', the program's.
 
 mod process;
 
@@ -17,6 +17,7 @@ use tollgate_domain::catalogue::{self, Family};
 use tollgate_proxy::health::Healths;
 use tollgate_proxy::metrics::LimitMetrics;
 use tollgate_proxy::plane::Plane;
+use tollgate_sinks::{Sinks, Status};
 use tollgate_store::SqliteLedger;
 
 /// Puts the program, the process and the ledger into the registry.
@@ -30,6 +31,11 @@ pub(super) fn register(registry: &mut Registry, ledger: &Arc<SqliteLedger>) {
 /// Puts how the targets do into the registry.
 pub(super) fn register_breakers(registry: &mut Registry, healths: &Arc<Healths>) {
     registry.register_collector(Box::new(BreakerMetrics(Arc::clone(healths))));
+}
+
+/// Puts how the sinks stand into the registry.
+pub(super) fn register_sinks(registry: &mut Registry, sinks: &Arc<Sinks>) {
+    registry.register_collector(Box::new(SinkMetrics(Arc::clone(sinks))));
 }
 
 /// Puts how limits stand, what they hold and what is kept for savings into the registry.
@@ -69,6 +75,52 @@ impl Collector for SavingsMetrics {
         gauge(e, &catalogue::IDEMPOTENCY_KEYS, wide(entries))?;
         gauge(e, &catalogue::IDEMPOTENCY_HELD, wide(bytes))?;
         gauge(e, &catalogue::SHARED_ANSWERS, wide(plane.savings.in_flight()))
+    }
+}
+
+/// Reads how the sinks stand.
+#[derive(Debug)]
+struct SinkMetrics(Arc<Sinks>);
+
+/// A count of a sink.
+type SinkCount = (&'static Family, fn(&Status) -> u64);
+
+const SINK_COUNTS: [SinkCount; 4] = [
+    (&catalogue::SINK_SENT, |sink| sink.sent),
+    (&catalogue::SINK_DROPPED, |sink| sink.dropped),
+    (&catalogue::SINK_RETRIED, |sink| sink.retried),
+    (&catalogue::SINK_REJECTED, |sink| sink.rejected),
+];
+
+impl Collector for SinkMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let sinks = self.0.status();
+        if sinks.is_empty() {
+            return Ok(());
+        }
+        for (family, value) in SINK_COUNTS {
+            let help = format!("{}.", family.help);
+            let kind = MetricType::Counter;
+            let mut counts = encoder.encode_descriptor(family.stem(), &help, None, kind)?;
+            for sink in &sinks {
+                let labels = [("sink", &*sink.name)];
+                ConstCounter::new(value(sink)).encode(counts.encode_family(&labels)?)?;
+            }
+        }
+        let (spool, lag) = (catalogue::SINK_SPOOL, catalogue::SINK_LAG);
+        let help = format!("{}.", spool.help);
+        let mut sizes = encoder.encode_descriptor(spool.stem(), &help, None, MetricType::Gauge)?;
+        for sink in &sinks {
+            let bytes = ConstGauge::new(i64::try_from(sink.spool_bytes).unwrap_or(i64::MAX));
+            bytes.encode(sizes.encode_family(&[("sink", &*sink.name)])?)?;
+        }
+        let help = format!("{}.", lag.help);
+        let mut ages = encoder.encode_descriptor(lag.stem(), &help, None, MetricType::Gauge)?;
+        for sink in &sinks {
+            let age = ConstGauge::new(sink.lag.as_secs_f64());
+            age.encode(ages.encode_family(&[("sink", &*sink.name)])?)?;
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use tollgate_proxy::past::Users;
 
+use super::sinks;
 use super::start::Handle;
 use super::turn::{RuleChange, Rules, plans_differ, put_in_force};
 use crate::compose;
@@ -21,6 +22,7 @@ pub(super) fn reload(handle: &Handle) -> anyhow::Result<()> {
             && config.server.admin_listen == current.server.admin_listen,
         "`server.listen` and `server.admin_listen` change only with a restart"
     );
+    let lines = handle.sinks.prepare(sinks::configured(&config, &handle.database))?;
     let stored = handle.stored_keys(&config)?;
     let mut snapshot = compose::snapshot(&config, &handle.ground, stored)?;
     compose::keep(&mut snapshot, &config, &handle.plane.snapshot.load(), &current);
@@ -38,6 +40,11 @@ pub(super) fn reload(handle: &Handle) -> anyhow::Result<()> {
         plane.snapshot.store(Arc::new(snapshot.clone()));
     });
     plane.savings.configure(&snapshot.savings, &plane.clock);
+    handle.keeper.keep_for(&config);
     *current = config;
+    // Calls are served by the new configuration, and no lock is needed any more: sinks may take
+    // seconds to give way.
+    drop(current);
+    sinks::put_in_force(&handle.sinks, lines);
     Ok(())
 }

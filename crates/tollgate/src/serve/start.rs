@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
@@ -22,6 +23,7 @@ use tollgate_admission::identity::{KeyDigest, KeyEntry, KeyHasher};
 use tollgate_domain::clock::Clock;
 use tollgate_domain::price::{ModelPrice, PriceBook};
 use tollgate_proxy::accept::Ids;
+use tollgate_proxy::bodies::BodyLog;
 use tollgate_proxy::call_log::{CallLog, Format};
 use tollgate_proxy::desk::Desk;
 use tollgate_proxy::health::Healths;
@@ -36,14 +38,19 @@ use tollgate_proxy::server::{self, ServerConfig};
 use tollgate_proxy::snapshot::Snapshot;
 use tollgate_proxy::stored::Answers;
 use tollgate_proxy::surface::EndpointNames;
+use tollgate_sinks::Sinks;
 use tollgate_store::{Recovery, Registry, SqliteLedger};
 
-use super::{admins, metrics as own_metrics, restore, strays};
+use super::bodies::Keeper;
+use super::{admins, metrics as own_metrics, restore, sinks, strays};
 use crate::books::StoreBooks;
 use crate::compose::{self, Ground};
 use crate::config::{Config, LogFormat, StorageUrl};
 use crate::control::Controls;
 use crate::{out, stored};
+
+/// How long sinks may take to hand over what waits when the program ends. The rest is put on disk.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// A running server.
 pub(crate) struct Started {
@@ -77,6 +84,10 @@ pub(crate) struct Handle {
     pub(crate) database: PathBuf,
     /// The ledger.
     pub(crate) ledger: Arc<SqliteLedger>,
+    /// Where log lines are sent.
+    pub(crate) sinks: Arc<Sinks>,
+    /// Where prompts and answers are kept.
+    pub(crate) keeper: Keeper,
 }
 
 impl Handle {
@@ -92,16 +103,22 @@ impl Handle {
 impl Started {
     /// Opens everything that a server needs.
     pub(crate) async fn start(config: Config, path: Option<PathBuf>) -> anyhow::Result<Self> {
-        let server = &config.server;
-        let listeners = (bind(server.listen).await?, bind(server.admin_listen).await?);
+        let listeners = listeners(&config).await?;
         let database = database(&config)?;
         let (ledger, recovery) = open_ledger(&config, &database)?;
-        let registry = Registry::open(&database)?;
-        let ground = ground(&registry)?;
-        let snapshot = compose::snapshot(&config, &ground, stored::keys(&registry, &config)?)?;
+        let (ground, snapshot) = composed(&config, &database)?;
         let mut metrics = MetricRegistry::default();
+        let keeper = Keeper::new(&config, &database, &ground);
+        let sinks = sinks::start(&config, &database, &ground, &mut metrics)?;
         let ((sender, leftovers), (stray, strays)) = (unbounded_channel(), channel());
-        let base = Base { config: &config, database: &database, ledger: &ledger, ground: &ground };
+        let base = Base {
+            config: &config,
+            database: &database,
+            ledger: &ledger,
+            ground: &ground,
+            sinks: &sinks,
+            keeper: &keeper,
+        };
         let plane = base.plane(&mut metrics, snapshot, (sender, stray))?;
         let strays = strays::Strays::start(Arc::clone(&plane), strays)?;
         let handle = Handle {
@@ -111,6 +128,8 @@ impl Started {
             path,
             database,
             ledger: Arc::clone(&ledger),
+            sinks,
+            keeper,
         };
         tell_late(&plane);
         let controls = Arc::new(Controls::live(&handle, &ledger)?);
@@ -202,7 +221,10 @@ impl Started {
     pub(crate) fn close(self) -> anyhow::Result<()> {
         self.strays.end();
         self.plane.refusals.close();
+        self.plane.bodies.close();
         self.plane.log.close();
+        let grace = self.handle.config.lock().server.shutdown_grace;
+        self.handle.sinks.close(grace.min(LAST_LINES));
         self.ledger.shutdown().context(
             "the ledger could not be closed; nothing is lost, the next start reads its journal",
         )
@@ -215,6 +237,8 @@ struct Base<'a> {
     database: &'a Path,
     ledger: &'a Arc<SqliteLedger>,
     ground: &'a Ground,
+    sinks: &'a Arc<Sinks>,
+    keeper: &'a Keeper,
 }
 
 impl Base<'_> {
@@ -225,14 +249,14 @@ impl Base<'_> {
         snapshot: Snapshot,
         (leftovers, stray): (UnboundedSender<Leftover>, Sender<Stray>),
     ) -> anyhow::Result<Arc<Plane>> {
-        let Self { config, database, ledger, ground } = self;
+        let Self { config, database, ledger, ground, sinks, keeper } = self;
         own_metrics::register(metrics, ledger);
         let counted = Metrics::register(metrics);
         let healths = Arc::new(Healths::new(ground.clock.clone(), Arc::clone(&counted)));
         own_metrics::register_breakers(metrics, &healths);
         let savings = Savings::new(SavingsMetrics::register(metrics));
         savings.configure(&snapshot.savings, &ground.clock);
-        let (looking, books) = (Arc::clone(ledger), Arc::<SqliteLedger>::clone(ledger));
+        let books = Arc::<SqliteLedger>::clone(ledger);
         let gate = Arc::new(Gate::new(engine(config), books, stray));
         let plane = Arc::new(Plane {
             snapshot: ArcSwap::from_pointee(snapshot),
@@ -242,7 +266,8 @@ impl Base<'_> {
             switches: Arc::default(),
             desk: Desk::new(Arc::new(StoreBooks::open(database, ledger)?)),
             ids: Ids::default(),
-            log: call_log(config, &counted)?,
+            log: call_log(config, &counted, sinks)?,
+            bodies: BodyLog::start(keeper.shelf(), counted.bodies_dropped())?,
             admitted: counted.admitted(),
             healths,
             metrics: counted,
@@ -254,7 +279,7 @@ impl Base<'_> {
             started: ground.clock.monotonic(),
             started_at: ground.clock.now(),
             ending: AtomicBool::new(false),
-            obstacle: Obstacle::new(move || looking.status().last_error),
+            obstacle: obstacle(ledger),
             clock: ground.clock.clone(),
         });
         own_metrics::register_plane(metrics, &plane);
@@ -265,6 +290,14 @@ impl Base<'_> {
 /// What `/metrics` shows.
 fn scrape(metrics: MetricRegistry) -> Scrape {
     Scrape::new(move |text| prometheus_client::encoding::text::encode(text, &metrics))
+}
+
+/// What survives a reload, and the first snapshot.
+fn composed(config: &Config, database: &Path) -> anyhow::Result<(Ground, Snapshot)> {
+    let registry = Registry::open(database)?;
+    let ground = ground(&registry)?;
+    let snapshot = compose::snapshot(config, &ground, stored::keys(&registry, config)?)?;
+    Ok((ground, snapshot))
 }
 
 /// What survives a reload.
@@ -294,19 +327,32 @@ fn tell_late(plane: &Arc<Plane>) {
     }));
 }
 
-fn call_log(config: &Config, metrics: &Metrics) -> io::Result<Arc<CallLog>> {
+fn call_log(config: &Config, metrics: &Metrics, sinks: &Arc<Sinks>) -> io::Result<Arc<CallLog>> {
     let format = match config.logs.format {
         LogFormat::Json => Format::Json,
         LogFormat::Pretty => Format::Pretty,
     };
     let dropped = metrics.log_dropped().clone();
-    Ok(Arc::new(CallLog::start(Box::new(io::stdout()), format, dropped)?))
+    let sinks = Arc::clone(sinks);
+    let besides = Box::new(move |calls: &[_]| sinks.take(calls));
+    Ok(Arc::new(CallLog::start(Box::new(io::stdout()), format, dropped, besides)?))
 }
 
 fn engine(config: &Config) -> Engine {
     let engine = Engine::new();
     engine.set_limits(config.limits.clone().into());
     engine
+}
+
+/// What stands in the way of calls, as the ledger says.
+fn obstacle(ledger: &Arc<SqliteLedger>) -> Obstacle {
+    let ledger = Arc::clone(ledger);
+    Obstacle::new(move || ledger.status().last_error)
+}
+
+/// The listeners of the data plane and of the admin plane.
+async fn listeners(config: &Config) -> anyhow::Result<(TcpListener, TcpListener)> {
+    Ok((bind(config.server.listen).await?, bind(config.server.admin_listen).await?))
 }
 
 async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {

@@ -12,6 +12,7 @@
 
 mod admin;
 mod api;
+mod bodies;
 mod breakers;
 mod cases;
 mod cli;
@@ -31,6 +32,7 @@ mod relay;
 mod resilience;
 mod savings;
 mod sdk;
+mod sinks;
 mod strays;
 mod turns;
 

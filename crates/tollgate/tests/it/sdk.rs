@@ -4,6 +4,7 @@
 mod checks;
 mod fixture;
 mod matrix;
+mod otlp;
 mod received;
 mod refusals;
 

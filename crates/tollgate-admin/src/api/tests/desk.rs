@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tollgate_admission::control::{
-    Actor, Amount, AuditQuery, AuditRow, Call, CallQuery, Control, ControlError, Estimate,
+    Actor, Amount, AuditQuery, AuditRow, Bodies, Call, CallQuery, Control, ControlError, Estimate,
     EstimateAsk, Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KeySource, KeyState,
     KillSwitch, LimitFacts, MadeKey, NewKey, NewOverride, NewUser, OverrideRow, Page, PlanFrom,
     PlanRow, ProviderRow, Status, StormRow, SwitchChange, TopUp, UsageAsk, UsageReport, User,
@@ -226,6 +226,17 @@ impl Control for Desk {
 
     fn call(&self, _: CallId) -> Result<Call, ControlError> {
         Ok(call())
+    }
+
+    fn bodies(&self, id: CallId) -> Result<Bodies, ControlError> {
+        Ok(Bodies {
+            call_id: id.to_string(),
+            redacted: true,
+            prompt: Some("a prompt of [email]".to_owned()),
+            answer: None,
+            prompt_bytes: 19,
+            answer_bytes: 0,
+        })
     }
 
     fn explain(&self, _: CallId) -> Result<Explanation, ControlError> {

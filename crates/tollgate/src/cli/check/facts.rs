@@ -3,9 +3,12 @@
 
 use tollgate_admission::identity::{OnDisconnect, Role};
 use tollgate_domain::money::NanoUsd;
+use tollgate_sinks::settings::Kind;
 
 use super::words::{self, redacted, span};
-use crate::config::{Config, ConfigKey, CountersUrl, JwtKey, Model, Provider, Route, StorageUrl};
+use crate::config::{
+    Config, ConfigKey, CountersUrl, JwtKey, Model, Provider, Route, Sink, StorageUrl,
+};
 
 /// One thing that is in force.
 #[derive(Debug)]
@@ -237,6 +240,11 @@ fn extras(config: &Config) -> Vec<Fact> {
     }
     facts.push(fact("logs", "format", config.logs.format.as_str()));
     facts.push(fact("logs", "bodies", config.logs.bodies.as_str()));
+    facts.extend(config.logs.sinks.iter().map(|it| fact("sinks", &it.config.name, sink(it))));
+    if let Some(sentry) = &config.sentry {
+        let dsn = if sentry.dsn.is_some() { "set" } else { "none: nothing is reported" };
+        facts.push(fact("sentry", "dsn", dsn));
+    }
     let display = &config.display;
     let value = match &*display.currency {
         "USD" => "USD".to_owned(),
@@ -244,4 +252,20 @@ fn extras(config: &Config) -> Vec<Fact> {
     };
     facts.push(fact("display", "currency", value));
     facts
+}
+
+fn sink(sink: &Sink) -> String {
+    let what = match &sink.config.kind {
+        Kind::Elasticsearch(it) => format!("elasticsearch at {}", it.http.place.authority()),
+        Kind::Logstash(it) => format!("logstash at {}", it.place.authority()),
+        Kind::Loki(it) => format!("loki at {}", it.http.place.authority()),
+        Kind::Otlp(it) => format!("otlp at {}", it.http.place.authority()),
+        Kind::File(it) => format!("file {}", it.path.display()),
+        Kind::Sentry(_) => "sentry".to_owned(),
+    };
+    let spool = match &sink.config.delivery.spool {
+        Some(spool) => format!("up to {} MiB wait on disk", spool.bound >> 20),
+        None => "what waits is in memory only".to_owned(),
+    };
+    if sink.enabled { format!("{what}, {spool}") } else { format!("{what}, not used") }
 }

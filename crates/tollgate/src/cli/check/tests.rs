@@ -41,6 +41,8 @@ fn what_is_in_force_is_said_in_words() {
         "plan premium | spend | at most 5.00 USD per user in the last 30 days, else the answer is shortened; warns at 80 %",
         "plan admin | - | no limits",
         "limits | company | at most 100.00 USD for everybody together a day (Asia/Seoul), else refused; warns at 50, 80, 100 %",
+        "sinks | elasticsearch | elasticsearch at 127.0.0.1:9200, not used",
+        "sentry | dsn | none: nothing is reported",
         "prices | sim/sim-large | input 1.00, output 2.00, cached_input 0.10",
     ] {
         assert!(facts.iter().any(|fact| fact == line), "{line}\nnot in\n{}", facts.join("\n"));

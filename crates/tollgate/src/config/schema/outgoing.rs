@@ -16,7 +16,7 @@ pub(in crate::config) static LOGS: Section = Section {
             "bodies",
             "`off` \\| `redacted` \\| `full`",
             "\"off\"",
-            "Whether prompts and answers are kept.",
+            "Whether prompts and answers are kept, in a file of their own beside the database, for `keep_bodies` of `[jobs.purge]`.",
         ),
         table("sinks", "[[logs.sinks]]", "Services that get the log lines."),
     ],
@@ -24,16 +24,124 @@ pub(in crate::config) static LOGS: Section = Section {
 
 pub(in crate::config) static SINK: Section = Section {
     header: "[[logs.sinks]]",
-    about: "A service that gets the log lines.",
+    about: "A service that gets the log lines. `docs/telemetry.md` has an example of each kind.",
     keys: &[
         required(
             "kind",
             "`elasticsearch` \\| `logstash` \\| `loki` \\| `otlp` \\| `file`",
             "What it is.",
         ),
-        required("url", "URL", "Where it is: `http://…`, `tcp://HOST:PORT`, or `file://PATH`."),
-        optional("index", "text", "The index of Elasticsearch, with the date as `%Y.%m.%d`."),
+        optional("name", "text", "Its name in metrics and messages; without one, its kind."),
         key("enabled", "true or false", "true", "Whether it is used."),
+        required(
+            "url",
+            "URL",
+            "Where it is: `http://…` or `https://…`, `tcp://HOST:PORT` or `tls://HOST:PORT` (Logstash), `file://PATH`.",
+        ),
+        optional("headers", "table", "Headers of every request (over HTTP)."),
+        optional(
+            "api_key",
+            "secret",
+            "Its API key (over HTTP): `ApiKey` or `Bearer`, as the kind has it.",
+        ),
+        optional("username", "text", "Who asks (over HTTP)."),
+        optional("password", "secret", "The password of `username`."),
+        key("gzip", "true or false", "true", "Whether bodies are compressed (over HTTP)."),
+        table("tls", "[logs.sinks.tls]", "What TLS trusts and shows."),
+        key("timeout", "duration", "\"30s\"", "How long it may take to answer."),
+        key("queue", "number", "10000", "Most calls that wait in memory."),
+        table("batch", "[logs.sinks.batch]", "When what waits is sent."),
+        table("retry", "[logs.sinks.retry]", "Waits between attempts."),
+        table("spool", "[logs.sinks.spool]", "Where calls wait while it is away."),
+        key(
+            "index",
+            "text",
+            "\"tollgate-logs-%Y.%m.%d\"",
+            "The index of Elasticsearch, with the day (in UTC) as `%Y.%m.%d`.",
+        ),
+        key(
+            "install",
+            "`off` \\| `elasticsearch` \\| `opensearch`",
+            "\"off\"",
+            "Whose index template and retention policy are installed before the first document (`deploy/elasticsearch`).",
+        ),
+        optional(
+            "labels",
+            "table",
+            "Labels of every line in Loki; few, each combination is a stream.",
+        ),
+        key("encoding", "`protobuf` \\| `json`", "\"protobuf\"", "How OTLP messages are written."),
+        key(
+            "signals",
+            "list",
+            "[\"traces\", \"metrics\", \"logs\"]",
+            "Which signals of OTLP are sent.",
+        ),
+        key("sample_rate", "share", "1", "The share of calls whose spans are sent (OTLP)."),
+        key(
+            "conventions",
+            "`environment` \\| `old` \\| `latest` \\| `both`",
+            "\"environment\"",
+            "Names after which conventions for generative AI (OTLP): the latest, or those up to 1.41. `environment` is the latest where `OTEL_SEMCONV_STABILITY_OPT_IN` holds `gen_ai_latest_experimental`.",
+        ),
+        optional("resource", "table", "Attributes of the resource (OTLP)."),
+        table("rotate", "[logs.sinks.rotate]", "When a file is set aside."),
+    ],
+};
+
+pub(in crate::config) static SINK_TLS: Section = Section {
+    header: "[logs.sinks.tls]",
+    about: "What TLS trusts and shows.",
+    keys: &[
+        optional(
+            "ca_file",
+            "path",
+            "Certificates (PEM) that are trusted instead of the machine's.",
+        ),
+        optional("cert_file", "path", "The certificate that is shown (PEM), with its chain."),
+        optional("key_file", "path", "Its key (PEM)."),
+    ],
+};
+
+pub(in crate::config) static SINK_BATCH: Section = Section {
+    header: "[logs.sinks.batch]",
+    about: "When what waits is sent: whichever comes first.",
+    keys: &[
+        key("calls", "number", "500", "So many calls."),
+        key("size", "size", "\"1MiB\"", "So many bytes, before compression."),
+        key("age", "duration", "\"1s\"", "The first has waited so long."),
+    ],
+};
+
+pub(in crate::config) static SINK_RETRY: Section = Section {
+    header: "[logs.sinks.retry]",
+    about: "Waits between attempts. They double, are shortened by chance, and are as long as the service asks at least.",
+    keys: &[
+        key("base", "duration", "\"1s\"", "The first."),
+        key("max", "duration", "\"30s\"", "The longest."),
+    ],
+};
+
+pub(in crate::config) static SINK_SPOOL: Section = Section {
+    header: "[logs.sinks.spool]",
+    about: "Where calls wait on disk while the service is away. What does not fit is dropped, newest first, and counted.",
+    keys: &[
+        key("max", "size", "\"256MiB\"", "Most that it takes; 0 is no spool."),
+        optional(
+            "dir",
+            "path",
+            "Its folder; without one, a folder of the sink's name beside the database.",
+        ),
+    ],
+};
+
+pub(in crate::config) static SINK_ROTATE: Section = Section {
+    header: "[logs.sinks.rotate]",
+    about: "When a file is set aside.",
+    keys: &[
+        key("size", "size", "\"100MiB\"", "At this size; 0 is never."),
+        key("daily", "true or false", "true", "When a day ends, in the zone of `[server]`."),
+        key("keep", "number", "7", "So many files that were set aside are kept; 0 is all."),
     ],
 };
 
@@ -44,6 +152,12 @@ pub(in crate::config) static SENTRY: Section = Section {
         optional("dsn", "secret", "Where reports go. Empty means nowhere."),
         key("environment", "text", "\"production\"", "The environment that reports name."),
         key("traces_sample_rate", "share", "0.1", "The share of calls that are traced."),
+        key(
+            "upstream",
+            "true or false",
+            "true",
+            "Whether calls are reported that failed at their provider, beside our own faults.",
+        ),
     ],
 };
 
@@ -137,7 +251,7 @@ pub(in crate::config) static PURGE: Section = Section {
             "keep_bodies",
             "duration",
             "\"7d\"",
-            "How long prompts and answers are kept, where they are kept at all.",
+            "How long prompts and answers are kept, where they are kept at all; holds without the job, too.",
         ),
     ],
 };

@@ -166,15 +166,45 @@ block_for = "1s"
 format = "pretty"
 bodies = "full"
 [[logs.sinks]]
-kind = "loki"
-url = "http://h"
-index = "i"
+kind = "elasticsearch"
+name = "n"
+url = "https://h:9200"
+headers = { x-team = "t" }
+username = "u"
+password = "p"
+gzip = false
+tls = { ca_file = "ca", cert_file = "c", key_file = "k" }
+timeout = "1s"
+queue = 1
+batch = { calls = 1, size = "1KiB", age = "1s" }
+retry = { base = "1s", max = "1s" }
+spool = { max = "1MiB", dir = "d" }
+index = "i-%Y"
+install = "opensearch"
 enabled = false
+[[logs.sinks]]
+kind = "loki"
+url = "http://h:3100"
+api_key = "k"
+labels = { env = "e" }
+[[logs.sinks]]
+kind = "otlp"
+url = "http://h:4318"
+encoding = "json"
+signals = ["traces"]
+sample_rate = 0.5
+conventions = "both"
+resource = { a = "b" }
+[[logs.sinks]]
+kind = "file"
+url = "file://x"
+rotate = { size = "1MiB", daily = false, keep = 1 }
 
 [sentry]
 dsn = ""
 environment = "e"
 traces_sample_rate = 1
+upstream = false
 
 [alerts]
 language = "en"

@@ -414,3 +414,58 @@ fn a_file_that_is_not_there_points_to_init() {
     assert!(told.starts_with("no/such/file.toml: cannot be read"), "{told}");
     assert!(told.ends_with("`tollgate init` writes one"), "{told}");
 }
+
+#[test]
+fn sinks_are_told_what_they_cannot_do() {
+    const ES: &str = "[[logs.sinks]]\nkind = \"elasticsearch\"\nurl = \"http://h\"\n";
+    let case = |text: &str, message: &'static str| (text.to_owned(), message);
+    check(&[
+        case(
+            "[[logs.sinks]]\nkind = \"loki\"\nurl = \"loki:3100\"",
+            "f:3:7: `url` is no URL; write it like http://HOST:PORT or https://HOST:PORT",
+        ),
+        case(
+            "[[logs.sinks]]\nkind = \"logstash\"\nurl = \"http://h:1\"",
+            "f:3:7: `url` has a scheme that this kind does not speak; write it like tcp://HOST:PORT or \
+             tls://HOST:PORT",
+        ),
+        case(
+            "[[logs.sinks]]\nkind = \"file\"\nurl = \"calls.jsonl\"",
+            "f:3:7: `url` names no file; write it like \"file://logs/calls.jsonl\"",
+        ),
+        case(
+            "[[logs.sinks]]\nkind = \"file\"\nurl = \"file://x\"\nlabels = { a = \"b\" }",
+            "f:4:10: `labels` has no meaning for the kind `file`",
+        ),
+        case(
+            &format!("{ES}index = \"Logs\""),
+            "f:4:9: `index` cannot name an index; write it like \"tollgate-logs-%Y.%m.%d\", in lower case",
+        ),
+        case(&format!("{ES}username = \"u\""), "f:4:12: `username` and `password` go together"),
+        case(
+            &format!("{ES}api_key = \"k\"\nusername = \"u\"\npassword = \"p\""),
+            "f:4:11: `api_key` and `username` do not go together",
+        ),
+        case(
+            &format!("{ES}tls = {{ cert_file = \"c\", key_file = \"k\" }}"),
+            "f:4:7: `tls`: `cert_file` needs `ca_file`",
+        ),
+        case(
+            &format!("{ES}retry = {{ base = \"9s\", max = \"3s\" }}"),
+            "f:4:9: `retry`: `max` is shorter than `base`",
+        ),
+        case(
+            &format!("{ES}{ES}"),
+            "f:5:8: there are two sinks with the name `elasticsearch`; give one of them a `name`",
+        ),
+        case(
+            &format!("{ES}name = \"sentry\""),
+            "f:4:8: `sentry` is the name of the sink of [sentry]",
+        ),
+        case(
+            "[sentry]\ndsn = \"https://h/1\"",
+            "f:2:7: `dsn` is no DSN of Sentry; copy it from the project's settings: \
+             https://KEY@HOST/PROJECT",
+        ),
+    ]);
+}
