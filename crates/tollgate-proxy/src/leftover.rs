@@ -81,9 +81,14 @@ pub async fn look_after(
 ) {
     let mut tasks = JoinSet::new();
     let ending = finish.clone();
+    let mut is_last = false;
     loop {
+        // What is let go at the end comes back as another leftover.
+        if is_last && tasks.is_empty() && leftovers.is_empty() {
+            leftovers.close();
+        }
         tokio::select! {
-            _ = finish.wait_for(|finish| *finish), if !leftovers.is_closed() => leftovers.close(),
+            _ = finish.wait_for(|finish| *finish), if !is_last => is_last = true,
             leftover = leftovers.recv() => match leftover {
                 Some(Leftover::Unwritten(record)) => {
                     tasks.spawn(write_again(Arc::clone(&plane), record));

@@ -166,6 +166,20 @@ async fn a_client_that_lost_its_connection_gets_the_answer_when_it_asks_again() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ending_the_program_settles_what_is_brought_to_its_end_for_nobody() {
+    let reply = Reply::events(oracle::events(4, true)).after(3, Piece::Hang);
+    let upstream = Upstream::always(reply).await;
+    let mut program = start(oracle_config(&upstream).grace("300ms")).await;
+    ask_and_leave(&program, &oracle::request(4, true).to_string(), "k").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    program.sigterm();
+    assert!(program.exited(SOON).await.is_some_and(|status| status.success()));
+    let rows = program.calls();
+    assert_eq!((rows.len(), &rows[0]["outcome"]), (1, &json!("cancelled")), "{rows:#?}");
+    program.cli(&["ledger", "verify"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_a_restart_a_known_key_is_refused_and_never_charged_again() {
     let (upstream, mut program) = pair().await;
     let answered = with_key(&program, "alice", "k");
