@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_and_informations_are_called_as_their_samples() {
+    fn counters_and_infos_are_called_as_their_samples() {
         let openmetrics = "\
 # HELP a_requests Finished calls.
 # TYPE a_requests counter
