@@ -5,15 +5,15 @@
 //! The rules, in this order:
 //!
 //! 1. What was passed on is never tried again. A stream is held back until it speaks
-//!    ([`opening`]), so that one which fails at once is tried elsewhere and never mixed with another.
+//!    (`opening`), so that one which fails at once is tried elsewhere and never mixed with another.
 //! 2. What another target of the same route can do is asked of it at once.
-//! 3. Else the same target is asked again after a pause, as its provider allows ([`backoff`]):
+//! 3. Else the same target is asked again after a pause, as its provider allows (`backoff`):
 //!    `retry.attempts` of it in all, and only while retries are few among its calls.
 //! 4. Else the fallbacks come, in their order.
 //! 5. A call has so many attempts in all, and so much time (`timeout.total` of its first provider).
 //!
-//! Going on is decided anew by the limits ([`going_on`]): another target has another price. Whatever
-//! becomes of the call, each attempt stands in its row with what it cost ([`tries`]).
+//! Going on is decided anew by the limits (`going_on`): another target has another price. Whatever
+//! becomes of the call, each attempt stands in its row with what it cost (`tries`).
 
 mod backoff;
 mod going_on;

@@ -8,7 +8,7 @@
 //! machine only one (Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 2012).
 //!
 //! A thousand callers who come at once are no overload: they are served one after the other, and
-//! their queue is gone in a moment. So a queue must have stood for [`ONSET`] before anything is
+//! their queue is gone in a moment. So a queue must have stood for `ONSET` before anything is
 //! refused. Then nearly all is, until the queue is gone, and from there on the share follows the
 //! queue from interval to interval; when the overload is over, it is nothing within half a second.
 //!

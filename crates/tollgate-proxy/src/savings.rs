@@ -5,15 +5,15 @@
 //! storm → repetition → cache → shared flight → buy
 //! ```
 //!
-//! * A **duplicate storm** ([`storm`]) is noticed by its prompt and its subject, and stopped as
+//! * A **duplicate storm** (`storm`) is noticed by its prompt and its subject, and stopped as
 //!   configured.
-//! * A repeated **idempotency key** ([`repetition`]) gets the answer that its first use got.
-//! * The **cache** ([`cache`]) gives an answer again that was bought before; **coalescing** lets
-//!   identical calls in flight share one that is being bought ([`flight`]).
+//! * A repeated **idempotency key** (`repetition`) gets the answer that its first use got.
+//! * The **cache** (`cache`) gives an answer again that was bought before; **coalescing** lets
+//!   identical calls in flight share one that is being bought (`flight`).
 //!
 //! What comes out of each is an answer like any other, so they stand within each other like the
 //! layers of an onion: the first use of an idempotency key may itself be answered by the cache. Who
-//! gets an answer without buying it has a call of its own ([`free`]): admitted, recorded, costing
+//! gets an answer without buying it has a call of its own (`free`): admitted, recorded, costing
 //! nothing, its savings in the ledger.
 //!
 //! What is not configured costs nothing: no key is made, nothing is looked up.
