@@ -204,18 +204,10 @@ impl OpenCall {
             Got::Stream(_, pump) => Some(pump.so_far(&self.chosen.target.model)),
             Got::Whole(_) | Got::Nothing(..) => None,
         };
-        let part = match got {
-            Got::Whole(answer) if answer.garbage => Some(&answer.body),
-            Got::Nothing(Ended::Broken(broken), _) => broken.generated(),
-            _ => None,
-        };
-        let part = part.map(|body| (self.remains(body), body));
-        let received = match (got, &seen, &part) {
-            // Its provider has most likely made all of it.
-            (_, _, Some((facts, body))) => Received::Part(facts, body),
-            (Got::Whole(answer), ..) => received(answer),
-            (Got::Stream(..), Some(ending), _) => said_something(ending),
-            (Got::Nothing(_, Some(ending)), ..) => said_something(ending),
+        let received = match (got, &seen) {
+            (Got::Whole(answer), _) => received(answer),
+            (Got::Stream(..), Some(ending)) => said_something(ending),
+            (Got::Nothing(_, Some(ending)), _) => said_something(ending),
             _ => Received::Nothing,
         };
         let charged = self.charge(received);
