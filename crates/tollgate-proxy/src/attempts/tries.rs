@@ -228,6 +228,25 @@ impl OpenCall {
         self.first_byte_us = None;
     }
 
+    /// Nobody else could be asked: the client learns of the attempt that was left last, and it is
+    /// charged with what came of its answer, since its provider has most likely made all of it.
+    pub(super) fn charge_what_came(&mut self, got: &Got) {
+        let part = match got {
+            Got::Whole(answer) if answer.garbage => Some(&answer.body),
+            Got::Nothing(Ended::Broken(broken), _) => broken.generated(),
+            _ => None,
+        };
+        let Some(body) = part else { return };
+        let facts = self.remains(body);
+        let charged = self.charge(Received::Part(&facts, body));
+        let Some(last) = self.tries.over.last_mut() else { return };
+        self.tries.spent = self.tries.spent - last.cost + charged.cost;
+        last.cost = charged.cost;
+        last.billing = charged.billing(last.billing);
+        self.tries.used = (charged.usage, charged.estimated);
+        self.tries.guessed |= charged.estimated;
+    }
+
     /// Takes the attempts for the row of a call that ends: where there were several, or the call has
     /// failed.
     pub(crate) fn tries_at(&mut self, end: &End<'_>, charged: &Charged) -> Vec<Attempt> {

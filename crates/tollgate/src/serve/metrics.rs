@@ -95,6 +95,9 @@ const SINK_COUNTS: [SinkCount; 4] = [
 impl Collector for SinkMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let sinks = self.0.status();
+        if sinks.is_empty() {
+            return Ok(());
+        }
         for (family, value) in SINK_COUNTS {
             let help = format!("{}.", family.help);
             let kind = MetricType::Counter;
