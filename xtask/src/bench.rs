@@ -5,10 +5,14 @@
 //! what else the machine does falls on both. CPU comes from the kernel's own account of the proxy's
 //! processes, never from the load generator. `scripts/bench` builds what is measured and starts this.
 
+mod cache;
 mod clients;
 mod configuration;
+mod failover;
 mod load;
+mod open_loop;
 mod origin;
+mod overload;
 mod process;
 mod proxies;
 mod report;
@@ -16,12 +20,13 @@ mod report;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use load::{Burst, Latencies};
+use load::Burst;
+use open_loop::{OpenLoop, Seen};
+use origin::Origin;
 use proxies::Proxies;
 use report::Report;
 
@@ -49,11 +54,15 @@ pub(crate) struct BenchArgs {
     /// Streams that are held open for the measurement of memory.
     #[arg(long, default_value_t = 2_000)]
     streams: usize,
-    /// Measurements to make: calls, streams, paced, translated, latency, memory.
+    /// Distinct prompts that the prompt cache is asked for.
+    #[arg(long, default_value_t = 1_000_000)]
+    prompts: u64,
+    /// Measurements to make: calls, streams, paced, translated, latency, memory of both proxies;
+    /// overload, failover, cache of Tollgate alone.
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "calls,streams,paced,translated,latency,memory"
+        default_value = "calls,streams,paced,translated,latency,memory,overload,failover,cache"
     )]
     only: Vec<String>,
     /// Leaves out the five limits, to see what they cost.
@@ -79,7 +88,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
 
 struct Bench {
     args: BenchArgs,
-    origin: SocketAddr,
+    origin: Origin,
 }
 
 impl Bench {
@@ -91,8 +100,8 @@ impl Bench {
         let mut report = Report::default();
         report.note_binary("nginx", &self.args.nginx)?;
         report.note_binary("tollgate", &self.args.tollgate)?;
-        {
-            let proxies = Proxies::start(&self.args, self.origin).await?;
+        if ["calls", "streams", "paced", "translated", "latency"].iter().any(|it| self.wants(it)) {
+            let proxies = Proxies::start(&self.args, self.origin.address).await?;
             for (what, mode) in [
                 ("calls", "fast"),
                 ("streams", "stream"),
@@ -109,6 +118,15 @@ impl Bench {
         }
         if self.wants("memory") {
             self.memory(&mut report).await?;
+        }
+        if self.wants("overload") {
+            self.overload(&mut report).await.context("overload")?;
+        }
+        if self.wants("failover") {
+            self.failover(&mut report).await.context("failover")?;
+        }
+        if self.wants("cache") {
+            self.cache(&mut report).await.context("cache")?;
         }
         Ok(report)
     }
@@ -153,7 +171,7 @@ impl Bench {
     async fn latency(&self, proxies: &Proxies, report: &mut Report) -> Result<()> {
         for rate in [200_u32, 2_000] {
             for round in 0..self.args.rounds {
-                let direct = self.open_loop(self.origin, rate).await?;
+                let direct = self.open_loop(self.origin.address, rate).await?;
                 record(report, "direct", rate, &direct, &direct);
                 for proxy in proxies.in_order(round) {
                     let before = proxy.cpu()?;
@@ -166,8 +184,8 @@ impl Bench {
                         "latency {rate}/s round {round} {}: {cpu:.1} µs CPU each, +{:.0} µs p50, \
                          +{:.0} µs p99",
                         proxy.name,
-                        seen.percentile(50) - direct.percentile(50),
-                        seen.percentile(99) - direct.percentile(99)
+                        added(&seen, &direct, 50.0),
+                        added(&seen, &direct, 99.0)
                     ))?;
                 }
             }
@@ -175,15 +193,15 @@ impl Bench {
         Ok(())
     }
 
-    async fn open_loop(&self, address: SocketAddr, rate: u32) -> Result<Rc<Latencies>> {
+    async fn open_loop(&self, address: SocketAddr, rate: u32) -> Result<Seen> {
         let length = Duration::from_secs(self.args.seconds);
-        load::open_loop(address, clients::request("delay"), rate, length).await
+        OpenLoop { address, rate, length }.run_good(&clients::request("delay")).await
     }
 
     /// Resident memory: fresh, and with many slow streams open.
     async fn memory(&self, report: &mut Report) -> Result<()> {
         for round in 0..self.args.rounds.min(3) {
-            let proxies = Proxies::start(&self.args, self.origin).await?;
+            let proxies = Proxies::start(&self.args, self.origin.address).await?;
             for proxy in proxies.in_order(round) {
                 let idle = proxy.resident_kib()?;
                 let held = load::hold(
@@ -210,21 +228,20 @@ impl Bench {
     }
 }
 
-fn record(
-    report: &mut Report,
-    name: &'static str,
-    rate: u32,
-    seen: &Latencies,
-    direct: &Latencies,
-) {
-    for percent in [50, 99] {
-        let at = seen.percentile(percent);
+fn record(report: &mut Report, name: &'static str, rate: u32, seen: &Seen, direct: &Seen) {
+    for percent in [50.0, 99.0] {
+        let at = seen.times(|_| true).percentile(percent);
         report.add(&format!("latency_{rate}.p{percent}_us"), name, at);
         if name != "direct" {
-            let added = at - direct.percentile(percent);
+            let added = added(seen, direct, percent);
             report.add(&format!("latency_{rate}.added_p{percent}_us"), name, added);
         }
     }
+}
+
+/// By how much a percentile is above that of the load without a proxy.
+fn added(seen: &Seen, direct: &Seen, percent: f64) -> f64 {
+    seen.times(|_| true).percentile(percent) - direct.times(|_| true).percentile(percent)
 }
 
 fn progress(line: &str) -> std::io::Result<()> {

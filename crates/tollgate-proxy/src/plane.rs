@@ -116,7 +116,7 @@ impl Plane {
     /// Whether there is room for another call.
     pub fn has_room(&self, snapshot: &Snapshot) -> bool {
         self.metrics.inflight().get() < i64::from(snapshot.settings.max_calls)
-            && !self.overload.refuses(|| self.ids.draw())
+            && !self.overload.refuses()
     }
 
     /// Microseconds since `started`, on the clock that measures latency.

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::journey::{self, Connection};
+use crate::overload::Connected;
 use crate::plane::Plane;
 
 mod head_watch;
@@ -59,6 +60,7 @@ pub async fn serve(
             continue;
         };
         let (plane, http, stop) = (Arc::clone(&plane), http.clone(), stop.clone());
+        let seat = (seat, Connected::to(&plane));
         connections.spawn(async move {
             converse(stream, peer, plane, http, stop).await;
             drop(seat);

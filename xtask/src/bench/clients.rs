@@ -1,5 +1,7 @@
 //! The requests of the load: one form for every proxy, byte for byte.
 
+use std::rc::Rc;
+
 /// The key that Tollgate is configured with; the other proxy passes it on unread.
 pub(super) const KEY: &str = "tg_bench_0123456789abcdef0123456789abcdef";
 /// The model that is asked for.
@@ -30,6 +32,19 @@ pub(super) fn request(mode: &str) -> Vec<u8> {
         );
         ("/v1/chat/completions", body)
     };
+    post(path, &body)
+}
+
+/// A chat completion that is answered at once, whose prompt holds this number.
+pub(super) fn numbered(number: u64) -> Rc<[u8]> {
+    let body = format!(
+        "{{\"model\":\"{MODEL}\",\"max_tokens\":256,\"messages\":[{{\"role\":\"user\",\
+         \"content\":\"mode=fast Is {number} a prime number? Answer in one sentence.\"}}]}}"
+    );
+    post("/v1/chat/completions", &body).into()
+}
+
+fn post(path: &str, body: &str) -> Vec<u8> {
     format!(
         "POST {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {KEY}\r\n\
          content-type: application/json\r\naccept: */*\r\ncontent-length: {}\r\n\r\n{body}",

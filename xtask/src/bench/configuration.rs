@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use super::clients::{KEY, MODEL};
 
@@ -57,14 +58,52 @@ max = 1000000.00
 /// The plan without any.
 pub(super) const NO_LIMITS: &str = "[plans.bench]\nlimits = []\n";
 
-/// Tollgate with everything on that a call passes, but for its limits. The cache is off, or it
-/// would answer by itself.
-pub(super) fn tollgate(
-    listen: SocketAddr,
-    admin: SocketAddr,
-    origin: SocketAddr,
-    folder: &Path,
-) -> String {
+/// No answer is given twice, or the load would be answered by the cache.
+pub(super) const NO_CACHE: &str = "[cache]\nenabled = false\n";
+
+/// Answers are kept, in so much memory.
+pub(super) fn cache(mib: u32) -> String {
+    format!("[cache]\nenabled = true\nmax_bytes = \"{mib}MiB\"\n")
+}
+
+/// One provider.
+pub(super) fn one_target(origin: SocketAddr) -> String {
+    format!(
+        "{}[models.\"{MODEL}\"]\ntargets = [{{ provider = \"origin\" }}]\n\
+         max_output_tokens = 4096\n",
+        provider("origin", origin, "")
+    )
+}
+
+/// Two providers, of which the first is asked as long as it answers. It is given up on after
+/// [`FIRST_BYTE`], and left alone when half of the calls of two seconds fail.
+pub(super) fn two_targets(first: SocketAddr, spare: SocketAddr) -> String {
+    let limits = format!(
+        "timeout = {{ first_byte = \"{}ms\" }}\n\
+         breaker = {{ window = \"2s\", open_for = \"2s\" }}\n",
+        FIRST_BYTE.as_millis()
+    );
+    format!(
+        "{}{}[models.\"{MODEL}\"]\nroute = \"priority\"\nmax_output_tokens = 4096\n\
+         targets = [{{ provider = \"origin\" }}, {{ provider = \"spare\" }}]\n",
+        provider("origin", first, &limits),
+        provider("spare", spare, "")
+    )
+}
+
+/// How long the first byte of the first of two providers is awaited.
+pub(super) const FIRST_BYTE: Duration = Duration::from_millis(250);
+
+fn provider(name: &str, at: SocketAddr, more: &str) -> String {
+    format!(
+        "[providers.{name}]\nkind = \"openai\"\nbase_url = \"http://{at}/v1\"\n\
+         api_key = \"bench\"\n{more}[prices.\"{name}/{MODEL}\"]\ninput = 0.15\noutput = 0.60\n\
+         cached_input = 0.075\n"
+    )
+}
+
+/// Tollgate with all that a call passes, but for its providers, its limits and the cache.
+pub(super) fn tollgate(listen: SocketAddr, admin: SocketAddr, folder: &Path) -> String {
     format!(
         r#"[server]
 listen = "{listen}"
@@ -81,22 +120,9 @@ default_plan = "bench"
 name = "bench"
 key = "{KEY}"
 role = "service"
-[cache]
-enabled = false
 [duplicates]
 action = "alert"
 identical = 1000000000
-[providers.origin]
-kind = "openai"
-base_url = "http://{origin}/v1"
-api_key = "bench"
-[models."{MODEL}"]
-targets = [{{ provider = "origin", model = "{MODEL}" }}]
-max_output_tokens = 4096
-[prices."origin/{MODEL}"]
-input = 0.15
-output = 0.60
-cached_input = 0.075
 "#,
         path = folder.display()
     )

@@ -1,21 +1,19 @@
-//! The load generator: prepared bytes over bare keep-alive connections, with as little reading of
-//! the answers as tells their end. It must cost so little that the proxy is what limits.
+//! The closed loop: prepared bytes over bare keep-alive connections, with as little reading of the
+//! answers as tells their end. It must cost so little that the proxy is what limits.
 #![expect(
     clippy::disallowed_methods,
     reason = "a measuring tool reads the clock, sleeps precisely and spawns its own tasks"
 )]
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// One keep-alive connection.
@@ -25,17 +23,18 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    async fn open(address: SocketAddr) -> io::Result<Self> {
+    pub(super) async fn open(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
         Ok(Self { socket, buffer: Vec::with_capacity(32 * 1024) })
     }
 
-    /// Sends a request and reads its answer to the end; an error where the status is not 200.
-    async fn call(&mut self, request: &[u8]) -> Result<()> {
+    /// Sends a request and reads its answer to the end; gives the status.
+    pub(super) async fn call(&mut self, request: &[u8]) -> Result<u16> {
         self.socket.write_all(request).await?;
         self.buffer.clear();
         let (end, length) = self.head().await?;
+        let status = self.status();
         match length {
             Some(length) => {
                 while self.buffer.len() < end + length {
@@ -48,7 +47,28 @@ impl Connection {
                 }
             }
         }
+        Ok(status)
+    }
+
+    /// The same; an error where the status is not 200.
+    pub(super) async fn good_call(&mut self, request: &[u8]) -> Result<()> {
+        let status = self.call(request).await?;
+        if status != 200 {
+            bail!("not answered with 200: {}", String::from_utf8_lossy(&self.buffer));
+        }
         Ok(())
+    }
+
+    /// Whether the last answer has this line in its head, in lower case.
+    pub(super) fn says(&self, line: &str) -> bool {
+        memchr::memmem::find(&self.buffer, line.as_bytes()).is_some()
+    }
+
+    /// The status of the last answer; 0 where it has none.
+    fn status(&self) -> u16 {
+        let digits = self.buffer.get("HTTP/1.1 ".len()..).and_then(|rest| rest.get(..3));
+        let text = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        text.and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 
     /// Reads to the end of the head: where it ends, and the length of the body where it is stated.
@@ -57,9 +77,6 @@ impl Connection {
             self.read().await?;
             if let Some(at) = memchr::memmem::find(&self.buffer, b"\r\n\r\n") {
                 let head = self.buffer.get(..at + 4).unwrap_or_default();
-                if !head.starts_with(b"HTTP/1.1 200") {
-                    bail!("not answered with 200: {}", String::from_utf8_lossy(&self.buffer));
-                }
                 return Ok((at + 4, content_length(head)));
             }
         }
@@ -133,7 +150,7 @@ impl Burst {
             let request = Rc::clone(&request);
             tasks.spawn_local(async move {
                 while !stop.get() {
-                    connection.call(&request).await?;
+                    connection.good_call(&request).await?;
                     calls.set(calls.get() + 1);
                 }
                 anyhow::Ok(())
@@ -155,81 +172,6 @@ impl Burst {
     }
 }
 
-/// Connections that an open loop opens, with a call each, before it begins.
-const WARM: usize = 96;
-
-/// Times from the intended start of a call to the end of its answer.
-pub(super) struct Latencies(Vec<Duration>);
-
-impl Latencies {
-    /// How many calls were made, those before the first intended one included.
-    pub(super) fn calls(&self) -> f64 {
-        f64::from(u32::try_from(self.0.len() + WARM).unwrap_or(u32::MAX))
-    }
-
-    /// The percentile in microseconds.
-    pub(super) fn percentile(&self, percent: usize) -> f64 {
-        let at = (self.0.len() * percent / 100).min(self.0.len().saturating_sub(1));
-        self.0.get(at).map_or(0.0, |time| time.as_secs_f64() * 1e6)
-    }
-}
-
-/// An open loop: `rate` calls a second start at their time, whatever has become of those before.
-pub(super) async fn open_loop(
-    address: SocketAddr,
-    request: Vec<u8>,
-    rate: u32,
-    length: Duration,
-) -> Result<Rc<Latencies>> {
-    let pool = Rc::new(RefCell::new(Vec::new()));
-    for _connection in 0..WARM {
-        let mut connection = Connection::open(address).await?;
-        connection.call(&request).await?;
-        pool.borrow_mut().push(connection);
-    }
-    let request = Rc::new(request);
-    let mut arrivals = arrivals(rate, length);
-    let mut calls = JoinSet::new();
-    while let Some(intended) = arrivals.recv().await {
-        let (pool, request) = (Rc::clone(&pool), Rc::clone(&request));
-        calls.spawn_local(async move {
-            let idle = pool.borrow_mut().pop();
-            let mut connection = match idle {
-                Some(connection) => connection,
-                None => Connection::open(address).await?,
-            };
-            connection.call(&request).await?;
-            let time = intended.elapsed();
-            pool.borrow_mut().push(connection);
-            anyhow::Ok(time)
-        });
-    }
-    let mut times = Vec::with_capacity(calls.len());
-    while let Some(call) = calls.join_next().await {
-        times.push(call??);
-    }
-    times.sort_unstable();
-    Ok(Rc::new(Latencies(times)))
-}
-
-/// Gives the intended starts, each at its time, from a thread that sleeps precisely.
-fn arrivals(rate: u32, length: Duration) -> mpsc::UnboundedReceiver<Instant> {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    thread::spawn(move || {
-        let start = Instant::now();
-        let gap = Duration::from_secs(1) / rate;
-        let mut due = start;
-        while due - start < length {
-            thread::sleep(due.saturating_duration_since(Instant::now()));
-            if sender.send(due).is_err() {
-                return;
-            }
-            due += gap;
-        }
-    });
-    receiver
-}
-
 /// Opens so many streams, waits for the head and the first event of each, and keeps reading them
 /// until the set is dropped.
 pub(super) async fn hold(
@@ -246,6 +188,9 @@ pub(super) async fn hold(
             connection.buffer.shrink_to(0);
             connection.socket.write_all(&request).await?;
             let (end, _) = connection.head().await?;
+            if connection.status() != 200 {
+                bail!("no stream: {}", String::from_utf8_lossy(&connection.buffer));
+            }
             while connection.buffer.len() <= end {
                 connection.read().await?;
             }

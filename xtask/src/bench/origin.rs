@@ -10,8 +10,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,22 +25,70 @@ use tokio::sync::oneshot;
 const DELAY: Duration = Duration::from_millis(20);
 const EVENTS: usize = 54;
 
-/// Starts the provider and gives its address. It runs until the process ends.
-pub(super) fn start() -> Result<SocketAddr> {
+/// How a provider does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Health {
+    /// It answers as it is asked to.
+    Good,
+    /// It answers 500.
+    Error,
+    /// It closes the connection instead of answering.
+    Cut,
+    /// It takes requests and says nothing.
+    Stall,
+}
+
+/// A provider that runs until the process ends.
+#[derive(Clone)]
+pub(super) struct Origin {
+    pub(super) address: SocketAddr,
+    health: Arc<AtomicU8>,
+}
+
+impl Origin {
+    /// From now on every request fares so; those under way end as they began.
+    pub(super) fn turns(&self, health: Health) {
+        self.health.store(health as u8, Ordering::Relaxed);
+    }
+}
+
+/// Starts a provider on this process's cores.
+pub(super) fn start() -> Result<Origin> {
+    start_on("none")
+}
+
+/// Starts a provider on that core; `none` pins nothing.
+pub(super) fn start_on(core: &str) -> Result<Origin> {
+    let core = core.to_owned();
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let health = Arc::new(AtomicU8::new(Health::Good as u8));
+    let seen = Arc::clone(&health);
     thread::Builder::new().name("provider".to_owned()).spawn(move || {
+        // Without the right to pin it runs where it may.
+        let _pinned = pin_this_thread(&core);
         let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, accept(listener))
+        local.block_on(&runtime, accept(listener, seen))
     })?;
-    Ok(address)
+    Ok(Origin { address, health })
 }
 
-async fn accept(listener: std::net::TcpListener) -> io::Result<()> {
+/// Puts this thread, and those that it starts, on a core.
+fn pin_this_thread(core: &str) -> io::Result<()> {
+    if core == "none" {
+        return Ok(());
+    }
+    let thread = std::fs::read_link("/proc/thread-self")?;
+    let id = thread.file_name().unwrap_or_default();
+    let mut taskset = Command::new("taskset");
+    taskset.args(["-pc", core]).arg(id).stdout(Stdio::null()).status().map(drop)
+}
+
+async fn accept(listener: std::net::TcpListener, health: Arc<AtomicU8>) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    let answers = Rc::new(Answers::new());
+    let answers = Rc::new(Answers::new(health));
     loop {
         let (socket, _) = listener.accept().await?;
         let answers = Rc::clone(&answers);
@@ -80,10 +130,15 @@ struct Answers {
     head: &'static [u8],
     events: Vec<Vec<u8>>,
     delays: Delays,
+    health: Arc<AtomicU8>,
 }
 
+/// What a provider says that fails.
+const ERROR: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/json\r\n\
+    content-length: 68\r\n\r\n{\"error\":{\"message\":\"The server had an error\",\"type\":\"server_error\"}}";
+
 impl Answers {
-    fn new() -> Self {
+    fn new(health: Arc<AtomicU8>) -> Self {
         let words =
             "A reverse proxy stands in front of servers and passes requests on. ".repeat(10);
         let body = format!(
@@ -104,13 +159,30 @@ impl Answers {
                     cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n",
             events: events(),
             delays: Delays::new(),
+            health,
         }
+    }
+
+    fn health(&self) -> Health {
+        let now = self.health.load(Ordering::Relaxed);
+        let all = [Health::Good, Health::Error, Health::Cut, Health::Stall];
+        all.into_iter().find(|health| *health as u8 == now).unwrap_or(Health::Good)
     }
 
     async fn connection(&self, mut socket: TcpStream) -> io::Result<()> {
         socket.set_nodelay(true)?;
         let mut buffer = Vec::with_capacity(8 * 1024);
         while read_request(&socket, &mut buffer).await? {
+            match self.health() {
+                Health::Good => {}
+                Health::Cut => return Ok(()),
+                Health::Stall => std::future::pending().await,
+                Health::Error => {
+                    socket.write_all(ERROR).await?;
+                    buffer.clear();
+                    continue;
+                }
+            }
             let mode = mode(&buffer);
             match mode {
                 Mode::Fast => socket.write_all(&self.json).await?,

@@ -61,7 +61,8 @@ pub(super) struct Proxies {
 impl Proxies {
     /// Starts both before the provider at `origin`, and makes one call through each port.
     pub(super) async fn start(args: &BenchArgs, origin: SocketAddr) -> Result<Self> {
-        let both = [nginx(args, origin)?, tollgate(args, origin)?];
+        let ours = [configuration::NO_CACHE, &configuration::one_target(origin)];
+        let both = [nginx(args, origin)?, tollgate(args, &ours)?];
         for proxy in &both {
             let what = || format!("{} does not come up", proxy.name);
             wait_for(proxy.calls).await.with_context(what)?;
@@ -124,10 +125,20 @@ fn nginx(args: &BenchArgs, origin: SocketAddr) -> Result<Proxy> {
     Ok(Proxy { name: "nginx", calls, streams, child, _folder: folder })
 }
 
-fn tollgate(args: &BenchArgs, origin: SocketAddr) -> Result<Proxy> {
+/// Starts Tollgate alone, with these sections besides what a call passes in any case.
+pub(super) async fn alone(args: &BenchArgs, sections: &[&str]) -> Result<Proxy> {
+    let proxy = tollgate(args, sections)?;
+    wait_for(proxy.calls).await.context("tollgate does not come up")?;
+    Ok(proxy)
+}
+
+fn tollgate(args: &BenchArgs, sections: &[&str]) -> Result<Proxy> {
     let folder = folder()?;
     let (listen, admin) = (free_port()?, free_port()?);
-    let mut text = configuration::tollgate(listen, admin, origin, folder.path());
+    let mut text = configuration::tollgate(listen, admin, folder.path());
+    for section in sections {
+        text.push_str(section);
+    }
     text.push_str(if args.without_limits {
         configuration::NO_LIMITS
     } else {

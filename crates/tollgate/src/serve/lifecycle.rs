@@ -18,6 +18,10 @@ use crate::out;
 /// How long calls whose client has gone may take to settle, beyond the grace period.
 const LAST_SETTLEMENTS: Duration = Duration::from_secs(5);
 
+/// Connections that are taken up at once: as many as the runtime serves before it looks for more.
+/// With more of them its queue would run over, and what runs over waits far longer than its turn.
+const AT_ONCE: usize = 64;
+
 /// Serves `config`; `ready` is called when calls are served.
 pub(crate) fn run_with(
     config: Config,
@@ -26,6 +30,7 @@ pub(crate) fn run_with(
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_io_events_per_tick(AT_ONCE)
         .thread_name("tollgate")
         .build()
         .context("the runtime cannot be started")?;
@@ -54,7 +59,7 @@ async fn serve(
     started.spawn_listeners(&mut tasks, &stopped);
     tasks.spawn(follow::follow(started.controls(), stopped.clone()));
     tasks.spawn(sweep::run(started.handle(), stopped.clone()));
-    tasks.spawn(overload::look_after(Arc::clone(&started.plane), stopped.clone()));
+    tasks.spawn(overload::look_after(Arc::clone(&started.plane), stopped.clone())?);
     tasks.spawn(storms::tell(started.plane.savings.storms(), stopped.clone()));
     let mut last = JoinSet::new();
     last.spawn(leftover::look_after(
