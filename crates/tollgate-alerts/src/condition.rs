@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::measure::{Measure, Unit, span_text};
 
-pub use parse::{WrongCondition, amount as read_amount, form as form_of};
+pub use parse::{WrongCondition, amount as read_amount, form as form_of, span as span_of};
 
 /// On which side of its bound a value has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

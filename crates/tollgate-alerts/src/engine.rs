@@ -72,8 +72,10 @@ pub struct Reached {
     pub key: String,
     /// The limit and its figures.
     pub budget: Budget,
-    /// When its window ends.
+    /// When its window ends, and with it the alert.
     pub until: Timestamp,
+    /// Until when it counts as reported.
+    pub reported_until: Timestamp,
 }
 
 /// What the engine knows of a channel.

@@ -67,6 +67,18 @@ pub enum Progress {
     Lifted,
 }
 
+impl Progress {
+    /// The word that documents use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::Standing => "standing",
+            Self::Failed => "failed",
+            Self::Lifted => "lifted",
+        }
+    }
+}
+
 /// What is done about an incident.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doing {

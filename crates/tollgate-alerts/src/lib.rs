@@ -11,17 +11,22 @@
 //! here reads prompts, answers or credentials of callers (PRIVACY-1).
 
 mod baseline;
+pub mod channel;
 pub mod condition;
+pub mod delivery;
 pub mod engine;
 mod incident;
 mod live;
 pub mod measure;
+pub mod notice;
+pub mod post;
 pub mod rule;
 #[cfg(test)]
 mod sample;
 mod silence;
 pub mod span;
 mod sums;
+pub mod text;
 
 pub use baseline::{Ask, History};
 pub use incident::{Budget, Doing, Incident, Progress, State};

@@ -93,6 +93,7 @@ metrics! {
     StoreDegraded, "store_degraded", Count, Gauges, "1 while calls cannot be recorded, else 0.";
     LedgerWaiting, "ledger_waiting", Count, Gauges, "Finished calls that are not in the database yet.";
     LimitUsedRatio, "limit_used_ratio", Ratio, Gauges, "How much of a limit outside plans, on everybody together, is used.";
+    BudgetUsedRatio, "budget_used_ratio", Ratio, Gauges, "The same of limits on money that have no `warn_at`.";
     BillingLag, "billing_lag", Duration, Gauges, "The age of the oldest usage that waits to be uploaded to Stripe.";
 }
 
@@ -131,7 +132,7 @@ impl Metric {
             Source::Signals | Source::Gauges => match self {
                 Self::DuplicateStorms => &[By::User],
                 Self::BreakerOpenings | Self::BreakerOpen => &[By::Provider],
-                Self::LimitUsedRatio => &[By::Limit],
+                Self::LimitUsedRatio | Self::BudgetUsedRatio => &[By::Limit],
                 _ => &[],
             },
         }

@@ -2,9 +2,10 @@
 //! pointer. When the writer is behind by more than its bound, lines are dropped and counted; calls
 //! never wait for it (BOUND-1).
 
+use std::fmt;
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -35,6 +36,23 @@ struct Shared {
     asleep: AtomicBool,
     ending: AtomicBool,
     dropped: Counter,
+    tap: OnceLock<Tap>,
+}
+
+/// Sees finished calls, some at a time, on the thread of the log. It must not wait.
+pub struct Tap(Box<dyn Fn(&[Arc<CallRecord>]) + Send + Sync>);
+
+impl Tap {
+    /// One that hands calls to `see`.
+    pub fn new(see: impl Fn(&[Arc<CallRecord>]) + Send + Sync + 'static) -> Self {
+        Self(Box::new(see))
+    }
+}
+
+impl fmt::Debug for Tap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tap(..)")
+    }
 }
 
 impl CallLog {
@@ -46,12 +64,18 @@ impl CallLog {
             asleep: AtomicBool::new(false),
             ending: AtomicBool::new(false),
             dropped,
+            tap: OnceLock::new(),
         });
         let for_writer = Arc::clone(&shared);
         let writer = thread::Builder::new()
             .name("call-log".to_owned())
             .spawn(move || write_lines(&for_writer, out, format))?;
         Ok(Self { shared, writer: Mutex::new(Some(writer)) })
+    }
+
+    /// From now on finished calls are shown to `tap` as well. Only the first one sees them.
+    pub fn show_to(&self, tap: Tap) {
+        drop(self.shared.tap.set(tap));
     }
 
     /// Takes a finished call.
@@ -91,6 +115,9 @@ fn write_lines(shared: &Shared, mut out: Box<dyn Write + Send>, format: Format) 
     loop {
         let ending = shared.ending.load(Ordering::Acquire);
         std::mem::swap(&mut batch, &mut *shared.waiting.lock());
+        if let Some(tap) = shared.tap.get().filter(|_| !batch.is_empty()) {
+            (tap.0)(&batch);
+        }
         for call in batch.drain(..) {
             write_line(&call, format, &mut text);
         }

@@ -325,7 +325,7 @@ pub const fn form(unit: Unit) -> &'static str {
 }
 
 /// Reads `1h30m`: whole numbers with units, one after the other.
-pub(crate) fn span(text: &str) -> Option<Duration> {
+pub fn span(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut millis: u64 = 0;
     while !rest.is_empty() {

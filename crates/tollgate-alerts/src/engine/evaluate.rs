@@ -194,7 +194,7 @@ impl Engine {
 
     /// A limit has reached a step of use.
     fn begin_step(&mut self, step: Reached, now: Timestamp) {
-        let Reached { key, budget, until } = step;
+        let Reached { key, budget, until, reported_until } = step;
         let found = self.rules.iter().find(|compiled| compiled.condition.is_none());
         let Some(rule) = found.map(|compiled| &compiled.rule) else { return };
         let severity = if budget.step.is_some_and(|step| step >= 1_000) {
@@ -226,7 +226,7 @@ impl Engine {
             models: Vec::new(),
             doing: None,
         };
-        self.steps.push((key.clone(), until));
+        self.steps.push((key.clone(), reported_until));
         self.incidents.insert(key.clone(), incident);
         self.fire(&key, now);
     }

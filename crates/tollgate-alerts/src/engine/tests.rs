@@ -245,7 +245,8 @@ fn reached(step: u16, user: &str) -> Reached {
         max: 5_000_000_000,
         step: Some(step),
     };
-    Reached { key: format!("budget/{user}/{step}"), budget, until: at("2026-11-21T15:00:00Z") }
+    let until = at("2026-11-21T15:00:00Z");
+    Reached { key: format!("budget/{user}/{step}"), budget, until, reported_until: until }
 }
 
 #[test]

@@ -63,9 +63,9 @@ pub const SHIPPED: &[Shipped] = &[
     },
     rule(
         "budget-use",
-        "limit_used_ratio >= 80%",
+        "budget_used_ratio >= 80%",
         Warning,
-        "80 % of a budget for everybody together is used. Limits with `warn_at` are left to `budget`.",
+        "80 % of a budget for everybody together is used. Limits with `warn_at` are told by `budget`.",
     )
     .once(),
     rule(

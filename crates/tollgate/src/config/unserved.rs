@@ -91,11 +91,6 @@ const ROWS: &[Row] = &[
         |c| when(c.sentry.as_ref().is_some_and(|sentry| sentry.dsn.is_some()), "sentry.dsn"),
         "Sentry is not served by this version; no report is sent",
     ),
-    note(
-        |c| when(!c.alerts.rules.is_empty(), "alerts.rules"),
-        "alert rules are not served by this version; nothing is alerted",
-    ),
-    note(channels, "alert channels are not served by this version; nothing is sent"),
     note(stripe, "Stripe is not served by this version; no usage is sent"),
     note(jobs, "scheduled work is not served by this version; it does not run"),
 ];
@@ -131,11 +126,6 @@ fn models(config: &Config, on: fn(&super::Model) -> bool, key: &str) -> Vec<Stri
 fn sinks(config: &Config) -> Vec<String> {
     let sinks = config.logs.sinks.iter().enumerate();
     sinks.filter(|(_, sink)| sink.enabled).map(|(at, _)| format!("logs.sinks[{at}]")).collect()
-}
-
-fn channels(config: &Config) -> Vec<String> {
-    let channels = config.alerts.channels.iter().filter(|(_, channel)| channel.url.is_some());
-    channels.map(|(name, _)| super::reader::join("alerts.channels", name)).collect()
 }
 
 fn stripe(config: &Config) -> Vec<String> {

@@ -38,5 +38,6 @@ pub(super) fn reload(handle: &Handle) -> anyhow::Result<()> {
         plane.snapshot.store(Arc::new(snapshot.clone()));
     });
     *current = config;
+    handle.alerts.reload();
     Ok(())
 }

@@ -20,7 +20,7 @@ use tollgate_admission::identity::{KeyDigest, KeyEntry, KeyHasher};
 use tollgate_domain::clock::Clock;
 use tollgate_domain::price::{ModelPrice, PriceBook};
 use tollgate_proxy::accept::Ids;
-use tollgate_proxy::call_log::{CallLog, Format};
+use tollgate_proxy::call_log::{CallLog, Format, Tap};
 use tollgate_proxy::desk::Desk;
 use tollgate_proxy::leftover::Leftover;
 use tollgate_proxy::metrics::Metrics;
@@ -34,6 +34,7 @@ use tollgate_store::{Recovery, Registry, SqliteLedger};
 
 use super::metrics::LedgerMetrics;
 use super::{admins, restore, strays};
+use crate::alerts::{self, AlertMetrics};
 use crate::books::StoreBooks;
 use crate::compose::{self, Ground};
 use crate::config::{Config, LogFormat, StorageUrl};
@@ -55,6 +56,7 @@ pub(crate) struct Started {
     leftovers: Mutex<Option<UnboundedReceiver<Leftover>>>,
     scrape: Scrape,
     strays: strays::Strays,
+    alerts: alerts::Threads,
 }
 
 /// What tasks that change the server hold of it.
@@ -72,6 +74,8 @@ pub(crate) struct Handle {
     pub(crate) database: PathBuf,
     /// The ledger.
     pub(crate) ledger: Arc<SqliteLedger>,
+    /// The way to the threads of alerts.
+    pub(crate) alerts: Arc<alerts::Link>,
 }
 
 impl Handle {
@@ -98,6 +102,7 @@ impl Started {
         let mut metrics = MetricRegistry::default();
         LedgerMetrics::register(&mut metrics, &ledger);
         let data_metrics = Metrics::register(&mut metrics);
+        let link = alerts::Link::new(AlertMetrics::register(&mut metrics));
         let (strays, gate) =
             strays::Strays::start(engine(&config), Arc::clone(&ledger), ground.clock.clone())?;
         let looking = Arc::clone(&ledger);
@@ -128,10 +133,13 @@ impl Started {
             path,
             database,
             ledger: Arc::clone(&ledger),
+            alerts: Arc::clone(&link),
         };
         tell_late(&plane);
+        tell_alerts(&plane, &link);
         let controls = Arc::new(Controls::live(&handle, &ledger)?);
         restored(handle.clone(), Arc::clone(&ledger)).await?;
+        let alerts = alerts::Threads::start(&handle, Arc::clone(&controls))?;
         Ok(Self {
             ground,
             plane,
@@ -143,6 +151,7 @@ impl Started {
             leftovers: Mutex::new(Some(leftovers)),
             scrape: scrape(metrics),
             strays,
+            alerts,
         })
     }
 
@@ -220,6 +229,7 @@ impl Started {
         self.strays.end();
         self.plane.refusals.close();
         self.plane.log.close();
+        self.alerts.end();
         self.ledger.shutdown().context(
             "the ledger could not be closed; nothing is lost, the next start reads its journal",
         )
@@ -256,6 +266,14 @@ fn tell_late(plane: &Arc<Plane>) {
             Past::new(&plane, &plane.snapshot.load()).late(record, grant);
         }
     }));
+}
+
+/// Has alerts see finished calls, and the steps that limits reach.
+fn tell_alerts(plane: &Arc<Plane>, link: &Arc<alerts::Link>) {
+    let feed = Arc::clone(&link.feed);
+    plane.log.show_to(Tap::new(move |calls| feed.calls(calls)));
+    let feed = Arc::clone(&link.feed);
+    plane.gate.tell_warnings(Box::new(move |subject, warnings| feed.steps(subject, warnings)));
 }
 
 fn call_log(config: &Config, metrics: &Metrics) -> io::Result<Arc<CallLog>> {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tollgate_admission::control::{
-    Actor, Amount, AuditQuery, AuditRow, Call, CallQuery, Control, ControlError, Estimate,
-    EstimateAsk, Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KeySource, KeyState,
-    KillSwitch, LimitFacts, MadeKey, NewKey, NewOverride, NewUser, OverrideRow, Page, PlanFrom,
-    PlanRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch, UserQuery,
+    Actor, AlertEventRow, AlertHistoryQuery, AlertRow, AlertRuleRow, AlertTest, AlertTestRow,
+    Amount, AuditQuery, AuditRow, Call, CallQuery, Control, ControlError, Estimate, EstimateAsk,
+    Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KeySource, KeyState, KillSwitch, LimitFacts,
+    MadeKey, NewKey, NewOverride, NewSilence, NewUser, OverrideRow, Page, PlanFrom, PlanRow,
+    SilenceRow, Status, SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch, UserQuery,
     page_size,
 };
 use tollgate_domain::call::{CacheState, CallRecord, Dialect, Outcome};
@@ -251,6 +252,47 @@ impl Control for Desk {
     fn switch(&self, by: &Actor, _: SwitchChange) -> Result<KillSwitch, ControlError> {
         self.changed(by);
         Ok(switches())
+    }
+
+    fn alerts(&self) -> Result<Vec<AlertRow>, ControlError> {
+        Ok(Vec::new())
+    }
+
+    fn alert_history(
+        &self,
+        query: &AlertHistoryQuery,
+    ) -> Result<Page<AlertEventRow>, ControlError> {
+        page_size(query.limit).map(|_| page(Vec::new()))
+    }
+
+    fn alert_rules(&self) -> Result<Vec<AlertRuleRow>, ControlError> {
+        Ok(Vec::new())
+    }
+
+    fn silences(&self) -> Result<Vec<SilenceRow>, ControlError> {
+        Ok(Vec::new())
+    }
+
+    fn silence(&self, by: &Actor, new: NewSilence) -> Result<SilenceRow, ControlError> {
+        self.changed(by);
+        Ok(SilenceRow {
+            id: 1,
+            matchers: new.matchers,
+            reason: String::new(),
+            by: by.0.clone(),
+            from: Timestamp::UNIX_EPOCH,
+            until: new.until,
+        })
+    }
+
+    fn unsilence(&self, by: &Actor, _: i64) -> Result<(), ControlError> {
+        self.changed(by);
+        Ok(())
+    }
+
+    fn test_alerts(&self, by: &Actor, _: AlertTest) -> Result<Vec<AlertTestRow>, ControlError> {
+        self.changed(by);
+        Ok(Vec::new())
     }
 
     fn audit(&self, _: &AuditQuery) -> Result<Page<AuditRow>, ControlError> {

@@ -1,0 +1,63 @@
+//! What `/metrics` shows of alerts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRule {
+    rule: Arc<str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfChannel {
+    channel: Arc<str>,
+    outcome: &'static str,
+}
+
+/// The families. Their labels are names of the configuration.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AlertMetrics {
+    firing: Family<OfRule, Gauge>,
+    notifications: Family<OfChannel, Counter>,
+    pub(super) dropped: Counter,
+}
+
+impl AlertMetrics {
+    /// Makes the families and puts them into `registry`.
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("tollgate_alerts_firing", "Alerts by rule", metrics.firing.clone());
+        // The encoder appends `_total` to counters.
+        registry.register(
+            "tollgate_alert_notifications",
+            "Messages of alerts by channel and what came of an attempt",
+            metrics.notifications.clone(),
+        );
+        registry.register(
+            "tollgate_alert_calls_dropped",
+            "Finished calls that alerts have not seen because they were behind",
+            metrics.dropped.clone(),
+        );
+        metrics
+    }
+
+    pub(super) fn show(&self, firing: BTreeMap<Arc<str>, u64>) {
+        // Rules that are gone must not go on firing.
+        self.firing.clear();
+        for (rule, count) in firing {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.firing.get_or_create(&OfRule { rule }).set(count);
+        }
+    }
+
+    pub(super) fn sent(&self, channel: &Arc<str>, outcome: &'static str) {
+        let labels = OfChannel { channel: Arc::clone(channel), outcome };
+        self.notifications.get_or_create(&labels).inc();
+    }
+}
