@@ -18,12 +18,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tollgate_domain::call::CallRecord;
+use tollgate_domain::fault::Code;
 use tollgate_domain::money::NanoUsd;
 
 use crate::baseline::{self, Ask, History};
 use crate::condition::{Bound, Condition};
 use crate::incident::{Budget, Incident, Progress, State};
-use crate::live::{Table, Tally};
+use crate::live::{Table, Tally, ended};
 use crate::measure::{Measure, Metric, Source};
 use crate::rule::{Language, Rule, Severity};
 use crate::sums::Sums;
@@ -244,6 +245,15 @@ impl Engine {
                     if measure.by.is_some() { Arc::clone(&signal.subject) } else { Arc::default() };
                 table.count(subject, signal.at, Tally::Add(1));
             }
+        }
+    }
+
+    /// Counts what the end of a call says has happened beside it: its user sends one prompt too
+    /// often.
+    pub fn signal_of(&mut self, call: &CallRecord) {
+        if call.error_type.as_deref() == Some(Code::DuplicateStorm.as_str()) {
+            let (metric, subject) = (Metric::DuplicateStorms, Arc::clone(&call.user));
+            self.signal(&Signal { metric, subject, at: ended(call) });
         }
     }
 

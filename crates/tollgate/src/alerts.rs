@@ -113,3 +113,6 @@ impl Threads {
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name(name.to_owned()).spawn(work)
 }
+
+#[cfg(test)]
+mod tests;

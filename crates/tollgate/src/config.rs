@@ -38,7 +38,7 @@ use tollgate_domain::price::EnvPrices;
 use toml::de::DeTable;
 
 pub(crate) use alerts::THROTTLE;
-pub use alerts::{AlertChannel, AlertWay, Alerts, Mailing};
+pub use alerts::{AlertChannel, Alerts, ChannelKind};
 pub use auth::{Algorithm, Auth, Captcha, CaptchaProvider, ConfigKey, Jwt, JwtKey};
 pub use caution::Caution;
 pub use environment::{Environment, KnownProvider, PROVIDERS, ProcessEnvironment};

@@ -193,4 +193,21 @@ mod tests {
         assert!(Shipped::named("daily-spend").is_some());
         assert!(Shipped::named("nothing").is_none());
     }
+
+    #[test]
+    fn the_documentation_has_every_metric_and_every_shipped_rule() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/alerts.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        for metric in crate::measure::Metric::ALL {
+            let row = format!("| `{}` | {} |", metric.as_str(), metric.meaning());
+            assert!(text.contains(&row), "{row}");
+        }
+        for shipped in SHIPPED {
+            let when = shipped.when.map_or("`warn_at` of limits".to_owned(), |it| format!("`{it}`"));
+            let floor = shipped.floor.unwrap_or_default();
+            let (name, severity) = (shipped.name, shipped.severity.as_str());
+            let row = format!("| `{name}` | {when} | {floor} | {severity} | {} |", shipped.about);
+            assert!(text.contains(&row), "{row}");
+        }
+    }
 }

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use tollgate_admission::engine::{Subject, Warning};
-use tollgate_alerts::engine::Signal;
 use tollgate_domain::call::CallRecord;
 use tollgate_domain::limit::Limit;
 
 /// Most calls that wait: what comes in seconds at the highest rate.
 const MOST_CALLS: usize = 200_000;
-/// Most steps and signals that wait.
-const MOST_OTHERS: usize = 10_000;
+/// Most steps that wait.
+const MOST_STEPS: usize = 10_000;
 
 /// A step of use that a limit has reached.
 #[derive(Clone, Debug)]
@@ -31,7 +30,6 @@ pub(super) struct Step {
 #[derive(Debug, Default)]
 pub(super) struct News {
     pub(super) calls: Vec<Arc<CallRecord>>,
-    pub(super) signals: Vec<Signal>,
     pub(super) steps: Vec<Step>,
 }
 
@@ -76,7 +74,7 @@ impl Feed {
             }
         };
         let mut news = self.news.lock();
-        if news.steps.len() < MOST_OTHERS {
+        if news.steps.len() < MOST_STEPS {
             news.steps.extend(warnings.iter().map(step));
         }
     }

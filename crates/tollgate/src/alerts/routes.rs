@@ -6,14 +6,14 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use tollgate_alerts::channel::{Channel, Email, Sending, Verdict, Way};
+use tollgate_alerts::channel::{Channel, Sending, Verdict, Way};
 use tollgate_alerts::notice::Notice;
 use tollgate_alerts::post::Poster;
 use tollgate_alerts::text::Display;
 use tollgate_domain::clock::Clock;
 
 use super::settings::display;
-use crate::config::{AlertChannel, AlertWay, Config};
+use crate::config::{AlertChannel, Config};
 
 /// A channel and what it is sent through.
 #[derive(Clone, Debug)]
@@ -37,11 +37,10 @@ impl Routes {
     }
 }
 
-fn route(channel: &AlertChannel) -> anyhow::Result<Route> {
+fn route(own: &AlertChannel) -> anyhow::Result<Route> {
+    let AlertChannel { channel, ca_file } = own;
     let named = || format!("alerts.channels.{}.ca_file", channel.name);
-    let authority = channel.ca_file.as_deref().map(std::fs::read).transpose();
-    let authority: Option<Arc<[u8]>> = authority.with_context(named)?.map(Into::into);
-    let tls = match &channel.ca_file {
+    let tls = match ca_file {
         Some(path) => trusting(path).with_context(named)?,
         None => {
             use rustls_platform_verifier::ConfigVerifierExt as _;
@@ -49,19 +48,10 @@ fn route(channel: &AlertChannel) -> anyhow::Result<Route> {
                 .context("the machine's certificate authorities cannot be used")?
         }
     };
-    let way = match &channel.way {
-        AlertWay::Slack(slack) => Way::Slack(slack.clone()),
-        AlertWay::Pagerduty(pagerduty) => Way::Pagerduty(pagerduty.clone()),
-        AlertWay::Webhook(webhook) => Way::Webhook(webhook.clone()),
-        AlertWay::Alertmanager(members) => Way::Alertmanager(members.clone()),
-        AlertWay::Email(email) => Way::Email(Box::new(Email { authority, ..(**email).clone() })),
-    };
-    let channel = Channel {
-        name: Arc::clone(&channel.name),
-        way,
-        language: channel.language,
-        least: channel.least,
-    };
+    let mut channel = channel.clone();
+    if let (Way::Email(email), Some(path)) = (&mut channel.way, ca_file) {
+        email.authority = Some(std::fs::read(path).with_context(named)?.into());
+    }
     Ok(Route { channel, poster: Poster::new(Arc::new(tls)) })
 }
 

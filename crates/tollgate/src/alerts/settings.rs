@@ -4,17 +4,17 @@ use tollgate_alerts::engine::{Listener, Settings};
 use tollgate_alerts::text::Display;
 use tollgate_domain::money::parse_scaled;
 
-use crate::config::{AlertWay, Config};
+use crate::config::{AlertChannel, Config};
 
 /// What the engine goes by.
 pub(super) fn settings(config: &Config) -> Settings {
     let alerts = &config.alerts;
-    let listener = |channel: &crate::config::AlertChannel| Listener {
-        name: channel.name.clone(),
-        follows: matches!(channel.way, AlertWay::Pagerduty(_)),
-        mirrors: matches!(channel.way, AlertWay::Alertmanager(_)),
-        least: channel.least,
-        language: channel.language,
+    let listener = |own: &AlertChannel| Listener {
+        name: own.channel.name.clone(),
+        follows: own.channel.follows(),
+        mirrors: own.channel.mirrors(),
+        least: own.channel.least,
+        language: own.channel.language,
     };
     Settings {
         zone: config.server.timezone.clone(),

@@ -117,9 +117,10 @@ impl Watch {
             self.recalled = true;
             passed = readings::passed(&global);
         }
-        let News { calls, signals, steps } = self.link.feed.take();
+        let News { calls, steps } = self.link.feed.take();
         for call in calls.iter().filter(|call| !self.counted.remove(&call.call_id)) {
             self.engine.observe(call);
+            self.engine.signal_of(call);
             let over = self.addresses.observe(call, now);
             if !over.is_empty() {
                 self.registry.put_addresses(&over)?;
@@ -128,7 +129,6 @@ impl Watch {
         if now.duration_since(self.started) > OVERLAP {
             self.counted = HashSet::new();
         }
-        signals.iter().for_each(|signal| self.engine.signal(signal));
         self.engine.read(readings::read(&self.handle.ledger, &global));
         self.reach(steps.into_iter().chain(passed), now);
         self.turn(now)?;
@@ -195,7 +195,8 @@ impl Watch {
     fn show(&self) {
         self.link.metrics.show(self.engine.firing());
         let config = self.config.lock();
-        for channel in &config.alerts.channels {
+        let channels = config.alerts.channels.iter().map(|own| &own.channel);
+        for channel in channels.filter(|channel| channel.mirrors()) {
             let shown = self.engine.mirrored(&channel.name).cloned().collect();
             self.link.shelf.mirror(&channel.name, shown);
         }

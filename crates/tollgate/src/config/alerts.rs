@@ -20,7 +20,7 @@ use super::problem::suggest;
 use super::reader::{Fields, Item};
 use super::scalar::{Blank, Count, Decimal, Name, Scalar, Span, Wrong, read_duration, wrong_word};
 use super::schema;
-pub use channel::{AlertChannel, AlertWay, Mailing};
+pub use channel::{AlertChannel, ChannelKind};
 
 /// The limit by which users are throttled.
 pub(crate) const THROTTLE: &str = "throttle";
@@ -91,7 +91,7 @@ impl Alerts {
             .into_iter()
             .filter_map(|(name, own)| AlertChannel::read(name, &own, fields.get("language")))
             .collect();
-        let all: Vec<Arc<str>> = channels.iter().map(|it| Arc::clone(&it.name)).collect();
+        let all: Vec<Arc<str>> = channels.iter().map(|it| Arc::clone(&it.channel.name)).collect();
         let mut rules = Vec::new();
         let mut seen = BTreeSet::new();
         for own in fields.sections("rules", &schema::RULE) {

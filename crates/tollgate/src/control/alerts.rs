@@ -138,7 +138,7 @@ impl Controls {
     ) -> Result<Vec<AlertTestRow>, ControlError> {
         let config = self.config.lock().clone();
         if let Some(channel) = &test.channel {
-            let names = config.alerts.channels.iter().map(|channel| &channel.name);
+            let names = config.alerts.channels.iter().map(|own| &own.channel.name);
             check_known("alert channel", channel, names)?;
         }
         let sent = alerts::test(&config, test.channel.as_deref(), &self.clock).map_err(failed)?;

@@ -217,6 +217,14 @@ fn prices(config: &Config) -> Vec<Fact> {
     facts
 }
 
+/// Where alerts go, and when; the channels' addresses are secrets.
+fn alerts(config: &Config) -> Vec<Fact> {
+    let channels = config.alerts.channels.iter().map(|own| &own.channel);
+    let channels = channels.map(|it| fact("alerts.channels", &it.name, it.kind()));
+    let rules = config.alerts.rules.iter().map(|it| fact("alerts.rules", &it.name, it.when()));
+    channels.chain(rules).collect()
+}
+
 fn extras(config: &Config) -> Vec<Fact> {
     let mut facts = Vec::new();
     if let Some(cache) = config.cache.filter(|cache| cache.enabled) {
@@ -234,6 +242,7 @@ fn extras(config: &Config) -> Vec<Fact> {
     }
     facts.push(fact("logs", "format", config.logs.format.as_str()));
     facts.push(fact("logs", "bodies", config.logs.bodies.as_str()));
+    facts.extend(alerts(config));
     let display = &config.display;
     let value = match &*display.currency {
         "USD" => "USD".to_owned(),

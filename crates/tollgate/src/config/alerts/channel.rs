@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use tollgate_alerts::channel::{Alertmanager, Email, Pagerduty, SigningKey, Slack, Webhook};
+use tollgate_alerts::channel::{
+    Alertmanager, Channel, Email, Pagerduty, SigningKey, Slack, Way, Webhook,
+};
 use tollgate_alerts::post::{Place, Reach};
-use tollgate_alerts::rule::{Language, Severity};
+use tollgate_alerts::rule::Language;
 
 use crate::config::reader::{Fields, Item};
 use crate::config::scalar::words;
@@ -42,35 +44,11 @@ const KEYS: &[(&str, &[ChannelKind])] = &[
     ("to", &[ChannelKind::Email]),
 ];
 
-/// Where e-mail goes, before the file of its authority is read.
-pub type Mailing = Box<Email>;
-
-/// What a channel is.
-#[derive(Clone, Debug)]
-pub enum AlertWay {
-    /// A Slack webhook.
-    Slack(Slack),
-    /// The events API of `PagerDuty`.
-    Pagerduty(Pagerduty),
-    /// E-mail.
-    Email(Mailing),
-    /// A signed webhook.
-    Webhook(Webhook),
-    /// Alertmanager.
-    Alertmanager(Alertmanager),
-}
-
 /// Where alerts go.
 #[derive(Clone, Debug)]
 pub struct AlertChannel {
-    /// Its name.
-    pub name: Arc<str>,
-    /// What it is.
-    pub way: AlertWay,
-    /// The language of its texts.
-    pub language: Language,
-    /// What is less than this it is not told.
-    pub least: Severity,
+    /// The channel, without what stands in files.
+    pub channel: Channel,
     /// The authority that is trusted instead of the machine's, as PEM.
     pub ca_file: Option<PathBuf>,
 }
@@ -91,9 +69,9 @@ impl AlertChannel {
         }
         let url = secret(fields, "url");
         let way = match kind {
-            ChannelKind::Slack => url
-                .and_then(|url| place(fields, &url))
-                .map(|place| AlertWay::Slack(Slack { place })),
+            ChannelKind::Slack => {
+                url.and_then(|url| place(fields, &url)).map(|place| Way::Slack(Slack { place }))
+            }
             ChannelKind::Pagerduty => pagerduty(fields, url),
             ChannelKind::Email => url.and_then(|url| email(fields, &url)),
             ChannelKind::Webhook => url.and_then(|url| webhook(fields, &url)),
@@ -104,7 +82,8 @@ impl AlertChannel {
         let least = fields.get("severity");
         let ca_file = fields.maybe::<Arc<str>>("ca_file").map(|path| PathBuf::from(&*path));
         let way = way.filter(|_| enabled)?;
-        Some(Self { name: name.into(), way, language, least, ca_file })
+        let channel = Channel { name: name.into(), way, language, least };
+        Some(Self { channel, ca_file })
     }
 }
 
@@ -122,20 +101,20 @@ fn place(fields: &Fields<'_>, url: &SecretString) -> Option<Place> {
     }
 }
 
-fn pagerduty(fields: &Fields<'_>, url: Option<SecretString>) -> Option<AlertWay> {
+fn pagerduty(fields: &Fields<'_>, url: Option<SecretString>) -> Option<Way> {
     let routing_key = secret(fields, "routing_key")?;
     let place = place(fields, &url.unwrap_or_else(|| PAGERDUTY.into()))?;
-    Some(AlertWay::Pagerduty(Pagerduty { place, routing_key }))
+    Some(Way::Pagerduty(Pagerduty { place, routing_key }))
 }
 
-fn alertmanager(fields: &Fields<'_>, url: &SecretString) -> Option<AlertWay> {
+fn alertmanager(fields: &Fields<'_>, url: &SecretString) -> Option<Way> {
     let members = url.expose_secret().split(',').filter(|member| !member.trim().is_empty());
     let members: Option<Vec<Place>> =
         members.map(|member| place(fields, &SecretString::from(member.trim()))).collect();
-    Some(AlertWay::Alertmanager(Alertmanager { members: members?, token: secret(fields, "token") }))
+    Some(Way::Alertmanager(Alertmanager { members: members?, token: secret(fields, "token") }))
 }
 
-fn webhook(fields: &Fields<'_>, url: &SecretString) -> Option<AlertWay> {
+fn webhook(fields: &Fields<'_>, url: &SecretString) -> Option<Way> {
     let place = place(fields, url)?;
     let mut keys = Vec::new();
     for name in ["secret", "previous_secret"] {
@@ -155,10 +134,10 @@ fn webhook(fields: &Fields<'_>, url: &SecretString) -> Option<AlertWay> {
         let message = format!("{} needs `secret`: what receivers know it by", fields.title());
         fields.fail(message, Some(remedy.to_owned()));
     }
-    Some(AlertWay::Webhook(Webhook { place, keys, reach }))
+    Some(Way::Webhook(Webhook { place, keys, reach }))
 }
 
-fn email(fields: &Fields<'_>, url: &SecretString) -> Option<AlertWay> {
+fn email(fields: &Fields<'_>, url: &SecretString) -> Option<Way> {
     let server = Email::server(url.expose_secret());
     let from = address(fields, fields.item("from").as_ref(), "from");
     let to: Vec<Item<'_>> = fields.item("to").map(|item| item.items()).unwrap_or_default();
@@ -169,7 +148,7 @@ fn email(fields: &Fields<'_>, url: &SecretString) -> Option<AlertWay> {
     match server {
         Ok((host, port, security, login)) => {
             let email = Email { host, port, security, login, from: from?, to, authority: None };
-            Some(AlertWay::Email(Box::new(email)))
+            Some(Way::Email(Box::new(email)))
         }
         Err(error) => {
             wrong(fields, "url", &error);

@@ -8,11 +8,6 @@ pub(in crate::config) static ALERTS: Section = Section {
     keys: &[
         key("language", "`ko` \\| `en`", "\"ko\"", "The language of alert texts."),
         key("shipped", "true or false", "true", "Whether the shipped rules are in force."),
-        optional(
-            "channels",
-            "list of channels",
-            "Who is told where a rule names nobody; every channel where this is left out.",
-        ),
         key(
             "pause",
             "duration",
@@ -111,7 +106,7 @@ pub(in crate::config) static RULE: Section = Section {
         optional(
             "channels",
             "list of channels",
-            "Who is told; those of `[alerts]` where it is left out.",
+            "Who is told; every channel where it is left out.",
         ),
         optional(
             "action",

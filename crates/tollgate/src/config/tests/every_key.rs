@@ -168,7 +168,6 @@ traces_sample_rate = 1
 [alerts]
 language = "en"
 shipped = true
-channels = ["c"]
 pause = "1m"
 throttle = 6
 [alerts.channels.c]
