@@ -7,6 +7,7 @@
 //! credential.
 
 mod access;
+mod alerts;
 mod audit;
 mod body;
 mod calls;
@@ -126,6 +127,12 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(kill_switch::show, kill_switch::change))
         .routes(routes!(storms::list))
         .routes(routes!(storms::lift))
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::history))
+        .routes(routes!(alerts::rules))
+        .routes(routes!(alerts::silences, alerts::silence))
+        .routes(routes!(alerts::unsilence))
+        .routes(routes!(alerts::test))
         .routes(routes!(audit::list));
     OpenApiRouter::with_openapi(document::head()).nest(ROOT, routes)
 }

@@ -1,11 +1,12 @@
 //! What the CLI and the admin API change beside a running server: keys, users and what is decided
-//! about them, switches, single values; and the audit of these changes.
+//! about them, switches, single values; the audit of these changes; and what alerts leave behind.
 //!
 //! Changes go through [`Registry::change`], several in one transaction together with their audit
 //! entry. Each change raises a counter in the database in the same transaction, so that every program that
 //! watches it ([`Watch`]) notices within its next look.
 
 pub(crate) mod actions;
+pub(crate) mod alerts;
 pub(crate) mod audit;
 pub(crate) mod change;
 pub(crate) mod events;

@@ -1,5 +1,6 @@
 //! The command line: one verb, one module.
 
+mod alerts;
 mod calls;
 mod check;
 mod estimate;
@@ -64,6 +65,8 @@ enum Verb {
     Plans(plans::PlansArgs),
     /// Stop calls, and let them go on
     KillSwitch(kill_switch::KillSwitchArgs),
+    /// What is wrong: alerts, their history and rules, silences, samples
+    Alerts(alerts::AlertsArgs),
     /// Why a call was allowed or refused, and how its price comes about
     Explain(explain::ExplainArgs),
     /// What a prompt would cost, on several models
@@ -95,6 +98,7 @@ impl Cli {
             Verb::KillSwitch(args) => {
                 kill_switch::run(&load(config)?, args).map(|()| ExitCode::SUCCESS)
             }
+            Verb::Alerts(args) => alerts::run(&load(config)?, args).map(|()| ExitCode::SUCCESS),
             Verb::Explain(args) => explain::run(&load(config)?, &args).map(|()| ExitCode::SUCCESS),
             Verb::Estimate(args) => estimate::run(&load(config)?, args).map(|()| ExitCode::SUCCESS),
             Verb::Usage(args) => usage::run(&load(config)?, &args).map(|()| ExitCode::SUCCESS),

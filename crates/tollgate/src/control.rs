@@ -6,6 +6,7 @@
 //! ([`Controls::refresh`]) holds the same lock, so that what is older never replaces what is newer.
 //! The configuration's lock is only ever taken inside the registry's.
 
+mod alerts;
 mod balances;
 mod calls;
 mod estimate;
@@ -29,9 +30,10 @@ use anyhow::Context as _;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tollgate_admission::control::{
-    Actor, AuditQuery, AuditRow, Bodies, Call, CallQuery, Control, ControlError, Estimate,
-    EstimateAsk, Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KillSwitch, LimitFacts,
-    MadeKey, NewKey, NewOverride, NewUser, Page, PlanRow, ProviderRow, Status, StormRow,
+    Actor, AlertEventRow, AlertHistoryQuery, AlertRow, AlertRuleRow, AlertTest, AlertTestRow,
+    AuditQuery, AuditRow, Bodies, Call, CallQuery, Control, ControlError, Estimate, EstimateAsk,
+    Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KillSwitch, LimitFacts, MadeKey, NewKey,
+    NewOverride, NewSilence, NewUser, Page, PlanRow, ProviderRow, SilenceRow, Status, StormRow,
     SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch, UserQuery, page_size,
 };
 use tollgate_admission::directory::Directory;
@@ -320,6 +322,37 @@ impl Control for Controls {
 
     fn lift_block(&self, by: &Actor, storm: u64) -> Result<StormRow, ControlError> {
         self.let_go_on(by, storm)
+    }
+
+    fn alerts(&self) -> Result<Vec<AlertRow>, ControlError> {
+        self.list_alerts()
+    }
+
+    fn alert_history(
+        &self,
+        query: &AlertHistoryQuery,
+    ) -> Result<Page<AlertEventRow>, ControlError> {
+        self.list_alert_history(query)
+    }
+
+    fn alert_rules(&self) -> Result<Vec<AlertRuleRow>, ControlError> {
+        self.list_alert_rules()
+    }
+
+    fn silences(&self) -> Result<Vec<SilenceRow>, ControlError> {
+        self.list_silences()
+    }
+
+    fn silence(&self, by: &Actor, new: NewSilence) -> Result<SilenceRow, ControlError> {
+        self.make_silence(by, new)
+    }
+
+    fn unsilence(&self, by: &Actor, id: i64) -> Result<(), ControlError> {
+        self.end_silence(by, id)
+    }
+
+    fn test_alerts(&self, by: &Actor, test: AlertTest) -> Result<Vec<AlertTestRow>, ControlError> {
+        self.send_samples(by, test)
     }
 
     fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, ControlError> {

@@ -1,5 +1,6 @@
 //! The program: command line, configuration, composition, lifecycle.
 
+mod alerts;
 mod books;
 pub mod cli;
 mod compose;

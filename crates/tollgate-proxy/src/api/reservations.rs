@@ -135,10 +135,14 @@ fn hold(plane: &Plane, action: &Action, standing: &Standing) -> Result<Reserved,
     let terms = standing.terms(&subject);
     let Action { id, metric, amount, expires_at, created_at, .. } = *action;
     let demand = ActionDemand { metric, amount, expires_at };
-    plane.gate.engine().reserve_action(id, &terms, &demand, created_at).map_err(|refusal| {
+    let reserved = plane.gate.engine().reserve_action(id, &terms, &demand, created_at);
+    let reserved = reserved.map_err(|refusal| {
+        plane.gate.warned(&subject, &refusal.warnings);
         plane.metrics.decided("refused", &refusal.limit.name);
         Stop::limit(Box::new(refusal), created_at)
-    })
+    })?;
+    plane.gate.warned(&subject, &reserved.warnings);
+    Ok(reserved)
 }
 
 /// Turns what was set aside into what was used.

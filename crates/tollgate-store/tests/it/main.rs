@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod actions;
+mod alerts;
 mod calls;
 mod given;
 mod governance;

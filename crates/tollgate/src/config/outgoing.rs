@@ -1,6 +1,6 @@
-//! What leaves the program by itself: log lines, error reports, alerts, billing, scheduled work.
+//! What leaves the program by itself: log lines, error reports, billing, scheduled work.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tollgate_sinks::settings::Dsn;
 
 use super::names::Names;
 use super::reader::Fields;
-use super::scalar::{Cron, Name, Scalar, Share, Span, Wrong, read_duration, words};
+use super::scalar::{Cron, Share, Span, words};
 use super::schema;
 use super::server::secret;
 use super::sink::{self, Sink};
@@ -90,128 +90,6 @@ fn dsn(fields: &Fields<'_>) -> Option<Dsn> {
         fields.fail_at("dsn", "`dsn` is no DSN of Sentry".to_owned(), Some(remedy));
     }
     dsn.ok()
-}
-
-words! {
-    /// The language of alert texts.
-    Language {
-        /// Korean.
-        Korean = "ko",
-        /// English.
-        English = "en",
-    }
-}
-
-words! {
-    /// A kind of alert channel.
-    ChannelKind {
-        /// A Slack webhook.
-        Slack = "slack",
-        /// The events API of `PagerDuty`.
-        Pagerduty = "pagerduty",
-        /// E-mail.
-        Email = "email",
-        /// A signed webhook.
-        Webhook = "webhook",
-        /// Alertmanager.
-        Alertmanager = "alertmanager",
-    }
-}
-
-/// Alerts.
-#[derive(Clone, Debug)]
-pub struct Alerts {
-    /// The language of their texts.
-    pub language: Language,
-    /// Where they go, by name.
-    pub channels: BTreeMap<Arc<str>, Channel>,
-    /// What is alerted, in the order of the file.
-    pub rules: Vec<Rule>,
-}
-
-/// Where alerts go.
-#[derive(Clone, Debug)]
-pub struct Channel {
-    /// What it is.
-    pub kind: ChannelKind,
-    /// Its address, which is a credential; `None` means that it is not used.
-    pub url: Option<SecretString>,
-}
-
-/// What is alerted.
-#[derive(Clone, Debug)]
-pub struct Rule {
-    /// Its name.
-    pub name: Arc<str>,
-    /// The condition.
-    pub when: Arc<str>,
-    /// Who is told.
-    pub channels: Vec<Arc<str>>,
-    /// What it does besides.
-    pub action: Option<RuleAction>,
-}
-
-words! {
-    /// What an alert rule does.
-    Deed {
-        /// Slows calls down.
-        Throttle = "throttle",
-        /// Refuses the user's calls.
-        Block = "block",
-        /// Refuses all calls.
-        KillSwitch = "kill_switch",
-        /// Takes the user's quota away.
-        QuotaZero = "quota_zero",
-    }
-}
-
-/// What an alert rule does, and for how long.
-#[derive(Clone, Copy, Debug)]
-pub struct RuleAction {
-    /// What it does.
-    pub deed: Deed,
-    /// For how long; until somebody undoes it where absent.
-    pub lasting: Option<Duration>,
-}
-
-impl Scalar for RuleAction {
-    fn read(text: &str) -> Result<Self, Wrong> {
-        let (deed, lasting) = match text.split_once(" for ") {
-            Some((deed, lasting)) => (
-                deed,
-                Some(read_duration(lasting.trim()).ok_or_else(|| {
-                    Wrong::expected("a duration after `for`, such as `quota_zero for 1h`")
-                })?),
-            ),
-            None => (text, None),
-        };
-        Ok(Self { deed: Deed::read(deed.trim())?, lasting })
-    }
-}
-
-impl Alerts {
-    pub(super) fn read(fields: &Fields<'_>, names: &Names) -> Self {
-        let channel = |(name, fields): (&str, Fields<'_>)| {
-            (Arc::from(name), Channel { kind: fields.get("kind"), url: secret(&fields, "url") })
-        };
-        let mut seen = BTreeSet::new();
-        let mut rules = Vec::new();
-        for fields in fields.sections("rules", &schema::RULE) {
-            let Name(name) = fields.get("name");
-            if fields.has("name") && !seen.insert(Arc::clone(&name)) {
-                let message = format!("there are two alert rules with the name `{name}`");
-                fields.fail_at("name", message, None);
-            }
-            let Name(when) = fields.get("when");
-            let channels = names.mentions(&fields, "channels");
-            rules.push(Rule { name, when, channels, action: fields.maybe("action") });
-        }
-        Self {
-            language: fields.get("language"),
-            channels: fields.named("channels", &schema::CHANNEL).into_iter().map(channel).collect(),
-            rules,
-        }
-    }
 }
 
 /// Usage that is sent to Stripe.

@@ -137,10 +137,18 @@ fn secrets_appear_in_no_debug_output_and_no_message() {
     let errors = Config::parse("t", EXAMPLE, &set).unwrap_err();
     assert!(errors.problems().len() >= 8, "control characters in secrets are refused: {errors}");
     assert!(!format!("{errors} {errors:?}").contains("hunter2"));
-    let set = |name: &str| (name != "SENTRY_DSN").then(|| format!("hunter2-{name}"));
+    let set = |name: &str| match name {
+        "SENTRY_DSN" => None,
+        "SLACK_WEBHOOK_URL" => Some("https://hooks.slack.com/services/hunter2".to_owned()),
+        name => Some(format!("hunter2-{name}")),
+    };
     let config = Config::parse("t", EXAMPLE, &set).unwrap();
     assert_eq!(config.auth.keys[0].key.expose_secret(), "hunter2-BACKEND_KEY");
     assert!(!format!("{config:?}").contains("hunter2"));
+    assert_eq!(config.alerts.channels.len(), 1);
+    let set = |name: &str| Some(format!("hunter2-{name}"));
+    let errors = Config::parse("t", EXAMPLE, &set).unwrap_err();
+    assert!(!format!("{errors}").contains("hunter2"), "an address that is none is not repeated");
 }
 
 #[test]

@@ -66,11 +66,6 @@ const ROWS: &[Row] = &[
         |c| when(!matches!(c.counters.url, CountersUrl::Memory), "counters.url"),
         "Redis counters are not served by this version; use memory:",
     ),
-    note(
-        |c| when(!c.alerts.rules.is_empty(), "alerts.rules"),
-        "alert rules are not served by this version; nothing is alerted",
-    ),
-    note(channels, "alert channels are not served by this version; nothing is sent"),
     note(stripe, "Stripe is not served by this version; no usage is sent"),
     note(jobs, "scheduled work is not served by this version; it does not run"),
 ];
@@ -96,11 +91,6 @@ impl Config {
 
 fn when(on: bool, key: &str) -> Vec<String> {
     if on { vec![key.to_owned()] } else { Vec::new() }
-}
-
-fn channels(config: &Config) -> Vec<String> {
-    let channels = config.alerts.channels.iter().filter(|(_, channel)| channel.url.is_some());
-    channels.map(|(name, _)| super::reader::join("alerts.channels", name)).collect()
 }
 
 fn stripe(config: &Config) -> Vec<String> {

@@ -46,5 +46,6 @@ pub(super) fn reload(handle: &Handle) -> anyhow::Result<()> {
     // seconds to give way.
     drop(current);
     sinks::put_in_force(&handle.sinks, lines);
+    handle.alerts.reload();
     Ok(())
 }

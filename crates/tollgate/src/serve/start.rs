@@ -24,7 +24,7 @@ use tollgate_domain::clock::Clock;
 use tollgate_domain::price::{ModelPrice, PriceBook};
 use tollgate_proxy::accept::Ids;
 use tollgate_proxy::bodies::BodyLog;
-use tollgate_proxy::call_log::{CallLog, Format};
+use tollgate_proxy::call_log::{CallLog, Format, Tap};
 use tollgate_proxy::desk::Desk;
 use tollgate_proxy::health::Healths;
 use tollgate_proxy::leftover::Leftover;
@@ -43,6 +43,7 @@ use tollgate_store::{Recovery, Registry, SqliteLedger};
 
 use super::bodies::Keeper;
 use super::{admins, metrics as own_metrics, restore, sinks, strays};
+use crate::alerts::{self, AlertMetrics};
 use crate::books::StoreBooks;
 use crate::compose::{self, Ground};
 use crate::config::{Config, LogFormat, StorageUrl};
@@ -67,6 +68,7 @@ pub(crate) struct Started {
     leftovers: Mutex<Option<UnboundedReceiver<Leftover>>>,
     scrape: Scrape,
     strays: strays::Strays,
+    alerts: alerts::Threads,
 }
 
 /// What tasks that change the server hold of it.
@@ -88,6 +90,8 @@ pub(crate) struct Handle {
     pub(crate) sinks: Arc<Sinks>,
     /// Where prompts and answers are kept.
     pub(crate) keeper: Keeper,
+    /// The way to the threads of alerts.
+    pub(crate) alerts: Arc<alerts::Link>,
 }
 
 impl Handle {
@@ -121,6 +125,7 @@ impl Started {
         };
         let plane = base.plane(&mut metrics, snapshot, (sender, stray))?;
         let strays = strays::Strays::start(Arc::clone(&plane), strays)?;
+        let link = alerts::Link::new(AlertMetrics::register(&mut metrics));
         let handle = Handle {
             plane: Arc::clone(&plane),
             ground: ground.clone(),
@@ -130,10 +135,13 @@ impl Started {
             ledger: Arc::clone(&ledger),
             sinks,
             keeper,
+            alerts: Arc::clone(&link),
         };
         tell_late(&plane);
+        tell_alerts(&plane, &link);
         let controls = Arc::new(Controls::live(&handle, &ledger)?);
         restored(handle.clone(), Arc::clone(&ledger)).await?;
+        let alerts = alerts::Threads::start(&handle, Arc::clone(&controls))?;
         Ok(Self {
             ground,
             plane,
@@ -145,6 +153,7 @@ impl Started {
             leftovers: Mutex::new(Some(leftovers)),
             scrape: scrape(metrics),
             strays,
+            alerts,
         })
     }
 
@@ -223,6 +232,7 @@ impl Started {
         self.plane.refusals.close();
         self.plane.bodies.close();
         self.plane.log.close();
+        self.alerts.end();
         let grace = self.handle.config.lock().server.shutdown_grace;
         self.handle.sinks.close(grace.min(LAST_LINES));
         self.ledger.shutdown().context(
@@ -325,6 +335,14 @@ fn tell_late(plane: &Arc<Plane>) {
             Past::new(&plane, &plane.snapshot.load()).late(record, grant);
         }
     }));
+}
+
+/// Has alerts see finished calls, and the steps that limits reach.
+fn tell_alerts(plane: &Arc<Plane>, link: &Arc<alerts::Link>) {
+    let feed = Arc::clone(&link.feed);
+    plane.log.show_to(Tap::new(move |calls| feed.calls(calls)));
+    let feed = Arc::clone(&link.feed);
+    plane.gate.tell_warnings(Box::new(move |subject, warnings| feed.steps(subject, warnings)));
 }
 
 fn call_log(config: &Config, metrics: &Metrics, sinks: &Arc<Sinks>) -> io::Result<Arc<CallLog>> {

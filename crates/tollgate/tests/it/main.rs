@@ -11,6 +11,7 @@
 )]
 
 mod admin;
+mod alerts;
 mod api;
 mod bodies;
 mod breakers;

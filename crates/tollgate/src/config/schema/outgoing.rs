@@ -1,4 +1,4 @@
-//! The keys of what leaves the program by itself: logs, alerts, billing, reports.
+//! The keys of what leaves the program by itself: logs, billing, reports.
 
 use super::{Section, key, optional, required, table};
 
@@ -157,44 +157,6 @@ pub(in crate::config) static SENTRY: Section = Section {
             "true or false",
             "true",
             "Whether calls are reported that failed at their provider, beside our own faults.",
-        ),
-    ],
-};
-
-pub(in crate::config) static ALERTS: Section = Section {
-    header: "[alerts]",
-    about: "Alerts: channels and rules.",
-    keys: &[
-        key("language", "`ko` \\| `en`", "\"ko\"", "The language of alert texts."),
-        table("channels", "[alerts.channels.NAME]", "Where alerts go."),
-        table("rules", "[[alerts.rules]]", "What is alerted."),
-    ],
-};
-
-pub(in crate::config) static CHANNEL: Section = Section {
-    header: "[alerts.channels.NAME]",
-    about: "Where alerts go.",
-    keys: &[
-        required(
-            "kind",
-            "`slack` \\| `pagerduty` \\| `email` \\| `webhook` \\| `alertmanager`",
-            "What it is.",
-        ),
-        optional("url", "secret", "Its address. Empty means that the channel is not used."),
-    ],
-};
-
-pub(in crate::config) static RULE: Section = Section {
-    header: "[[alerts.rules]]",
-    about: "What is alerted.",
-    keys: &[
-        required("name", "text", "Its name."),
-        required("when", "text", "The condition, such as `cost_usd{window=day} > 100`."),
-        optional("channels", "list of channels", "Who is told."),
-        optional(
-            "action",
-            "text",
-            "What it does besides: `throttle`, `block`, `kill_switch` or `quota_zero`, with `for DURATION` where wanted.",
         ),
     ],
 };

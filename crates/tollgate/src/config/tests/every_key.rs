@@ -208,14 +208,47 @@ upstream = false
 
 [alerts]
 language = "en"
+shipped = true
+pause = "1m"
+throttle = 6
 [alerts.channels.c]
 kind = "slack"
 url = ""
+enabled = true
+language = "ko"
+severity = "info"
+[alerts.channels.p]
+kind = "pagerduty"
+url = ""
+routing_key = ""
+[alerts.channels.e]
+kind = "email"
+url = "smtp://h"
+from = "a@b.c"
+to = ["a@b.c"]
+ca_file = "f"
+[alerts.channels.w]
+kind = "webhook"
+url = "https://h/"
+secret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+previous_secret = ""
+allow_private = false
+[alerts.channels.m]
+kind = "alertmanager"
+url = "http://h/"
+token = ""
 [[alerts.rules]]
 name = "r"
-when = "w"
+enabled = true
+when = "cost_usd{by=user,window=1h} > 15 * baseline"
+floor = 1
+severity = "info"
 channels = ["c"]
 action = "throttle for 1h"
+repeat = "1h"
+language = "ko"
+group = "g"
+tell_end = true
 
 [billing.stripe]
 api_key = ""

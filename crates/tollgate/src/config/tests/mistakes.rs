@@ -282,7 +282,8 @@ fn names_that_nothing_declares_are_refused() {
             "f:3:1: `prices.\"sin/x\"`: there is no provider `sin`; did you mean `sim`?",
         ),
         case(
-            "[[alerts.rules]]\nname = \"a\"\nwhen = \"x > 1\"\nchannels = [\"ops\"]".to_owned(),
+            "[[alerts.rules]]\nname = \"a\"\nwhen = \"store_degraded > 0\"\nchannels = [\"ops\"]"
+                .to_owned(),
             "f:4:13: `alerts.rules[0].channels[0]`: there is no alert channel `ops`; add a section [alerts.channels.NAME]",
         ),
     ]);
@@ -367,8 +368,52 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
     ),
     ("[prices.default]\ninput = 1", "f:1:1: [prices.default] needs `output`"),
     (
-        "[[alerts.rules]]\nname = \"a\"\nwhen = \"x > 1\"\naction = \"explode\"",
-        "f:4:10: `alerts.rules[0].action`: expected one of `throttle`, `block`, `kill_switch`, `quota_zero`, found \"explode\"",
+        "[[alerts.rules]]\nname = \"a\"\nwhen = \"store_degraded > 0\"\naction = \"explode\"",
+        "f:4:10: `alerts.rules[0].action`: expected one of `throttle`, `quota_zero`, `block`, `kill_switch`, found \"explode\"",
+    ),
+    (
+        "[[alerts.rules]]\nname = \"a\"\nwhen = \"cost_usb{window=day} > 1\"",
+        "f:3:8: `alerts.rules[0].when`: there is no metric `cost_usb`; did you mean `cost_usd`?",
+    ),
+    (
+        "[[alerts.rules]]\nname = \"a\"\nwhen = \"cost_usd{by=usr,window=1h} > 1\"",
+        "f:3:8: `alerts.rules[0].when`: there is no dimension `usr`; did you mean `user`?",
+    ),
+    (
+        "[[alerts.rules]]\nname = \"a\"\nwhen = \"cost_usd > 1\"",
+        "f:3:8: `alerts.rules[0].when`: `cost_usd` needs a window; write `cost_usd{window=1h}`, or day, week, month",
+    ),
+    (
+        "[[alerts.rules]]\nname = \"runaway-usr\"",
+        "f:2:8: `alerts.rules[0]`: the rule `runaway-usr` needs `when`: no shipped rule has this name; did you mean `runaway-user`?",
+    ),
+    (
+        "[[alerts.rules]]\nname = \"a\"\nwhen = \"cost_usd{window=1h} > 1\"\naction = \"block\"",
+        "f:4:10: `alerts.rules[0].action`: `block` is done to a user; write the rule `by=user`",
+    ),
+    (
+        "[[alerts.rules]]\nname = \"a\"\nwhen = \"cost_usd{window=1h} > 1\"\nfloor = 1",
+        "f:4:9: `alerts.rules[0].floor`: the rule asks for nothing usual; leave it out",
+    ),
+    (
+        "[alerts.channels.c]\nkind = \"slack\"\nurl = \"https://h/\"\nsecret = \"x\"",
+        "f:4:10: `alerts.channels.c.secret`: a channel of kind slack has no `secret`",
+    ),
+    (
+        "[alerts.channels.c]\nkind = \"slack\"\nurl = \"hooks.example.com\"",
+        "f:3:7: `alerts.channels.c.url`: expected an address such as https://HOST/PATH",
+    ),
+    (
+        "[alerts.channels.c]\nkind = \"email\"\nurl = \"smtp+plain://a:b@h\"\nfrom = \"a@b.c\"\nto = [\"a@b.c\"]",
+        "f:3:7: `alerts.channels.c.url`: a password is sent over TLS only",
+    ),
+    (
+        "[alerts.channels.c]\nkind = \"email\"\nurl = \"smtp://h\"\nfrom = \"a@b.c\"",
+        "f:1:1: [alerts.channels.c] needs `to`",
+    ),
+    (
+        "[alerts.channels.c]\nkind = \"webhook\"\nurl = \"https://h/\"\nsecret = \"short\"",
+        "f:4:10: `alerts.channels.c.secret`: expected whsec_ and 24 to 64 random bytes in base64",
     ),
 ];
 
