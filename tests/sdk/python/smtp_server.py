@@ -4,10 +4,11 @@ It makes an authority and a certificate for localhost, prints its port, and appe
 to mail.jsonl: who it is for, its headers decoded, its text, and how it came.
 """
 
-import asyncio
 import email
 import email.policy
 import json
+import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -60,8 +61,11 @@ def login(server, session, envelope, mechanism, data):
 
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(folder / "server.pem", folder / "server.key")
-controller = Controller(Keep(), hostname="localhost", port=0, tls_context=context, require_starttls=True,
-                        authenticator=login, auth_required=True)
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+controller = Controller(Keep(), hostname="127.0.0.1", port=port, tls_context=context,
+                        require_starttls=True, authenticator=login, auth_required=True)
 controller.start()
-print(controller.server.sockets[0].getsockname()[1], flush=True)
-asyncio.new_event_loop().run_forever()
+print(port, flush=True)
+signal.pause()

@@ -2,6 +2,7 @@
 //! writes down what came of it. A channel that hangs holds up no other.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
+use tollgate_alerts::Incident;
 use tollgate_alerts::channel::{Sending, Verdict};
 use tollgate_alerts::delivery::{self, Next};
 use tollgate_alerts::notice::{Failure, Notice, NoticeKind};
@@ -46,8 +48,8 @@ struct Standing {
     failures: u32,
     /// When others were told that it does not deliver.
     told: Option<Timestamp>,
-    /// What it was shown last, and when it is shown again.
-    shown: Option<(usize, Timestamp)>,
+    /// The digest of what it was shown last, and when it is shown again.
+    shown: Option<(u64, Timestamp)>,
 }
 
 /// A message that came back.
@@ -222,14 +224,14 @@ impl Courier {
     /// Shows how all stands, where something has changed or it is time.
     fn mirror(&mut self, route: &Arc<Route>, now: Timestamp) {
         let incidents = self.link.shelf.mirrored(&route.channel.name);
-        let firing = incidents.iter().filter(|it| it.ended_at.is_none()).count();
+        let digest = digest(&incidents);
         let Some(standing) = self.standings.get_mut(&route.channel.name) else { return };
-        let known = standing.shown.is_some_and(|(count, until)| count == firing && until > now);
+        let known = standing.shown.is_some_and(|(last, until)| last == digest && until > now);
         if known || (incidents.is_empty() && standing.shown.is_none()) {
             return;
         }
         standing.busy = true;
-        standing.shown = Some((firing, now.checked_add(SHOW).unwrap_or(now)));
+        standing.shown = Some((digest, now.checked_add(SHOW).unwrap_or(now)));
         let (route, display) = (Arc::clone(route), self.routes.display.clone());
         self.under_way.spawn(async move {
             let mut notice = Notice::sample(route.channel.language, now);
@@ -370,4 +372,13 @@ impl Courier {
         }
         Ok(())
     }
+}
+
+/// Tells one state of things from another: which alerts fire and which have ended.
+fn digest(incidents: &[Incident]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for incident in incidents {
+        (&incident.key, incident.ended_at.is_some()).hash(&mut hasher);
+    }
+    hasher.finish()
 }

@@ -35,9 +35,13 @@ fn rule(name: &str, when: &str, more: &str) -> String {
     format!("[[alerts.rules]]\nname = \"{name}\"\nwhen = \"{when}\"\n{more}\n")
 }
 
-/// What the receiver was told, as JSON, oldest first.
+/// What the receiver was told, as JSON, oldest first. As receivers are asked to, it knows repetitions
+/// by their id: a message whose delivery a crash left unwritten is sent again.
 fn told(receiver: &Upstream) -> Vec<Value> {
-    receiver.received().iter().map(|each| each.json()).collect()
+    let mut seen = std::collections::HashSet::new();
+    let received = receiver.received().into_iter();
+    let fresh = received.filter(|each| seen.insert(each.header("webhook-id").map(str::to_owned)));
+    fresh.map(|each| each.json()).collect()
 }
 
 /// Rules and subjects of what has fired, as the receiver was told.

@@ -71,7 +71,7 @@ async fn webhooks_verify_and_mail_arrives() {
         ))
         .section(
             "[[alerts.rules]]\nname = \"spend\"\n\
-             when = \"cost_usd{by=user,window=1h} > 0.0001\"",
+             when = \"cost_usd{by=user,window=1h} > 0.00001\"",
         );
     let program = start(config).await;
     let client = program.client().with("x-tollgate-user", EVIL);
