@@ -16,6 +16,7 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::pagerduty::hex;
 use super::{Sending, Verdict};
 use crate::notice::{Notice, NoticeKind};
 use crate::text::{clean, text};
@@ -64,11 +65,12 @@ pub enum WrongEmail {
     Address,
 }
 
+/// Where a mail server is: host, port, how it is secured, and the login where there is one.
+pub type Server = (Box<str>, u16, Security, Option<(String, SecretString)>);
+
 impl Email {
     /// Reads where the server is: `smtp://` with STARTTLS, `smtps://`, or `smtp+plain://` without.
-    pub fn server(
-        text: &str,
-    ) -> Result<(Box<str>, u16, Security, Option<(String, SecretString)>), WrongEmail> {
+    pub fn server(text: &str) -> Result<Server, WrongEmail> {
         let (scheme, rest) = text.split_once("://").ok_or(WrongEmail::Server)?;
         let (security, usual) = match scheme {
             "smtps" => (Security::Implicit, 465),
@@ -190,8 +192,7 @@ impl Email {
 
     fn id(&self, name: &str) -> String {
         let digest = digest(&SHA256, name.as_bytes());
-        let short: String =
-            digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let short = hex(digest.as_ref().get(..16).unwrap_or_default());
         format!("<tollgate.{short}@{}>", self.domain())
     }
 }

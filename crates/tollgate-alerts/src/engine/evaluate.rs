@@ -40,7 +40,7 @@ impl Engine {
                 let Some(condition) = compiled.condition.clone() else { continue };
                 let rule = compiled.rule.clone();
                 let key = key_of(&rule, &condition, &held.subject);
-                self.hold((&rule, &condition), &key, held, now);
+                self.hold((&rule, &condition), &key, &held, now);
                 holding.insert(key);
             }
         }
@@ -117,7 +117,7 @@ impl Engine {
         &mut self,
         (rule, condition): (&Rule, &Condition),
         key: &str,
-        held: Held,
+        held: &Held,
         now: Timestamp,
     ) {
         let reading = held.reading.and_then(|at| self.readings.get(at)).cloned();

@@ -152,7 +152,7 @@ impl Engine {
         let mut messages = Messages::new();
         self.end(&holding, &silenced, now, (&mut turn, &mut messages));
         self.tell(&silenced, now, &mut messages);
-        turn.tellings = self.tellings(messages);
+        turn.tellings = tellings(messages);
         (turn.act, turn.lift) = self.deeds(&silenced, now);
         self.clean(&mut turn, now);
         turn
@@ -254,20 +254,6 @@ impl Engine {
         }
     }
 
-    fn tellings(&self, messages: Messages) -> Vec<Telling> {
-        let telling = |((channel, kind, _), (language, mut incidents)): (
-            (Arc<str>, TellingKind, Arc<str>),
-            (Language, Vec<Incident>),
-        )| {
-            incidents
-                .sort_by_key(|it| (std::cmp::Reverse(it.severity), std::cmp::Reverse(it.value)));
-            let more = incidents.len().saturating_sub(MOST_TOLD);
-            incidents.truncate(MOST_TOLD);
-            Telling { channel, kind, language, incidents, more }
-        };
-        messages.into_iter().map(telling).collect()
-    }
-
     /// What is to be done, and what to be undone.
     fn deeds(&self, silenced: &HashSet<String>, now: Timestamp) -> (Vec<Act>, Vec<Act>) {
         let mut act = Vec::new();
@@ -314,4 +300,16 @@ impl Engine {
         turn.gone = gone;
         self.told.retain(|_, told| now.duration_since(*told).as_hours().abs() < 24);
     }
+}
+
+/// Messages as they are sent: the gravest first, the rest only counted.
+fn tellings(messages: Messages) -> Vec<Telling> {
+    let mut tellings = Vec::with_capacity(messages.len());
+    for ((channel, kind, _), (language, mut incidents)) in messages {
+        incidents.sort_by_key(|it| (std::cmp::Reverse(it.severity), std::cmp::Reverse(it.value)));
+        let more = incidents.len().saturating_sub(MOST_TOLD);
+        incidents.truncate(MOST_TOLD);
+        tellings.push(Telling { channel, kind, language, incidents, more });
+    }
+    tellings
 }

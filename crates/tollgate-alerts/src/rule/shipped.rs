@@ -203,8 +203,9 @@ mod tests {
             assert!(text.contains(&row), "{row}");
         }
         for shipped in SHIPPED {
-            let when =
-                shipped.when.map_or("`warn_at` of limits".to_owned(), |it| format!("`{it}`"));
+            let when = shipped
+                .when
+                .map_or_else(|| "`warn_at` of limits".to_owned(), |it| format!("`{it}`"));
             let floor = shipped.floor.unwrap_or_default();
             let (name, severity) = (shipped.name, shipped.severity.as_str());
             let row = format!("| `{name}` | {when} | {floor} | {severity} | {} |", shipped.about);

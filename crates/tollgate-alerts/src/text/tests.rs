@@ -55,6 +55,11 @@ fn budget(step: Option<u16>) -> Incident {
     Incident { budget: Some(budget), metric: None, ..incident(Metric::Calls, None, "", (0, 0)) }
 }
 
+fn notice(kind: NoticeKind, incidents: Vec<Incident>, more: usize) -> Notice {
+    let (time, language) = (at(NOW), Language::Ko);
+    Notice { kind, time, language, incidents, more, failure: None }
+}
+
 /// One of each, as an operator may get them.
 fn notices() -> Vec<Notice> {
     let runaway = Incident {
@@ -95,14 +100,6 @@ fn notices() -> Vec<Notice> {
         state: State::Resolved,
         ended_at: Some(at("2026-11-21T03:40:00Z")),
         ..daily.clone()
-    };
-    let notice = |kind, incidents: Vec<Incident>, more| Notice {
-        kind,
-        time: at(NOW),
-        language: Language::Ko,
-        incidents,
-        more,
-        failure: None,
     };
     let single = [runaway.clone(), daily, errors, latency, busy, breaker, storm, store];
     let mut notices: Vec<Notice> =

@@ -180,7 +180,9 @@ impl World {
             })
             .map(|user| a_call(&user.name, now, user.cost))
             .collect();
-        calls.iter().for_each(|call| self.take(call));
+        for call in &calls {
+            self.take(call);
+        }
     }
 
     fn turn(&mut self, now: Timestamp) {
