@@ -112,11 +112,12 @@ impl Stop {
         if let Some((refusal, now)) = &self.limit {
             headroom::refuse(headers, refusal, *now);
         }
+        if let Some(wait) = self.retry_after {
+            put_wait(headers, wait);
+        }
         if !self.should_retry() {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
-        } else if let Some(wait) = self.retry_after {
-            put_wait(headers, wait);
-        } else if self.code.fault() == Fault::Us {
+        } else if self.retry_after.is_none() && self.code.fault() == Fault::Us {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// A bare connection.
@@ -44,16 +44,6 @@ impl Raw {
     /// Connects to `address` (`127.0.0.1:8080`).
     pub async fn connect(address: &str) -> Self {
         let socket = TcpStream::connect(address).await.expect("no connection");
-        socket.set_nodelay(true).unwrap();
-        Self { socket, unread: Vec::new() }
-    }
-
-    /// Connects to `address` with room for so few bytes of an answer, so that one who does not read
-    /// is noticed by the peer.
-    pub async fn connect_narrow(address: &str, room: u32) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(room).unwrap();
-        let socket = socket.connect(address.parse().unwrap()).await.expect("no connection");
         socket.set_nodelay(true).unwrap();
         Self { socket, unread: Vec::new() }
     }

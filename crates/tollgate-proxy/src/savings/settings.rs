@@ -67,6 +67,9 @@ pub enum StormAction {
 }
 
 impl StormAction {
+    /// Every action.
+    pub const ALL: [Self; 4] = [Self::Alert, Self::ServeCached, Self::Throttle, Self::Block];
+
     /// The word of the configuration.
     pub const fn as_str(self) -> &'static str {
         match self {

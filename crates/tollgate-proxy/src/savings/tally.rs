@@ -62,6 +62,9 @@ impl SavingsMetrics {
             catalogue::DUPLICATE_STORMS.help,
             storms.clone(),
         );
+        for action in StormAction::ALL {
+            drop(storms.get_or_create(&Action { action: action.as_str() }));
+        }
         let reason = |reason| saved.get_or_create_owned(&Reason { reason });
         let state =
             |state: CacheState| states.get_or_create_owned(&State { state: state.as_str() });

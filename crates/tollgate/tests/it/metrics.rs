@@ -52,7 +52,8 @@ async fn busy() -> (Upstream, Program) {
     let config = oracle_config(&upstream)
         .plan("free", &[daily, shy])
         .default_plan("free")
-        .section("[limits.company]\nscope = \"global\"\nmetric = \"cost_usd\"\nwindow = \"day\"\nmax = 100.00\n");
+        .section("[limits.company]\nscope = \"global\"\nmetric = \"cost_usd\"\nwindow = \"day\"\nmax = 100.00\n")
+        .section("[[logs.sinks]]\nkind = \"file\"\nurl = \"file://calls.jsonl\"\n");
     let program = start(config).await;
     let client = program.client().with("x-tollgate-user", "alice");
     for nonce in 0..3 {

