@@ -20,7 +20,7 @@ use crate::rule::{Language, Severity};
 use crate::text::Display;
 
 pub use alertmanager::Alertmanager;
-pub use email::{Email, Security, WrongEmail};
+pub use email::{Email, Security, Server, WrongEmail};
 pub use lettre::message::Mailbox;
 pub use pagerduty::Pagerduty;
 pub use slack::Slack;

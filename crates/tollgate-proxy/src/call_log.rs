@@ -45,8 +45,11 @@ struct Shared {
     tap: OnceLock<Tap>,
 }
 
+/// What is shown finished calls.
+type Show = dyn Fn(&[Arc<CallRecord>]) + Send + Sync;
+
 /// Sees finished calls, some at a time, on the thread of the log. It must not wait.
-pub struct Tap(Box<dyn Fn(&[Arc<CallRecord>]) + Send + Sync>);
+pub struct Tap(Box<Show>);
 
 impl Tap {
     /// One that hands calls to `see`.

@@ -17,6 +17,7 @@ const MOST_STEPS: usize = 10_000;
 
 /// A step of use that a limit has reached.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "a step is what limits call it")]
 pub(super) struct Step {
     pub(super) limit: Arc<Limit>,
     pub(super) plan: Option<Arc<str>>,

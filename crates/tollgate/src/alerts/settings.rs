@@ -1,5 +1,7 @@
 //! Between the configuration and the engine: rules, listeners, and how amounts are shown.
 
+use std::sync::Arc;
+
 use tollgate_alerts::engine::{Listener, Settings};
 use tollgate_alerts::text::Display;
 use tollgate_domain::money::parse_scaled;
@@ -10,7 +12,7 @@ use crate::config::{AlertChannel, Config};
 pub(super) fn settings(config: &Config) -> Settings {
     let alerts = &config.alerts;
     let listener = |own: &AlertChannel| Listener {
-        name: own.channel.name.clone(),
+        name: Arc::clone(&own.channel.name),
         follows: own.channel.follows(),
         mirrors: own.channel.mirrors(),
         least: own.channel.least,
@@ -27,7 +29,7 @@ pub(super) fn settings(config: &Config) -> Settings {
 /// How amounts and times are shown.
 pub(crate) fn display(config: &Config) -> Display {
     Display {
-        currency: config.display.currency.clone(),
+        currency: Arc::clone(&config.display.currency),
         per_usd: parse_scaled(&config.display.usd_rate, 6).unwrap_or(1_000_000),
         zone: config.server.timezone.clone(),
     }

@@ -208,11 +208,11 @@ impl Watch {
     /// Writes a turn down, after one that could not be. Where the database refuses, its messages are
     /// handed over in memory.
     fn write_down(&mut self, turn: Turn, now: Timestamp) -> anyhow::Result<()> {
-        if let Some(before) = self.unwritten.take() {
-            if let Err(error) = self.registry.commit_alerts(&book::work(&before, now)) {
-                self.unwritten = Some(merged(before, self.loose(turn, now)));
-                return Err(error.into());
-            }
+        if let Some(before) = self.unwritten.take()
+            && let Err(error) = self.registry.commit_alerts(&book::work(&before, now))
+        {
+            self.unwritten = Some(merged(before, self.loose(turn, now)));
+            return Err(error.into());
         }
         if turn.is_nothing() {
             return Ok(());

@@ -61,7 +61,7 @@ impl Controls {
         let open = self.registry.lock().alerts()?;
         let firing = |rule: &str| {
             let of_rule = open.iter().filter(|record| record.rule == rule);
-            let incidents = of_rule.filter_map(|record| incident(record));
+            let incidents = of_rule.filter_map(incident);
             let count = incidents.filter(|it| it.state == State::Firing).count();
             u64::try_from(count).unwrap_or(u64::MAX)
         };

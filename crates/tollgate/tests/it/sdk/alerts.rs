@@ -50,6 +50,7 @@ fn smtp_server(folder: &Path) -> (Running, u16) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs scripts/setup-sdk; run by scripts/test-sdk"]
+#[expect(clippy::too_many_lines, reason = "one story, told once")]
 async fn webhooks_verify_and_mail_arrives() {
     let upstream = Upstream::start(|request| oracle::reply(request, Duration::ZERO)).await;
     let receiver = Upstream::always(Reply::status(204)).await;
