@@ -26,8 +26,8 @@ use crate::standing::refuse_stopped;
 use crate::stop::Stop;
 use crate::upstream::{Bounds, Broken, Phase};
 
-/// How often a call that waits for its answer looks whether calls like it were stopped.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often a call that waits looks whether calls like it were stopped.
+pub(crate) const LOOK: Duration = Duration::from_millis(500);
 
 /// The future that brings an answer.
 pub(crate) type Exchange = Pin<Box<dyn Future<Output = Result<Answer, Broken>> + Send>>;

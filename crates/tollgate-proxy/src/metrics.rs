@@ -12,7 +12,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet,
+};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -133,8 +135,21 @@ pub struct Metrics {
 }
 
 /// Registers a metric as the catalogue describes it; the registry appends what the format wants.
-fn put(registry: &mut Registry, family: &Described, metric: impl Metric) {
+pub(crate) fn put(registry: &mut Registry, family: &Described, metric: impl Metric) {
     registry.register(family.stem(), family.help, metric);
+}
+
+/// Begins a family that is read when it is asked for, as the catalogue describes it.
+///
+/// # Errors
+///
+/// Where the text cannot be written.
+pub fn begin<'e>(
+    encoder: &'e mut DescriptorEncoder<'_>,
+    family: &Described,
+    kind: MetricType,
+) -> Result<MetricEncoder<'e>, fmt::Error> {
+    encoder.encode_descriptor(family.stem(), &format!("{}.", family.help), None, kind)
 }
 
 fn call_histogram() -> Histogram {

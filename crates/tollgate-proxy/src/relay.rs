@@ -204,6 +204,7 @@ pub(crate) fn stop_of(broken: &Broken) -> Stop {
     if broken.phase == Phase::Body && !refused { stop.after_spending() } else { stop }
 }
 
-fn unrecorded(error: &LedgerError) -> Stop {
+/// What is told where it cannot be recorded that a call was made.
+pub(crate) fn unrecorded(error: &LedgerError) -> Stop {
     Stop::new(Code::Degraded, format!("the call cannot be recorded: {error}"))
 }

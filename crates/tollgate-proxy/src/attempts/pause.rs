@@ -7,13 +7,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
+use crate::forward::LOOK;
 use crate::leftover::Leftover;
 use crate::open_call::OpenCall;
 use crate::standing::refuse_stopped;
 use crate::stop::Stop;
-
-/// How often a call that waits looks whether calls like it were stopped.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// A call that waits; gives it back with why it ends, where an operator has stopped it.
 pub(super) struct Pause {

@@ -17,6 +17,7 @@ use tollgate_admission::engine::LimitState;
 use tollgate_domain::catalogue::{self, Family};
 use tollgate_domain::limit::{Metric, Scope};
 
+use super::begin;
 use crate::past::Past;
 use crate::plane::Plane;
 
@@ -107,8 +108,7 @@ fn encode(
     all: &[Shown],
     value: impl Fn(&Shown) -> Option<f64>,
 ) -> fmt::Result {
-    let help = format!("{}.", family.help);
-    let mut metric = encoder.encode_descriptor(family.stem(), &help, None, MetricType::Gauge)?;
+    let mut metric = begin(encoder, family, MetricType::Gauge)?;
     for (each, value) in all.iter().filter_map(|each| Some((each, value(each)?))) {
         ConstGauge::new(value).encode(metric.encode_family(&each.labels())?)?;
     }

@@ -19,11 +19,12 @@ use super::audience::Audience;
 use super::kept::Ending;
 use super::{Saved, Trip};
 use crate::accept::counted;
-use crate::admit::draft;
+use crate::admit::{draft, unrecordable};
 use crate::headroom::LimitHeaders;
 use crate::leftover::Leftover;
 use crate::metrics::TargetMetrics;
 use crate::plane::Plane;
+use crate::relay::unrecorded;
 use crate::snapshot::Snapshot;
 use crate::standing::refuse_stopped;
 use crate::stop::Stop;
@@ -131,9 +132,7 @@ impl FreeCall {
     pub(super) async fn recorded(&mut self) -> Result<(), Stop> {
         let Some(open) = &mut self.0 else { return Ok(()) };
         let intent = open.admitted.intent();
-        intent.durable().await.map_err(|error| {
-            Stop::new(Code::Degraded, format!("the call cannot be recorded: {error}"))
-        })
+        intent.durable().await.map_err(|error| unrecorded(&error))
     }
 
     /// Notes that the first byte of the answer is ready.
@@ -277,8 +276,7 @@ fn not_free(plane: &Plane, trip: &Trip, refused: NotAdmitted) -> NotFree {
         }
         NotAdmitted::Ledger(error) => {
             plane.metrics.decided("degraded", "");
-            let message = format!("calls cannot be recorded, so none is made: {error}");
-            NotFree::Refused(Stop::new(Code::Degraded, message))
+            NotFree::Refused(unrecordable(&error))
         }
     }
 }

@@ -9,7 +9,7 @@ use tollgate_domain::catalogue;
 use tollgate_domain::money::NanoUsd;
 
 use super::settings::StormAction;
-use crate::metrics::MoneyCounter;
+use crate::metrics::{MoneyCounter, put};
 
 /// Why an answer had not to be bought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,17 +51,9 @@ impl SavingsMetrics {
         let saved = Family::<Reason, MoneyCounter>::default();
         let states = Family::<State, Counter>::default();
         let storms = Family::<Action, Counter>::default();
-        registry.register(catalogue::SAVINGS.stem(), catalogue::SAVINGS.help, saved.clone());
-        registry.register(
-            catalogue::CACHE_CALLS.stem(),
-            catalogue::CACHE_CALLS.help,
-            states.clone(),
-        );
-        registry.register(
-            catalogue::DUPLICATE_STORMS.stem(),
-            catalogue::DUPLICATE_STORMS.help,
-            storms.clone(),
-        );
+        put(registry, &catalogue::SAVINGS, saved.clone());
+        put(registry, &catalogue::CACHE_CALLS, states.clone());
+        put(registry, &catalogue::DUPLICATE_STORMS, storms.clone());
         for action in StormAction::ALL {
             drop(storms.get_or_create(&Action { action: action.as_str() }));
         }

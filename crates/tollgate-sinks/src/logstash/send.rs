@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 
 use super::{Logstash, render};
 use crate::event::Call;
-use crate::transport::stream::Stream;
+use crate::transport::stream::{Stream, connect};
 use crate::worker::{Delivery, Sink};
 
 impl Sink for Logstash {
@@ -35,7 +35,7 @@ impl Logstash {
         };
         let mut stream = match kept {
             Some(stream) if stands => stream,
-            _ => Stream::connect(&self.place, &self.tls).await?,
+            _ => connect(&self.place, &self.tls).await?,
         };
         stream.write_all(body).await?;
         stream.flush().await?;

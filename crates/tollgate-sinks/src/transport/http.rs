@@ -16,7 +16,7 @@ use rustls::ClientConfig;
 use tokio::time::Instant;
 
 use crate::settings::{HttpConfig, Place, Secret};
-use crate::transport::stream::Stream;
+use crate::transport::stream::connect;
 use crate::worker::Delivery;
 
 /// Largest answer that is read, in bytes. What a service says of a batch is shorter.
@@ -131,7 +131,7 @@ impl HttpClient {
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, NoAnswer> {
-        let stream = Stream::connect(&self.place, &self.tls).await.map_err(NoAnswer::Connect)?;
+        let stream = connect(&self.place, &self.tls).await.map_err(NoAnswer::Connect)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| NoAnswer::Broken(error.into()))?;

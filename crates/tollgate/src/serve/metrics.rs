@@ -15,7 +15,7 @@ use prometheus_client::registry::Registry;
 use tollgate_admission::gate::Gate;
 use tollgate_domain::catalogue::{self, Family};
 use tollgate_proxy::health::Healths;
-use tollgate_proxy::metrics::LimitMetrics;
+use tollgate_proxy::metrics::{LimitMetrics, begin};
 use tollgate_proxy::plane::Plane;
 use tollgate_sinks::{Sinks, Status};
 use tollgate_store::SqliteLedger;
@@ -48,15 +48,12 @@ pub(super) fn register_plane(registry: &mut Registry, plane: &Arc<Plane>) {
 /// Writes a gauge without labels.
 fn gauge(encoder: &mut DescriptorEncoder<'_>, family: &Family, value: u64) -> fmt::Result {
     let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-    let help = format!("{}.", family.help);
-    gauge.encode(encoder.encode_descriptor(family.stem(), &help, None, MetricType::Gauge)?)
+    gauge.encode(begin(encoder, family, MetricType::Gauge)?)
 }
 
 /// Writes a counter without labels.
 fn counter(encoder: &mut DescriptorEncoder<'_>, family: &Family, value: u64) -> fmt::Result {
-    let help = format!("{}.", family.help);
-    let counter = ConstCounter::new(value);
-    counter.encode(encoder.encode_descriptor(family.stem(), &help, None, MetricType::Counter)?)
+    ConstCounter::new(value).encode(begin(encoder, family, MetricType::Counter)?)
 }
 
 /// Reads how much is kept so that no answer is bought twice.
@@ -99,23 +96,18 @@ impl Collector for SinkMetrics {
             return Ok(());
         }
         for (family, value) in SINK_COUNTS {
-            let help = format!("{}.", family.help);
-            let kind = MetricType::Counter;
-            let mut counts = encoder.encode_descriptor(family.stem(), &help, None, kind)?;
+            let mut counts = begin(&mut encoder, family, MetricType::Counter)?;
             for sink in &sinks {
                 let labels = [("sink", &*sink.name)];
                 ConstCounter::new(value(sink)).encode(counts.encode_family(&labels)?)?;
             }
         }
-        let (spool, lag) = (catalogue::SINK_SPOOL, catalogue::SINK_LAG);
-        let help = format!("{}.", spool.help);
-        let mut sizes = encoder.encode_descriptor(spool.stem(), &help, None, MetricType::Gauge)?;
+        let mut sizes = begin(&mut encoder, &catalogue::SINK_SPOOL, MetricType::Gauge)?;
         for sink in &sinks {
             let bytes = ConstGauge::new(i64::try_from(sink.spool_bytes).unwrap_or(i64::MAX));
             bytes.encode(sizes.encode_family(&[("sink", &*sink.name)])?)?;
         }
-        let help = format!("{}.", lag.help);
-        let mut ages = encoder.encode_descriptor(lag.stem(), &help, None, MetricType::Gauge)?;
+        let mut ages = begin(&mut encoder, &catalogue::SINK_LAG, MetricType::Gauge)?;
         for sink in &sinks {
             let age = ConstGauge::new(sink.lag.as_secs_f64());
             age.encode(ages.encode_family(&[("sink", &*sink.name)])?)?;
@@ -130,10 +122,7 @@ struct BreakerMetrics(Arc<Healths>);
 
 impl Collector for BreakerMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Family { help, .. } = catalogue::BREAKER_STATE;
-        let help = format!("{help}.");
-        let name = catalogue::BREAKER_STATE.stem();
-        let mut descriptor = encoder.encode_descriptor(name, &help, None, MetricType::Gauge)?;
+        let mut descriptor = begin(&mut encoder, &catalogue::BREAKER_STATE, MetricType::Gauge)?;
         for target in self.0.states() {
             let labels = [("provider", &*target.provider), ("model", &*target.model)];
             let gauge = ConstGauge::new(target.breaker.number());

@@ -10,6 +10,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use tollgate_domain::catalogue;
+use tollgate_proxy::metrics::begin;
 
 use super::gauge;
 
@@ -35,19 +36,15 @@ impl Collector for ProcessMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let e = &mut encoder;
         let Some(figures) = Figures::read() else { return Ok(()) };
-        let (family, help) = (&catalogue::PROCESS_CPU, format!("{}.", catalogue::PROCESS_CPU.help));
-        let descriptor = e.encode_descriptor(family.stem(), &help, None, MetricType::Counter)?;
-        ConstCounter::new(figures.cpu).encode(descriptor)?;
+        let cpu = begin(e, &catalogue::PROCESS_CPU, MetricType::Counter)?;
+        ConstCounter::new(figures.cpu).encode(cpu)?;
         gauge(e, &catalogue::PROCESS_RESIDENT, figures.resident)?;
         gauge(e, &catalogue::PROCESS_VIRTUAL, figures.virtual_memory)?;
         gauge(e, &catalogue::PROCESS_FILES, figures.files)?;
         gauge(e, &catalogue::PROCESS_MOST_FILES, figures.most_files)?;
         gauge(e, &catalogue::PROCESS_THREADS, figures.threads)?;
         let Some(start) = self.start else { return Ok(()) };
-        let help = format!("{}.", catalogue::PROCESS_START.help);
-        let stem = catalogue::PROCESS_START.stem();
-        let descriptor = e.encode_descriptor(stem, &help, None, MetricType::Gauge)?;
-        ConstGauge::new(start).encode(descriptor)
+        ConstGauge::new(start).encode(begin(e, &catalogue::PROCESS_START, MetricType::Gauge)?)
     }
 }
 
