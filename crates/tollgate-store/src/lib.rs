@@ -46,6 +46,7 @@ pub use registry::alerts::{
 pub use registry::audit::{AuditEntry, AuditFilter, AuditRecord};
 pub use registry::change::Change;
 pub use registry::events::PendingEvent;
+pub use registry::jobs::{JobClaim, JobEnd, JobRecord};
 pub use registry::keys::{KeyRecord, Rotation};
 pub use registry::overrides::{BalanceRecord, OverrideRecord, TopUpRecord};
 pub use registry::switches::SwitchRecord;

@@ -8,6 +8,7 @@ pub mod config;
 mod control;
 mod demo;
 mod out;
+mod schedule;
 mod serve;
 mod stored;
 

@@ -6,6 +6,7 @@ mod alerts;
 mod calls;
 mod given;
 mod governance;
+mod jobs;
 mod kill;
 mod proof;
 mod registry;
