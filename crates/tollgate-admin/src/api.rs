@@ -13,6 +13,7 @@ mod body;
 mod calls;
 mod document;
 mod estimate;
+mod jobs;
 mod keys;
 mod kill_switch;
 mod overrides;
@@ -133,6 +134,8 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(alerts::silences, alerts::silence))
         .routes(routes!(alerts::unsilence))
         .routes(routes!(alerts::test))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::run))
         .routes(routes!(audit::list));
     OpenApiRouter::with_openapi(document::head()).nest(ROOT, routes)
 }

@@ -13,6 +13,7 @@ mod amount;
 mod audit;
 mod calls;
 mod estimate;
+mod jobs;
 mod keys;
 mod limits;
 mod patch;
@@ -40,6 +41,7 @@ pub use calls::{
     WeighedRow,
 };
 pub use estimate::{Costs, Estimate, EstimateAsk, EstimateDifference, EstimateRow};
+pub use jobs::JobRow;
 pub use keys::{
     Key, KeyPatch, KeyQuery, KeyRotation, KeySource, KeyState, MadeKey, NewKey, WrittenLimit,
     WrongLimit,
@@ -194,6 +196,11 @@ pub trait Control: Send + Sync + fmt::Debug {
     fn unsilence(&self, by: &Actor, id: i64) -> Result<(), ControlError>;
     /// Sends a sample through channels, and says what came back.
     fn test_alerts(&self, by: &Actor, test: AlertTest) -> Result<Vec<AlertTestRow>, ControlError>;
+
+    /// Scheduled jobs, and how they stand.
+    fn jobs(&self) -> Result<Vec<JobRow>, ControlError>;
+    /// Runs a job beside its schedule, and gives it as it stands then: running.
+    fn run_job(&self, by: &Actor, name: &str) -> Result<JobRow, ControlError>;
 
     /// Who changed what, newest first.
     fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, ControlError>;

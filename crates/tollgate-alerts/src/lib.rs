@@ -2,7 +2,7 @@
 //!
 //! * [`condition`], [`rule`] and [`measure`] are the language of rules and the shipped ones.
 //! * [`engine`] counts, compares and says what has begun and ended. It does no I/O and reads no clock.
-//! * [`notice`] is what somebody is told, [`text`] puts it into Korean or English, and [`channel`]
+//! * [`notice`] is what somebody is told, [`report`] what a day or a week came to, [`text`] puts it into Korean or English, and [`channel`]
 //!   into the form of a service, and sends it.
 //! * [`delivery`] says when a message that failed is tried again, and when it is given up.
 //!
@@ -20,6 +20,7 @@ mod live;
 pub mod measure;
 pub mod notice;
 pub mod post;
+pub mod report;
 pub mod rule;
 #[cfg(test)]
 mod sample;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{Telling, TellingKind};
 use crate::incident::{Incident, State};
 use crate::measure::{By, Metric};
+use crate::report::{JobFailure, Report};
 use crate::rule::{Language, Severity};
 
 /// Why somebody is told.
@@ -23,10 +24,14 @@ pub enum NoticeKind {
     ChannelFailed,
     /// Somebody wants to know whether the channel works.
     Test,
+    /// A day or a week is over.
+    Report,
+    /// A scheduled job found something wrong.
+    JobFailed,
 }
 
 impl NoticeKind {
-    /// The word that webhooks name it with, behind `alert.`.
+    /// The word for it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Fired => "fired",
@@ -34,6 +39,8 @@ impl NoticeKind {
             Self::Resolved => "resolved",
             Self::ChannelFailed => "channel_failed",
             Self::Test => "test",
+            Self::Report => "report",
+            Self::JobFailed => "job_failed",
         }
     }
 }
@@ -66,6 +73,12 @@ pub struct Notice {
     pub more: usize,
     /// The channel that does not deliver, where it is about one.
     pub failure: Option<Failure>,
+    /// The report, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Box<Report>>,
+    /// What a job found, where it is that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobFailure>,
 }
 
 impl Notice {
@@ -82,44 +95,63 @@ impl Notice {
             incidents: telling.incidents.clone(),
             more: telling.more,
             failure: None,
+            report: None,
+            job: None,
         }
     }
 
     /// That another channel does not deliver.
-    pub const fn of_failure(failure: Failure, language: Language, now: Timestamp) -> Self {
-        Self {
-            kind: NoticeKind::ChannelFailed,
-            time: now,
-            language,
-            incidents: Vec::new(),
-            more: 0,
-            failure: Some(failure),
-        }
+    pub fn of_failure(failure: Failure, language: Language, now: Timestamp) -> Self {
+        Self { failure: Some(failure), ..Self::empty(NoticeKind::ChannelFailed, language, now) }
+    }
+
+    /// A report.
+    pub fn of_report(report: Report, language: Language, now: Timestamp) -> Self {
+        Self { report: Some(Box::new(report)), ..Self::empty(NoticeKind::Report, language, now) }
+    }
+
+    /// That a scheduled job found something wrong.
+    pub fn of_job(job: JobFailure, language: Language, now: Timestamp) -> Self {
+        Self { job: Some(job), ..Self::empty(NoticeKind::JobFailed, language, now) }
+    }
+
+    const fn empty(kind: NoticeKind, language: Language, time: Timestamp) -> Self {
+        let incidents = Vec::new();
+        Self { kind, time, language, incidents, more: 0, failure: None, report: None, job: None }
     }
 
     /// A sample.
     pub fn sample(language: Language, now: Timestamp) -> Self {
-        Self {
-            kind: NoticeKind::Test,
-            time: now,
-            language,
-            incidents: vec![sample(now)],
-            more: 0,
-            failure: None,
-        }
+        Self { incidents: vec![sample(now)], ..Self::empty(NoticeKind::Test, language, now) }
     }
 
     /// How bad the worst of it is.
     pub fn severity(&self) -> Severity {
         match self.kind {
             NoticeKind::ChannelFailed => Severity::Warning,
-            NoticeKind::Test => Severity::Info,
+            NoticeKind::JobFailed => Severity::Critical,
+            NoticeKind::Test | NoticeKind::Report => Severity::Info,
             _ => self.incidents.iter().map(|it| it.severity).max().unwrap_or(Severity::Info),
+        }
+    }
+
+    /// The type that webhooks name it with.
+    pub fn topic(&self) -> String {
+        match (&self.report, &self.job) {
+            (Some(report), _) => format!("report.{}", report.period.as_str()),
+            (_, Some(_)) => "job.failed".to_owned(),
+            _ => format!("alert.{}", self.kind.as_str()),
         }
     }
 
     /// What names what it is about: the same for the begin and the end of an incident.
     pub fn thread(&self) -> String {
+        if let Some(report) = &self.report {
+            return format!("report/{}", report.period.as_str());
+        }
+        if let Some(job) = &self.job {
+            return format!("job/{}", job.job);
+        }
         match (self.kind, &self.failure, self.incidents.first()) {
             (NoticeKind::Test, ..) => "test".to_owned(),
             (_, Some(failure), _) => format!("channel/{}", failure.channel),

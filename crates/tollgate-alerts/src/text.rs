@@ -7,6 +7,7 @@
 mod en;
 mod figures;
 mod ko;
+mod report;
 
 use std::sync::Arc;
 
@@ -160,6 +161,12 @@ struct Speaker<'a> {
 
 impl Speaker<'_> {
     fn notice(&self, notice: &Notice) -> Text {
+        if let Some(report) = &notice.report {
+            return report::report(self, notice.language, report);
+        }
+        if let Some(failure) = &notice.job {
+            return report::failure(notice, failure);
+        }
         let kind = self.words.kind(notice.kind);
         if let Some(failure) = &notice.failure {
             let headline = self.words.failed(&clean(&failure.channel), failure.is_disabled);

@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 
 use crate::control::Controls;
 use crate::serve::Handle;
-pub(crate) use book::{silence as silence_of, silences};
+pub(crate) use book::{notice as notice_record, silence as silence_of, silences};
 use feed::Feed;
 pub(crate) use metrics::AlertMetrics;
 pub(crate) use routes::test;

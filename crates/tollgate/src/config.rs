@@ -13,6 +13,7 @@ mod caution;
 mod environment;
 mod expand;
 mod guard;
+mod jobs;
 mod limit;
 mod model;
 mod names;
@@ -44,10 +45,11 @@ pub use auth::{Algorithm, Auth, Captcha, CaptchaProvider, ConfigKey, Jwt, JwtKey
 pub use caution::Caution;
 pub use environment::{Environment, KnownProvider, PROVIDERS, ProcessEnvironment};
 pub use guard::{Cache, CacheScope, Duplicates, Idempotency, StormAction};
+pub use jobs::{Job, JobKind, Jobs, Plan as JobPlan, PriceSource, Purge};
 pub(crate) use limit::read_key_limits;
 pub use limit::{PlanCaches, PlanDisconnects};
 pub use model::{Model, PriceOverride, Route, Target};
-pub use outgoing::{Bodies, Job, Jobs, LogFormat, Logs, Purge, Sentry, Stripe};
+pub use outgoing::{Bodies, LogFormat, Logs, Sentry, Stripe};
 pub use preset::PRESETS;
 pub use problem::{ConfigErrors, Problem};
 pub use provider::{Aws, AwsKeys, Breaker, Kind, Provider, Retry, Simulated, Timeout, Unmetered};
@@ -181,6 +183,7 @@ impl Config {
         let alerts = Alerts::read(&alerts, &names.channels);
         limits.extend(alerts.throttled(&limits, &server.timezone));
         let jobs = root.section("jobs", &schema::JOBS);
+        let jobs = Jobs::read(&jobs, (&names.channels, &alerts.channels), &server.timezone);
         Self {
             origin: reading.source.file.to_owned(),
             preset: preset.name,
@@ -207,7 +210,7 @@ impl Config {
                 .section("billing", &schema::BILLING)
                 .maybe_section("stripe", &schema::STRIPE)
                 .map(|fields| Stripe::read(&fields)),
-            jobs: Jobs::read(&jobs, &names.channels),
+            jobs,
             display: Display::read(&root.section("display", &schema::DISPLAY)),
             kill_switch: environment::kill_switch(reading.environment),
             server,

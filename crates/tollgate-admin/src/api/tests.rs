@@ -108,6 +108,8 @@ const MATRIX: &[(&str, &str, &str, Option<&str>, u16)] = &[
     ),
     ("delete", "/alerts/silences/{id}", "/alerts/silences/1", None, 204),
     ("post", "/alerts/test", "/alerts/test", None, 200),
+    ("get", "/jobs", "/jobs", None, 200),
+    ("post", "/jobs/{name}/run", "/jobs/purge/run", None, 202),
     ("get", "/audit", "/audit", None, 200),
 ];
 
@@ -206,6 +208,7 @@ async fn what_cannot_be_meant_is_refused_with_a_sentence() {
         ("POST", "/alerts/silences", Some((JSON, "{\"matchers\":{}}")), 400, "until"),
         ("DELETE", "/alerts/silences/all", None, 400, "i64"),
         ("POST", "/alerts/test", Some((JSON, "{\"chanel\":\"ops\"}")), 400, "chanel"),
+        ("POST", "/jobs/lunch/run", None, 404, "lunch"),
         ("GET", "/nothing", None, 404, "/nothing"),
         ("POST", "/audit", None, 405, "POST"),
     ] {

@@ -171,7 +171,7 @@ impl Email {
         let time = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
         let root = self.id(&root(notice));
         let own = match notice.kind {
-            NoticeKind::Fired => root.clone(),
+            NoticeKind::Fired | NoticeKind::Report => root.clone(),
             _ => self.id(sending.id),
         };
         let mut builder: MessageBuilder = Message::builder()

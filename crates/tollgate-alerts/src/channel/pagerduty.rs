@@ -82,6 +82,7 @@ fn verdict(reply: &Reply) -> Verdict {
 pub(super) fn event(action: &str, notice: &Notice, text: &Text) -> Value {
     let incident = notice.incidents.first();
     let part = text.parts.first();
+    let other = notice.job.as_ref().map_or("channel", |job| job.job.as_str());
     let headline = part.map_or(&*text.title, |part| &*part.headline);
     let mut event = json!({
         "event_action": action,
@@ -99,7 +100,7 @@ pub(super) fn event(action: &str, notice: &Notice, text: &Text) -> Value {
             "source": "tollgate",
             "severity": severity(notice.severity()),
             "timestamp": incident.map_or(notice.time, began),
-            "component": incident.map_or("channel", |it| it.rule.as_str()),
+            "component": incident.map_or(other, |it| it.rule.as_str()),
             "group": incident.and_then(|it| it.by).map(super::super::measure::By::as_str),
             "class": incident.and_then(|it| it.metric).map(super::super::measure::Metric::as_str),
             "custom_details": details,

@@ -15,6 +15,7 @@ use crate::incident::Incident;
 use crate::measure::Unit;
 use crate::notice::Notice;
 use crate::post::{Place, Post, Reach, Reply};
+use crate::report::Report;
 use crate::text::{Text, text};
 
 /// What secrets are written with.
@@ -107,11 +108,11 @@ pub(super) fn body(notice: &Notice, text: &Text) -> Vec<u8> {
         let parts: Vec<Value> = text
             .parts
             .iter()
-            .take(shown.max(1))
+            .take(if notice.report.is_some() { usize::MAX } else { shown.max(1) })
             .map(|part| json!({"headline": part.headline, "details": part.details}))
             .collect();
         let body = json!({
-            "type": format!("alert.{}", notice.kind.as_str()),
+            "type": notice.topic(),
             "timestamp": notice.time,
             "data": {
                 "title": text.title,
@@ -121,6 +122,8 @@ pub(super) fn body(notice: &Notice, text: &Text) -> Vec<u8> {
                 "incidents": incidents,
                 "more": more,
                 "failure": notice.failure,
+                "report": notice.report.as_deref().map(totals),
+                "job": notice.job,
             },
         });
         let body = serde_json::to_vec(&body).unwrap_or_default();
@@ -129,6 +132,21 @@ pub(super) fn body(notice: &Notice, text: &Text) -> Vec<u8> {
         }
         shown /= 2;
     }
+}
+
+/// A report as programs read it; its alerts stand in their own messages.
+fn totals(report: &Report) -> Value {
+    json!({
+        "period": report.period,
+        "timezone": report.timezone,
+        "from": report.from,
+        "to": report.to,
+        "total": report.total,
+        "before": report.before,
+        "users": report.users,
+        "models": report.models,
+        "alerts": report.alerts.len() + report.more_alerts,
+    })
 }
 
 /// An incident as programs read it: money as decimal strings in USD, durations in milliseconds.

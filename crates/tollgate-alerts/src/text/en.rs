@@ -19,6 +19,8 @@ impl Words for English {
             NoticeKind::Resolved => "[Resolved]",
             NoticeKind::ChannelFailed => "[Channel]",
             NoticeKind::Test => "[Test]",
+            NoticeKind::Report => "[Report]",
+            NoticeKind::JobFailed => "[Job]",
         }
     }
 

@@ -19,6 +19,8 @@ impl Words for Korean {
             NoticeKind::Resolved => "[해소]",
             NoticeKind::ChannelFailed => "[채널]",
             NoticeKind::Test => "[테스트]",
+            NoticeKind::Report => "[보고서]",
+            NoticeKind::JobFailed => "[작업]",
         }
     }
 

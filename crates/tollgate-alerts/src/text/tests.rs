@@ -57,7 +57,7 @@ fn budget(step: Option<u16>) -> Incident {
 
 fn notice(kind: NoticeKind, incidents: Vec<Incident>, more: usize) -> Notice {
     let (time, language) = (at(NOW), Language::Ko);
-    Notice { kind, time, language, incidents, more, failure: None }
+    Notice { kind, incidents, more, ..Notice::sample(language, time) }
 }
 
 /// One of each, as an operator may get them.

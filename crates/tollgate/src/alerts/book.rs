@@ -38,7 +38,7 @@ fn record(incident: &Incident) -> AlertRecord {
 }
 
 /// A message as it is written down.
-pub(super) fn notice(channel: &str, notice: &Notice) -> NoticeRecord {
+pub(crate) fn notice(channel: &str, notice: &Notice) -> NoticeRecord {
     NoticeRecord {
         id: 0,
         channel: channel.to_owned(),

@@ -1,16 +1,13 @@
-//! What leaves the program by itself: log lines, error reports, billing, scheduled work.
+//! What leaves the program by itself: log lines, error reports, billing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use secrecy::{ExposeSecret as _, SecretString};
 use tollgate_sinks::settings::Dsn;
 
-use super::names::Names;
 use super::reader::Fields;
-use super::scalar::{Cron, Share, Span, words};
+use super::scalar::{Share, words};
 use super::schema;
 use super::server::secret;
 use super::sink::{self, Sink};
@@ -113,72 +110,5 @@ impl Stripe {
             meter: fields.get("meter"),
             quantity: fields.get("quantity"),
         }
-    }
-}
-
-/// A job that runs on a schedule.
-#[derive(Clone, Debug)]
-pub struct Job {
-    /// Five fields of cron.
-    pub schedule: String,
-    /// Who gets its report.
-    pub channels: Vec<Arc<str>>,
-    /// Where a price refresh reads.
-    pub url: Option<Arc<str>>,
-}
-
-/// The retention of what is stored.
-#[derive(Clone, Debug)]
-pub struct Purge {
-    /// Five fields of cron.
-    pub schedule: String,
-    /// How long calls are kept.
-    pub keep_calls: Duration,
-    /// How long prompts and answers are kept.
-    pub keep_bodies: Duration,
-}
-
-/// Scheduled work.
-#[derive(Clone, Debug, Default)]
-pub struct Jobs {
-    /// The retention purge.
-    pub purge: Option<Purge>,
-    /// The other jobs that are configured, by name.
-    pub others: BTreeMap<&'static str, Job>,
-}
-
-impl Jobs {
-    pub(super) fn read(fields: &Fields<'_>, channels: &Names) -> Self {
-        let purge = fields.maybe_section("purge", &schema::PURGE).map(|fields| Purge {
-            schedule: fields.get::<Cron>("schedule").0,
-            keep_calls: fields.get::<Span>("keep_calls").0,
-            keep_bodies: fields.get::<Span>("keep_bodies").0,
-        });
-        let mut others = BTreeMap::new();
-        for (name, section) in [
-            ("daily_report", &schema::REPORT),
-            ("weekly_report", &schema::REPORT),
-            ("price_refresh", &schema::REFRESH),
-            ("rollup_check", &schema::SCHEDULE),
-            ("stripe_upload", &schema::SCHEDULE),
-            ("statement", &schema::SCHEDULE),
-            ("probe", &schema::SCHEDULE),
-        ] {
-            let Some(fields) = fields.maybe_section(name, section) else {
-                continue;
-            };
-            let known = |key: &str| section.key(key).is_some();
-            let job = Job {
-                schedule: fields.get::<Cron>("schedule").0,
-                channels: if known("channels") {
-                    channels.mentions(&fields, "channels")
-                } else {
-                    Vec::new()
-                },
-                url: known("url").then(|| fields.get("url")),
-            };
-            others.insert(name, job);
-        }
-        Self { purge, others }
     }
 }

@@ -104,13 +104,14 @@ fn what_the_example_switches_on_and_is_not_served_is_noted_and_nothing_is_refuse
     let config = example();
     let unserved = config.unserved();
     assert!(unserved.iter().all(|it| it.severity == Severity::Note), "{unserved:?}");
-    for key in ["jobs.purge", "jobs.daily_report"] {
-        let found = unserved.iter().find(|it| it.key == key).unwrap_or_else(|| panic!("{key}"));
-        let line = EXAMPLE.lines().nth(found.line.unwrap() as usize - 1).unwrap();
-        let word = key.rsplit('.').next().unwrap();
-        assert!(line.contains(word), "{key} is said to be at {line:?}");
-    }
-    let silent = ["logs.sinks[0]", "sentry.dsn", "alerts.channels.ops", "billing.stripe"];
+    let silent = [
+        "jobs.purge",
+        "jobs.daily_report",
+        "logs.sinks[0]",
+        "sentry.dsn",
+        "alerts.channels.ops",
+        "billing.stripe",
+    ];
     assert!(unserved.iter().all(|it| !silent.contains(&it.key.as_str())), "{unserved:?}");
 }
 

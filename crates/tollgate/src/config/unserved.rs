@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Config, CountersUrl, StorageUrl};
+use super::{Config, CountersUrl, JobKind, StorageUrl};
 
 /// Whether the program may start without a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -67,7 +67,7 @@ const ROWS: &[Row] = &[
         "Redis counters are not served by this version; use memory:",
     ),
     note(stripe, "Stripe is not served by this version; no usage is sent"),
-    note(jobs, "scheduled work is not served by this version; it does not run"),
+    note(jobs, "this job is not served by this version; it does not run"),
 ];
 
 impl Config {
@@ -102,7 +102,9 @@ fn stripe(config: &Config) -> Vec<String> {
 }
 
 fn jobs(config: &Config) -> Vec<String> {
-    let purge = config.jobs.purge.iter().map(|_| "purge");
-    let others = config.jobs.others.keys().copied();
-    purge.chain(others).map(|name| format!("jobs.{name}")).collect()
+    let others = config.jobs.others.keys().map(|kind| kind.as_str());
+    others
+        .filter(|name| JobKind::served(name).is_none())
+        .map(|name| format!("jobs.{name}"))
+        .collect()
 }

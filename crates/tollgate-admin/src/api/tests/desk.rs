@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tollgate_admission::control::{
     Actor, AlertEventRow, AlertHistoryQuery, AlertRow, AlertRuleRow, AlertTest, AlertTestRow,
     Amount, AuditQuery, AuditRow, Bodies, Call, CallQuery, Control, ControlError, Estimate,
-    EstimateAsk, Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KeySource, KeyState,
+    EstimateAsk, Explanation, JobRow, Key, KeyPatch, KeyQuery, KeyRotation, KeySource, KeyState,
     KillSwitch, LimitFacts, MadeKey, NewKey, NewOverride, NewSilence, NewUser, OverrideRow, Page,
     PlanFrom, PlanRow, ProviderRow, SilenceRow, Status, StormRow, SwitchChange, TopUp, UsageAsk,
     UsageReport, User, UserPatch, UserQuery, page_size,
@@ -48,6 +48,23 @@ impl Desk {
             expires_at: None,
             old_until: None,
         }
+    }
+}
+
+fn job() -> JobRow {
+    JobRow {
+        name: "purge".to_owned(),
+        configured: true,
+        enabled: true,
+        schedule: Some("0 3 * * *".to_owned()),
+        timezone: Some("Asia/Seoul".to_owned()),
+        running: false,
+        last_started: None,
+        last_ended: None,
+        outcome: None,
+        message: None,
+        last_success: None,
+        next: "2026-11-21T18:00:00Z".parse().ok(),
     }
 }
 
@@ -331,6 +348,18 @@ impl Control for Desk {
     fn test_alerts(&self, by: &Actor, _: AlertTest) -> Result<Vec<AlertTestRow>, ControlError> {
         self.changed(by);
         Ok(Vec::new())
+    }
+
+    fn jobs(&self) -> Result<Vec<JobRow>, ControlError> {
+        Ok(vec![job()])
+    }
+
+    fn run_job(&self, by: &Actor, name: &str) -> Result<JobRow, ControlError> {
+        if name != "purge" {
+            return Err(ControlError::NotFound { what: "job", name: name.to_owned() });
+        }
+        self.changed(by);
+        Ok(JobRow { running: true, ..job() })
     }
 
     fn audit(&self, _: &AuditQuery) -> Result<Page<AuditRow>, ControlError> {

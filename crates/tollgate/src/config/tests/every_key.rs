@@ -257,14 +257,14 @@ meter = "m"
 quantity = "q"
 
 [jobs]
-purge = { schedule = "* * * * *", keep_calls = "1d", keep_bodies = "1d" }
-daily_report = { schedule = "* * * * *", channels = ["c"] }
+purge = { schedule = "* * * * *", timezone = "UTC", enabled = true, keep_calls = "1d", keep_bodies = "1d" }
+daily_report = { schedule = "* * * * *", timezone = "UTC", enabled = true, channels = ["c"] }
 weekly_report = { schedule = "* * * * *", channels = ["c"] }
-price_refresh = { schedule = "* * * * *", url = "u" }
-rollup_check = { schedule = "* * * * *" }
-stripe_upload = { schedule = "* * * * *" }
+price_refresh = { schedule = "* * * * *", timezone = "UTC", enabled = true, url = "u" }
+rollup_check = { schedule = "* * * * *", timezone = "UTC", enabled = true, channels = ["c"] }
+stripe_upload = { schedule = "* * * * *", timezone = "UTC", enabled = true }
 statement = { schedule = "* * * * *" }
-probe = { schedule = "* * * * *" }
+probe = { schedule = "* * * * *", timezone = "UTC", enabled = true, timeout = "1s" }
 
 [display]
 currency = "KRW"

@@ -107,6 +107,34 @@ const VALUES: &[(&str, &str)] = &[
         "[jobs]\npurge = { schedule = \"0 25 * * *\" }",
         "f:2:22: `jobs.purge.schedule`: expected a schedule whose hour is `*`, a number from 0 to 23, a range, a list or a step such as `*/5`, found \"0 25 * * *\"",
     ),
+    (
+        "[jobs]\npurge = { schedule = \"0 0 31 2 *\" }",
+        "f:2:22: `jobs.purge.schedule`: \"0 0 31 2 *\": it never comes; \"0 3 * * *\" is every day at 03:00",
+    ),
+    (
+        "[jobs]\npurge = { keep_calls = \"1h\" }",
+        "f:2:24: `jobs.purge.keep_calls`: expected a day or longer; a start counts limits from the calls of the last hours",
+    ),
+    (
+        "[jobs]\nprobe = { timezone = \"Asia/Soul\" }",
+        "f:2:22: `jobs.probe.timezone`: expected the name of a time zone such as \"Asia/Seoul\" or \"UTC\", found \"Asia/Soul\"; did you mean `Asia/Seoul`?",
+    ),
+    (
+        "[jobs]\ndaily_report = { schedule = \"0 9 * * *\", channels = [\"obs\"] }\n[alerts.channels.ops]\nkind = \"slack\"",
+        "f:2:55: `jobs.daily_report.channels[0]`: there is no alert channel `obs`; did you mean `ops`?",
+    ),
+    (
+        "[jobs]\nweekly_report = { schedule = \"0 9 * * mon\", channels = [\"p\"] }\n[alerts.channels.p]\nkind = \"pagerduty\"\nrouting_key = \"k\"",
+        "f:2:57: `jobs.weekly_report.channels`: a channel of kind pagerduty takes no report; name a channel of another kind",
+    ),
+    (
+        "[jobs]\nprice_refresh = { schedule = \"0 9 * * *\", url = \"ftp://h/p\" }",
+        "f:2:51: `jobs.price_refresh.url`: expected a path or an http(s) address",
+    ),
+    (
+        "[jobs]\ndayly_report = {}",
+        "f:2:1: unknown key `dayly_report` in [jobs]; did you mean `daily_report`?",
+    ),
     ("plans = 3", "f:1:9: `plans`: expected a table, found a number"),
     (
         "[display]\ncurrency = \"KRW\"",
