@@ -21,6 +21,7 @@ mod crash;
 mod hangup;
 mod hostile;
 mod identity;
+mod jobs;
 mod limits;
 mod metrics;
 mod overload;

@@ -121,15 +121,15 @@ const VALUES: &[(&str, &str)] = &[
     ),
     (
         "[jobs]\ndaily_report = { schedule = \"0 9 * * *\", channels = [\"obs\"] }\n[alerts.channels.ops]\nkind = \"slack\"",
-        "f:2:55: `jobs.daily_report.channels[0]`: there is no alert channel `obs`; did you mean `ops`?",
+        "f:2:54: `jobs.daily_report.channels[0]`: there is no alert channel `obs`; did you mean `ops`?",
     ),
     (
         "[jobs]\nweekly_report = { schedule = \"0 9 * * mon\", channels = [\"p\"] }\n[alerts.channels.p]\nkind = \"pagerduty\"\nrouting_key = \"k\"",
-        "f:2:57: `jobs.weekly_report.channels`: a channel of kind pagerduty takes no report; name a channel of another kind",
+        "f:2:56: `jobs.weekly_report.channels`: a channel of kind pagerduty takes no report; name a channel of another kind",
     ),
     (
         "[jobs]\nprice_refresh = { schedule = \"0 9 * * *\", url = \"ftp://h/p\" }",
-        "f:2:51: `jobs.price_refresh.url`: expected a path or an http(s) address",
+        "f:2:49: `jobs.price_refresh.url`: expected a path or an http(s) address",
     ),
     (
         "[jobs]\ndayly_report = {}",
