@@ -1,5 +1,7 @@
 //! Each channel against a receiver that answers as its service does, and as services do that fail.
 
+mod mail;
+
 use std::time::Duration;
 
 use serde_json::Value;

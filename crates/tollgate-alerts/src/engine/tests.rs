@@ -1,7 +1,7 @@
 use jiff::SignedDuration;
 
 use super::*;
-use crate::incident::State;
+use crate::incident::Progress;
 use crate::rule::{Action, Deed, Shipped, Trigger};
 use crate::sample::{at, call, usd};
 use crate::silence::Silence;

@@ -18,6 +18,7 @@ use tollgate_store::Registry;
 use super::addresses::Addresses;
 use super::feed::{News, Step};
 use super::past::Past;
+use super::readings::Openings;
 use super::settings::settings;
 use super::{Link, book, deeds, readings, steps};
 use crate::config::Config;
@@ -44,6 +45,7 @@ pub(super) struct Watch {
     past: Past,
     engine: Engine,
     addresses: Addresses,
+    openings: Openings,
     /// Whether the windows know what was before the start.
     recalled: bool,
     /// Calls that were counted from the ledger, until they can no longer come again.
@@ -70,6 +72,7 @@ impl Watch {
             engine: Engine::new(settings, book::open(&registry)?),
             registry,
             addresses: Addresses::default(),
+            openings: Openings::default(),
             recalled: false,
             counted: HashSet::new(),
             started: handle.ground.clock.now(),
@@ -114,7 +117,9 @@ impl Watch {
         let mut passed = Vec::new();
         let global = readings::global(self.handle.plane.gate.engine(), now);
         if !self.recalled {
-            self.counted = self.past.recall(&mut self.engine, &self.handle.ledger, now)?;
+            let recalled = self.past.recall(&mut self.engine, &self.handle.ledger, now);
+            // Half of it, and then all of it again, would be too much.
+            self.counted = recalled.inspect_err(|_| self.engine.forget_counts())?;
             self.recalled = true;
             passed = readings::passed(&global);
         }
@@ -132,7 +137,11 @@ impl Watch {
         if now.duration_since(self.started) > OVERLAP {
             self.counted = HashSet::new();
         }
-        self.engine.read(readings::read(&self.handle.ledger, &self.handle.plane.healths, &global));
+        let targets = self.handle.plane.healths.states();
+        for signal in self.openings.since(&targets, now) {
+            self.engine.signal(&signal);
+        }
+        self.engine.read(readings::read(&self.handle.ledger, &targets, &global));
         self.reach(steps.into_iter().chain(passed), now);
         self.turn(now)?;
         self.tidy(now)
