@@ -1,3 +1,5 @@
+//! Turns of the engine: what begins, lasts and ends, who is told, what is done, and what holds it.
+
 use jiff::SignedDuration;
 
 use super::*;

@@ -118,7 +118,7 @@ fn used(state: &LimitState) -> Vec<Reading> {
 }
 
 /// The steps that limits on everybody together have passed: where the program ended between a step
-/// and its report, nobody else tells of it.
+/// and its report, or no call reached it, nobody else tells of it.
 pub(super) fn passed(limits: &[LimitState]) -> Vec<Step> {
     let steps = |state: &LimitState| -> Vec<Step> {
         let max = state.max.unwrap_or(0);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
+use tollgate_admission::engine::LimitState;
 use tollgate_alerts::engine::{Engine, Happened, Signal, Turn};
 use tollgate_alerts::measure::Metric;
 use tollgate_alerts::notice::Notice;
@@ -30,6 +31,9 @@ use crate::serve::Handle;
 const PAUSE: Duration = Duration::from_secs(2);
 /// Calls that were counted from the ledger may come from the feed for so long.
 const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
+/// How often limits on everybody together are asked which steps they have passed: usage that
+/// happened elsewhere reaches one without a call.
+const ASK_PASSED: SignedDuration = SignedDuration::from_secs(10);
 /// How often what is long over is forgotten.
 const TIDY: SignedDuration = SignedDuration::from_hours(1);
 /// How long history and delivered messages are kept.
@@ -51,6 +55,8 @@ pub(super) struct Watch {
     /// Calls that were counted from the ledger, until they can no longer come again.
     counted: HashSet<CallId>,
     started: Timestamp,
+    /// When limits were asked which steps they have passed.
+    asked_passed: Option<Timestamp>,
     tidied: Option<Timestamp>,
     /// A turn that could not be written down.
     unwritten: Option<Turn>,
@@ -76,6 +82,7 @@ impl Watch {
             recalled: false,
             counted: HashSet::new(),
             started: handle.ground.clock.now(),
+            asked_passed: None,
             tidied: None,
             unwritten: None,
             troubled: false,
@@ -114,15 +121,14 @@ impl Watch {
         if self.link.changed.swap(false, Ordering::AcqRel) {
             self.engine.change(settings(&self.config.lock()));
         }
-        let mut passed = Vec::new();
         let global = readings::global(self.handle.plane.gate.engine(), now);
         if !self.recalled {
             let recalled = self.past.recall(&mut self.engine, &self.handle.ledger, now);
             // Half of it, and then all of it again, would be too much.
             self.counted = recalled.inspect_err(|_| self.engine.forget_counts())?;
             self.recalled = true;
-            passed = readings::passed(&global);
         }
+        let passed = self.passed(&global, now);
         let News { calls, steps, storms } = self.link.feed.take();
         for (subject, at) in storms {
             self.engine.signal(&Signal { metric: Metric::DuplicateStorms, subject, at });
@@ -145,6 +151,15 @@ impl Watch {
         self.reach(steps.into_iter().chain(passed), now);
         self.turn(now)?;
         self.tidy(now)
+    }
+
+    /// The steps that limits on everybody together have passed, now and then.
+    fn passed(&mut self, global: &[LimitState], now: Timestamp) -> Vec<Step> {
+        if self.asked_passed.is_some_and(|at| now.duration_since(at).abs() < ASK_PASSED) {
+            return Vec::new();
+        }
+        self.asked_passed = Some(now);
+        readings::passed(global)
     }
 
     /// Reports steps that were not reported in their window. Where the database cannot say, they

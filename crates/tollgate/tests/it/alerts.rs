@@ -587,3 +587,29 @@ async fn a_step_that_an_action_of_the_application_reaches_is_told() {
         assert!(keys.iter().all(|key| key.starts_with("budget//drafts/user=alice/")), "{keys:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_usage_from_elsewhere_reaches_is_told_without_a_call() {
+    let upstream = Upstream::start(|request| oracle::reply(request, Duration::ZERO)).await;
+    let receiver = Upstream::always(Reply::status(200)).await;
+    let config = oracle_config(&upstream)
+        .section(
+            "[limits.company]\nscope = \"global\"\nmetric = \"cost_usd\"\nwindow = \"month\"\n\
+             max = 10\nwarn_at = [0.5, 0.8]\non_limit = \"alert\"",
+        )
+        .section("[alerts]\npause = \"1s\"")
+        .section(&webhook(&receiver));
+    let program = start(config).await;
+    // The first look at the limit has passed when this is reported.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for (id, expected) in [("a", 1), ("b", 2)] {
+        let event = json!({"id": id, "user": "alice", "provider": "up", "model": oracle::MODEL,
+                           "input_tokens": 1, "cost_usd": if id == "a" { "6" } else { "3" }});
+        let taken = program.client().post("/api/usage", &event).await;
+        assert_eq!(taken.json()["accepted"], 1, "{}", taken.text());
+        let keys = fired_at_least(&receiver, expected).await;
+        let budget: Vec<_> =
+            keys.iter().filter(|key| key.starts_with("budget//company/")).collect();
+        assert_eq!(budget.len(), expected, "{keys:?}");
+    }
+}
