@@ -26,6 +26,11 @@ pub use pagerduty::Pagerduty;
 pub use slack::Slack;
 pub use webhook::{SigningKey, Webhook, WrongKey};
 
+/// How long a service is left alone that says it gets too much.
+const CROWDED: Duration = Duration::from_mins(1);
+/// How long one is left alone that its gateway does not reach.
+const AWAY: Duration = Duration::from_secs(10);
+
 /// What a channel is.
 #[derive(Clone, Debug)]
 pub enum Way {
@@ -170,8 +175,15 @@ fn told(reply: &Reply) -> String {
 
 /// How an answer is read that follows no rule of its own service.
 fn usual(reply: &Reply) -> Verdict {
-    let (why, after) = (told(reply), reply.retry_after);
-    match reply.status.as_u16() {
+    let status = reply.status.as_u16();
+    // Who has too much to do and does not say for how long gets some time all the same.
+    let rest = match status {
+        429 => Some(CROWDED),
+        502 | 504 => Some(AWAY),
+        _ => None,
+    };
+    let (why, after) = (told(reply), reply.retry_after.or(rest));
+    match status {
         200..300 => Verdict::Delivered,
         408 | 425 | 429 | 500.. => Verdict::Later { why, after },
         _ => Verdict::Refused { why },

@@ -8,6 +8,7 @@
 //! then: a crash in between repeats a deed, which changes nothing, and neither repeats nor forgets a
 //! message.
 
+mod amend;
 mod evaluate;
 mod turn;
 
@@ -18,11 +19,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tollgate_domain::call::CallRecord;
-use tollgate_domain::money::NanoUsd;
 
 use crate::baseline::{self, Ask, History};
 use crate::condition::{Bound, Condition};
-use crate::incident::{Budget, Incident, Progress, State};
+use crate::incident::{Budget, Incident, State};
 use crate::live::{Table, Tally};
 use crate::measure::{Measure, Metric, Source};
 use crate::rule::{Language, Rule, Severity};
@@ -36,8 +36,6 @@ const LEARNT_FOR: i64 = 15;
 const MOST_LEARNT: usize = 10_000;
 /// Most questions about the past in one turn.
 const MOST_ASKS: usize = 50;
-/// A deed that fails so often is given up.
-const MOST_TRIES: u32 = 5;
 
 /// What happens beside calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,6 +208,12 @@ impl Engine {
         }
     }
 
+    /// Forgets what was counted: for a recall that broke off and is begun again.
+    pub fn forget_counts(&mut self) {
+        self.tables.clear();
+        self.compile();
+    }
+
     /// What is counted of calls, in the order of [`Engine::recall`].
     pub fn measures(&self) -> Vec<Measure> {
         self.tables.iter().map(|table| table.measure().clone()).collect()
@@ -310,48 +314,6 @@ impl Engine {
         let learnt = self.learnt.get(&(at, Arc::clone(subject)))?;
         let measure = (&condition.measure, floor);
         Some(baseline::usual(measure, &learnt.history, &self.settings.zone, learnt.at))
-    }
-
-    /// What a turn asked to be done about an incident was done, or could not be.
-    pub fn acted(&mut self, turn: &mut Turn, key: &str, done: bool) {
-        self.amend(turn, key, |incident| {
-            let Some(doing) = &mut incident.doing else { return };
-            doing.tries = doing.tries.saturating_add(1);
-            if done {
-                doing.progress = Progress::Standing;
-            } else if doing.tries >= MOST_TRIES {
-                doing.progress = Progress::Failed;
-            }
-        });
-    }
-
-    /// What a turn asked to be undone has been undone.
-    pub fn lifted(&mut self, turn: &mut Turn, key: &str) {
-        self.amend(turn, key, |incident| {
-            if let Some(doing) = &mut incident.doing {
-                doing.progress = Progress::Lifted;
-            }
-        });
-    }
-
-    /// Names the models that took most, in what a turn tells.
-    pub fn name_models(&mut self, turn: &mut Turn, key: &str, models: &[(String, NanoUsd)]) {
-        self.amend(turn, key, |incident| incident.models = models.to_vec());
-    }
-
-    /// Changes an incident here and in everything that a turn says of it.
-    fn amend(&mut self, turn: &mut Turn, key: &str, change: impl Fn(&mut Incident)) {
-        if let Some(incident) = self.incidents.get_mut(key) {
-            change(incident);
-            if !turn.changed.iter().any(|changed| changed.key == *key) {
-                turn.changed.push(incident.clone());
-                return;
-            }
-        }
-        let told = turn.tellings.iter_mut().flat_map(|telling| &mut telling.incidents);
-        let noted = turn.events.iter_mut().map(|event| &mut event.incident);
-        let all = turn.changed.iter_mut().chain(told).chain(noted);
-        all.filter(|incident| incident.key == *key).for_each(change);
     }
 
     /// What is open, in the order of its keys.

@@ -128,10 +128,7 @@ pub async fn attempt(mut call: Box<OpenCall>, head: &Parts) -> (Box<OpenCall>, G
         }
         call.leave(&got, &verdict);
         match next(&mut call, &verdict) {
-            Next::Nobody => {
-                call.charge_what_came(&got);
-                return (call, got);
-            }
+            Next::Nobody => return (call, got),
             Next::Other => {}
             Next::Same(pause) => {
                 let (back, stopped) = Pause::new(call, pause).await;

@@ -86,8 +86,8 @@ fn builder(config: ServerConfig) -> auto::Builder<TokioExecutor> {
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(config.head_timeout)
-        .max_buf_size(BUFFER)
-        .pipeline_flush(true);
+        // Without `pipeline_flush`, which takes answers in without bound where a client is slow.
+        .max_buf_size(BUFFER);
     http.http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(30))

@@ -39,10 +39,10 @@ pub use reader::calls::Filter;
 pub use reader::follow::Follow;
 pub use reader::usage::{Dim, UnknownDim, UsageQuery, UsageRow};
 pub use reader::verify::Report;
-pub use registry::alerts::{
-    AddressRecord, AlertEventFilter, AlertEventRecord, AlertRecord, AlertWork, NoticeRecord,
-    NoticeState, SilenceRecord,
-};
+pub use registry::alerts::addresses::AddressRecord;
+pub use registry::alerts::outbox::{NoticeRecord, NoticeState};
+pub use registry::alerts::silences::SilenceRecord;
+pub use registry::alerts::{AlertEventFilter, AlertEventRecord, AlertRecord, AlertWork};
 pub use registry::audit::{AuditEntry, AuditFilter, AuditRecord};
 pub use registry::change::Change;
 pub use registry::events::PendingEvent;

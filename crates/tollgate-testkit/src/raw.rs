@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// A bare connection.
@@ -45,6 +45,15 @@ impl Raw {
     pub async fn connect(address: &str) -> Self {
         let socket = TcpStream::connect(address).await.expect("no connection");
         socket.set_nodelay(true).unwrap();
+        Self { socket, unread: Vec::new() }
+    }
+
+    /// Connects to `address`, and takes little before it is read: a peer whose sockets do not hide
+    /// that it is slow.
+    pub async fn connect_narrow(address: &str) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(16 * 1024).unwrap();
+        let socket = socket.connect(address.parse().unwrap()).await.expect("no connection");
         Self { socket, unread: Vec::new() }
     }
 

@@ -1,5 +1,7 @@
 //! Each channel against a receiver that answers as its service does, and as services do that fail.
 
+mod mail;
+
 use std::time::Duration;
 
 use serde_json::Value;
@@ -96,9 +98,14 @@ async fn every_channel_of_http_is_taken_refused_and_put_off_as_its_service_says(
         let Verdict::Later { after, why } = put_off else { panic!("{kind}: {put_off:?}") };
         assert_eq!((after, &*why), (Some(Duration::from_secs(37)), "it answers 429"), "{kind}");
 
-        for status in [500, 502, 503, 504] {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (status, rest) in
+            [(429, seconds(60)), (500, None), (502, seconds(10)), (503, None), (504, seconds(10))]
+        {
             upstream.answer(Answer::status(status));
-            assert!(later(&send(&channel, &fired()).await), "{kind} {status}");
+            let put_off = send(&channel, &fired()).await;
+            let Verdict::Later { after, .. } = put_off else { panic!("{kind}: {put_off:?}") };
+            assert_eq!(after, rest, "{kind} {status}");
         }
         upstream.answer(Answer::status(200).first(Piece::Reset));
         assert!(later(&send(&channel, &fired()).await), "{kind} resets");

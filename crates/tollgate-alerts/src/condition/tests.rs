@@ -1,3 +1,5 @@
+//! What is written in rules, and what is read from it; and every mistake, with what is said of it.
+
 use super::*;
 use crate::measure::{By, Metric, Window};
 

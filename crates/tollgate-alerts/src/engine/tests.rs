@@ -1,7 +1,9 @@
+//! Turns of the engine: what begins, lasts and ends, who is told, what is done, and what holds it.
+
 use jiff::SignedDuration;
 
 use super::*;
-use crate::incident::State;
+use crate::incident::Progress;
 use crate::rule::{Action, Deed, Shipped, Trigger};
 use crate::sample::{at, call, usd};
 use crate::silence::Silence;

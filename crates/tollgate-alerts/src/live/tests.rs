@@ -1,3 +1,5 @@
+//! What the live counters make of calls, and how much they hold at most.
+
 use jiff::SignedDuration;
 use tollgate_domain::money::NanoUsd;
 

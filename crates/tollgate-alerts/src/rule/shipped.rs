@@ -163,12 +163,6 @@ pub const SHIPPED: &[Shipped] = &[
         Warning,
         "More than ten calls a second come without credentials.",
     ),
-    rule(
-        "billing-lag",
-        "billing_lag > 1h",
-        Warning,
-        "Usage has waited for its upload to Stripe for more than an hour.",
-    ),
 ];
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! What people are told, in both languages, with names that try to be more than names.
+
 use super::*;
 use crate::incident::{Progress, State};
 use crate::notice::Failure;

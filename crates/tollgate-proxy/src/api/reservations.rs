@@ -245,10 +245,13 @@ impl Ending {
             ActionState::Committed if just_now => {
                 // What ran at once has ended, so nothing of it is used.
                 let used = if action.metric == Metric::Concurrency { 0 } else { action.used };
-                if engine.commit_action(action.id, used, self.now).is_none() {
+                match engine.commit_action(action.id, used, self.now) {
+                    Some(settled) => {
+                        self.plane.gate.warned(&subject_of(action), &settled.warnings);
+                    }
                     // It ran out in the counters since the database was asked: it is owed all the
                     // same.
-                    Past::new(&self.plane, &self.plane.snapshot.load()).action(action);
+                    None => Past::new(&self.plane, &self.plane.snapshot.load()).action(action),
                 }
             }
             ActionState::Released if just_now => {

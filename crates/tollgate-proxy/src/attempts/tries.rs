@@ -197,17 +197,26 @@ impl OpenCall {
         }
     }
 
-    /// Leaves an attempt that has failed: it is charged with what was seen of its answer.
+    /// Leaves an attempt that has failed: it is charged with what was seen of its answer. One that
+    /// broke off, or is not what it should be, is charged as far as it came: its provider has made
+    /// that much of it.
     pub(super) fn leave(&mut self, got: &Got, verdict: &Verdict) {
         let Some(now) = self.tries.now.take() else { return };
         let seen = match got {
             Got::Stream(_, pump) => Some(pump.so_far(&self.chosen.target.model)),
             Got::Whole(_) | Got::Nothing(..) => None,
         };
-        let received = match (got, &seen) {
-            (Got::Whole(answer), _) => received(answer),
-            (Got::Stream(..), Some(ending)) => said_something(ending),
-            (Got::Nothing(_, Some(ending)), _) => said_something(ending),
+        let part = match got {
+            Got::Whole(answer) if answer.garbage => Some(&answer.body),
+            Got::Nothing(Ended::Broken(broken), _) => broken.generated(),
+            _ => None,
+        };
+        let part = part.map(|body| (self.remains(body), body));
+        let received = match (got, &seen, &part) {
+            (_, _, Some((facts, body))) => Received::Part(facts, body),
+            (Got::Whole(answer), ..) => received(answer),
+            (Got::Stream(..), Some(ending), _) => said_something(ending),
+            (Got::Nothing(_, Some(ending)), ..) => said_something(ending),
             _ => Received::Nothing,
         };
         let charged = self.charge(received);
@@ -226,25 +235,6 @@ impl OpenCall {
         self.tries.spent += attempt.cost;
         self.tries.over.push(attempt);
         self.first_byte_us = None;
-    }
-
-    /// Nobody else could be asked: the client learns of the attempt that was left last, and it is
-    /// charged with what came of its answer, since its provider has most likely made all of it.
-    pub(super) fn charge_what_came(&mut self, got: &Got) {
-        let part = match got {
-            Got::Whole(answer) if answer.garbage => Some(&answer.body),
-            Got::Nothing(Ended::Broken(broken), _) => broken.generated(),
-            _ => None,
-        };
-        let Some(body) = part else { return };
-        let facts = self.remains(body);
-        let charged = self.charge(Received::Part(&facts, body));
-        let Some(last) = self.tries.over.last_mut() else { return };
-        self.tries.spent = self.tries.spent - last.cost + charged.cost;
-        last.cost = charged.cost;
-        last.billing = charged.billing(last.billing);
-        self.tries.used = (charged.usage, charged.estimated);
-        self.tries.guessed |= charged.estimated;
     }
 
     /// Takes the attempts for the row of a call that ends: where there were several, or the call has

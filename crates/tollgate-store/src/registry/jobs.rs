@@ -9,7 +9,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
-use super::alerts::NoticeRecord;
+use super::alerts::outbox::{NoticeRecord, insert_notice};
 use super::change::Change;
 use super::{Registry, time};
 use crate::error::StoreError;
@@ -143,7 +143,7 @@ impl Registry {
             if ended == 0 {
                 return Ok(false);
             }
-            notices.iter().try_for_each(|notice| put_notice(connection, notice))?;
+            notices.iter().try_for_each(|notice| insert_notice(connection, notice))?;
             Ok(true)
         })
     }
@@ -185,17 +185,6 @@ fn take(connection: &Connection, claim: &JobClaim<'_>) -> Result<bool, StoreErro
             claim.until.as_microsecond(),
         ])?;
     Ok(taken == 1)
-}
-
-/// A message into the outbox of alerts, due at once.
-fn put_notice(connection: &Connection, notice: &NoticeRecord) -> Result<(), StoreError> {
-    connection
-        .prepare_cached(
-            "INSERT INTO alert_outbox (channel, notice, created_us, due_us, attempts, state)
-             VALUES (?1, ?2, ?3, ?3, 0, 0)",
-        )?
-        .execute((&notice.channel, &notice.notice, notice.created_at.as_microsecond()))?;
-    Ok(())
 }
 
 fn read(row: &Row<'_>) -> Result<JobRecord, StoreError> {

@@ -30,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const SHOW: SignedDuration = SignedDuration::from_mins(1);
 /// How soon again where it did not take it.
 const SHOW_AGAIN: SignedDuration = SignedDuration::from_secs(15);
+/// How long it is left alone at most, whatever it asks for: what is shown there must not grow old.
+const LONGEST_REST: SignedDuration = SignedDuration::from_mins(10);
 /// A channel that mirrors and has taken nothing for so many times does not work.
 const MOST_FAILURES: u32 = 20;
 /// How often others are told of a channel that does not deliver.
@@ -287,7 +289,12 @@ impl Courier {
         let channel = &route.channel.name;
         let Some(standing) = self.standings.get_mut(channel) else { return };
         standing.shown = None;
-        standing.rests = now.checked_add(SHOW_AGAIN).ok();
+        let asked = match verdict {
+            Verdict::Later { after, .. } => after.and_then(|it| SignedDuration::try_from(it).ok()),
+            _ => None,
+        };
+        let rest = asked.unwrap_or(SHOW_AGAIN).clamp(SHOW_AGAIN, LONGEST_REST);
+        standing.rests = now.checked_add(rest).ok();
         if standing.failures != MOST_FAILURES {
             return;
         }

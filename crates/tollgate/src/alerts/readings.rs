@@ -1,16 +1,16 @@
 //! How things stand that are no calls: the ledger, and limits on everybody together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use tollgate_admission::engine::{Engine, LimitState, Overlay, Subject, Terms};
 use tollgate_alerts::Budget;
-use tollgate_alerts::engine::Reading;
+use tollgate_alerts::engine::{Reading, Signal};
 use tollgate_alerts::measure::Metric;
 use tollgate_domain::limit::{self, Plan, Scope, Window};
 use tollgate_proxy::breaker::BreakerState;
-use tollgate_proxy::health::Healths;
+use tollgate_proxy::health::TargetState;
 use tollgate_store::{LedgerStatus, SqliteLedger};
 
 use super::feed::Step;
@@ -18,7 +18,7 @@ use super::feed::Step;
 /// Reads everything.
 pub(super) fn read(
     ledger: &SqliteLedger,
-    healths: &Healths,
+    targets: &[TargetState],
     limits: &[LimitState],
 ) -> Vec<Reading> {
     let LedgerStatus { waiting, last_error, .. } = ledger.status();
@@ -34,16 +34,16 @@ pub(super) fn read(
         plain(Metric::StoreDegraded, i64::from(last_error.is_some()), last_error),
         plain(Metric::LedgerWaiting, waiting, None),
     ];
-    readings.extend(breakers(healths));
+    readings.extend(breakers(targets));
     readings.extend(limits.iter().flat_map(used));
     readings
 }
 
 /// How many targets of each provider are left alone.
-fn breakers(healths: &Healths) -> impl Iterator<Item = Reading> {
+fn breakers(targets: &[TargetState]) -> impl Iterator<Item = Reading> {
     let mut open: BTreeMap<Arc<str>, i64> = BTreeMap::new();
-    for target in healths.states() {
-        let count = open.entry(target.provider).or_default();
+    for target in targets {
+        let count = open.entry(Arc::clone(&target.provider)).or_default();
         *count += i64::from(target.breaker == BreakerState::Open);
     }
     open.into_iter().map(|(subject, value)| Reading {
@@ -53,6 +53,26 @@ fn breakers(healths: &Healths) -> impl Iterator<Item = Reading> {
         budget: None,
         note: None,
     })
+}
+
+/// How often the breakers of each target had opened when they were looked at last.
+#[derive(Debug, Default)]
+pub(super) struct Openings(HashMap<(Arc<str>, Arc<str>), u64>);
+
+impl Openings {
+    /// A signal for each time that a breaker has opened since.
+    pub(super) fn since(&mut self, targets: &[TargetState], at: Timestamp) -> Vec<Signal> {
+        let mut signals = Vec::new();
+        for target in targets {
+            let name = (Arc::clone(&target.provider), Arc::clone(&target.model));
+            let before = self.0.insert(name, target.openings).unwrap_or(0);
+            for _ in 0..target.openings.saturating_sub(before) {
+                let subject = Arc::clone(&target.provider);
+                signals.push(Signal { metric: Metric::BreakerOpenings, subject, at });
+            }
+        }
+        signals
+    }
 }
 
 /// How the limits outside plans stand that count everybody together over some time.
@@ -98,7 +118,7 @@ fn used(state: &LimitState) -> Vec<Reading> {
 }
 
 /// The steps that limits on everybody together have passed: where the program ended between a step
-/// and its report, nobody else tells of it.
+/// and its report, or no call reached it, nobody else tells of it.
 pub(super) fn passed(limits: &[LimitState]) -> Vec<Step> {
     let steps = |state: &LimitState| -> Vec<Step> {
         let max = state.max.unwrap_or(0);

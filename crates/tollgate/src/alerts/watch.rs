@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
+use tollgate_admission::engine::LimitState;
 use tollgate_alerts::engine::{Engine, Happened, Signal, Turn};
 use tollgate_alerts::measure::Metric;
 use tollgate_alerts::notice::Notice;
@@ -18,6 +19,7 @@ use tollgate_store::Registry;
 use super::addresses::Addresses;
 use super::feed::{News, Step};
 use super::past::Past;
+use super::readings::Openings;
 use super::settings::settings;
 use super::{Link, book, deeds, readings, steps};
 use crate::config::Config;
@@ -29,6 +31,9 @@ use crate::serve::Handle;
 const PAUSE: Duration = Duration::from_secs(2);
 /// Calls that were counted from the ledger may come from the feed for so long.
 const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
+/// How often limits on everybody together are asked which steps they have passed: usage that
+/// happened elsewhere reaches one without a call.
+const ASK_PASSED: SignedDuration = SignedDuration::from_secs(10);
 /// How often what is long over is forgotten.
 const TIDY: SignedDuration = SignedDuration::from_hours(1);
 /// How long history and delivered messages are kept.
@@ -44,11 +49,14 @@ pub(super) struct Watch {
     past: Past,
     engine: Engine,
     addresses: Addresses,
+    openings: Openings,
     /// Whether the windows know what was before the start.
     recalled: bool,
     /// Calls that were counted from the ledger, until they can no longer come again.
     counted: HashSet<CallId>,
     started: Timestamp,
+    /// When limits were asked which steps they have passed.
+    asked_passed: Option<Timestamp>,
     tidied: Option<Timestamp>,
     /// A turn that could not be written down.
     unwritten: Option<Turn>,
@@ -70,9 +78,11 @@ impl Watch {
             engine: Engine::new(settings, book::open(&registry)?),
             registry,
             addresses: Addresses::default(),
+            openings: Openings::default(),
             recalled: false,
             counted: HashSet::new(),
             started: handle.ground.clock.now(),
+            asked_passed: None,
             tidied: None,
             unwritten: None,
             troubled: false,
@@ -111,13 +121,14 @@ impl Watch {
         if self.link.changed.swap(false, Ordering::AcqRel) {
             self.engine.change(settings(&self.config.lock()));
         }
-        let mut passed = Vec::new();
         let global = readings::global(self.handle.plane.gate.engine(), now);
         if !self.recalled {
-            self.counted = self.past.recall(&mut self.engine, &self.handle.ledger, now)?;
+            let recalled = self.past.recall(&mut self.engine, &self.handle.ledger, now);
+            // Half of it, and then all of it again, would be too much.
+            self.counted = recalled.inspect_err(|_| self.engine.forget_counts())?;
             self.recalled = true;
-            passed = readings::passed(&global);
         }
+        let passed = self.passed(&global, now);
         let News { calls, steps, storms } = self.link.feed.take();
         for (subject, at) in storms {
             self.engine.signal(&Signal { metric: Metric::DuplicateStorms, subject, at });
@@ -132,10 +143,23 @@ impl Watch {
         if now.duration_since(self.started) > OVERLAP {
             self.counted = HashSet::new();
         }
-        self.engine.read(readings::read(&self.handle.ledger, &self.handle.plane.healths, &global));
+        let targets = self.handle.plane.healths.states();
+        for signal in self.openings.since(&targets, now) {
+            self.engine.signal(&signal);
+        }
+        self.engine.read(readings::read(&self.handle.ledger, &targets, &global));
         self.reach(steps.into_iter().chain(passed), now);
         self.turn(now)?;
         self.tidy(now)
+    }
+
+    /// The steps that limits on everybody together have passed, now and then.
+    fn passed(&mut self, global: &[LimitState], now: Timestamp) -> Vec<Step> {
+        if self.asked_passed.is_some_and(|at| now.duration_since(at).abs() < ASK_PASSED) {
+            return Vec::new();
+        }
+        self.asked_passed = Some(now);
+        readings::passed(global)
     }
 
     /// Reports steps that were not reported in their window. Where the database cannot say, they

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use tollgate_alerts::condition::{Bound, Condition, WrongCondition, form_of, read_amount};
-use tollgate_alerts::measure::Source;
+use tollgate_alerts::measure::{self, Source};
 use tollgate_alerts::rule::{Action, Deed, Language, Rule, SHIPPED, Severity, Shipped, Trigger};
 use tollgate_domain::limit::{Limit, Metric, Mode, OnLimit, Scope, Window};
 
@@ -232,6 +232,13 @@ fn rule(own: &Fields<'_>, name: &Arc<str>, channels: Vec<Arc<str>>) -> Option<Ru
 fn condition(item: &Item<'_>) -> Option<Condition> {
     let Name(text) = item.scalar()?;
     match text.parse::<Condition>() {
+        // A rule that can never be an alert would be trusted in vain.
+        Ok(condition) if condition.measure.metric == measure::Metric::BillingLag => {
+            let message =
+                "this version uploads no usage to Stripe, so nothing is known of `billing_lag`";
+            item.fail(format!("`{}`: {message}", item.path), Some("leave the rule out".to_owned()));
+            None
+        }
         Ok(condition) => Some(condition),
         Err(WrongCondition { message, unknown, remedy, .. }) => {
             let near = unknown.and_then(|(name, known)| suggest(&name, known));

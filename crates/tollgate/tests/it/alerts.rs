@@ -66,10 +66,25 @@ async fn fired_at_least(receiver: &Upstream, count: usize) -> Vec<String> {
     .await
 }
 
+/// Spend of a user at this hour of each of the last weeks.
+async fn spent_weekly(program: &Program, user: &str, usd: &str) {
+    let now = jiff::Timestamp::now();
+    let events: Vec<Value> = (1..=5)
+        .map(|week| {
+            let time = now - jiff::SignedDuration::from_hours(7 * 24 * week);
+            json!({"id": format!("{user}-{week}"), "time": time, "user": user, "provider": "sim",
+                   "model": "sim-large", "input_tokens": 1, "cost_usd": usd})
+        })
+        .collect();
+    let taken = program.client().post("/api/usage", &json!(events)).await;
+    assert_eq!(taken.json()["accepted"], 5, "{}", taken.text());
+}
+
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one story, told once")]
 async fn a_runaway_user_is_stopped_and_a_webhook_has_the_alert() {
     let receiver = Upstream::always(Reply::status(204)).await;
-    // Every call of the simulated provider costs some cents; nobody spends more than that an hour.
+    // Every call of the simulated provider costs some cents.
     let config = Config::new()
         .section("[providers.sim]\nkind = \"simulated\"\nlatency = \"1ms\"\nerror_rate = 0.0")
         .model("sim-large", "sim", "sim-large")
@@ -82,10 +97,16 @@ async fn a_runaway_user_is_stopped_and_a_webhook_has_the_alert() {
             "floor = 0.01\naction = \"quota_zero for 1h\"\nseverity = \"critical\"",
         ));
     let program = start(config).await;
+    spent_weekly(&program, "mallory", "0.10").await;
+    spent_weekly(&program, "trudy", "100").await;
+    // Both are in the ledger, and nothing of it is spend of this hour.
+    program.settled(10).await;
     let client = program.client().with("x-tollgate-user", "mallory");
     let body = json!({"model": "sim-large", "max_tokens": 50, "messages": [{"role": "user", "content": "again"}]});
+    let twin = program.client().with("x-tollgate-user", "trudy");
     let refused = eventually("the runaway is stopped", Duration::from_mins(1), || async {
         let answer = client.post(CHAT, &body).await;
+        assert_eq!(twin.post(CHAT, &body).await.status, 200, "who spends much always goes on");
         if answer.status == 200 { Err("served".to_owned()) } else { Ok(answer) }
     })
     .await;
@@ -94,8 +115,13 @@ async fn a_runaway_user_is_stopped_and_a_webhook_has_the_alert() {
     let bystander = program.client().with("x-tollgate-user", "alice").post(CHAT, &body).await;
     assert_eq!(bystander.status, 200, "others go on: {}", bystander.text());
 
-    let keys = fired_at_least(&receiver, 1).await;
-    assert!(keys.contains(&"runaway-user/user=mallory".to_owned()), "{keys:?}");
+    // One prompt again and again is a duplicate storm too, and that may be told before.
+    eventually("the alert is told", SOON, || async {
+        let keys = fired(&receiver);
+        let told = keys.iter().any(|key| key == "runaway-user/user=mallory");
+        if told { Ok(()) } else { Err(format!("{keys:?}")) }
+    })
+    .await;
     let received = receiver.received();
     let first =
         received.iter().find(|it| it.json()["data"]["incidents"][0]["rule"] == "runaway-user");
@@ -108,6 +134,12 @@ async fn a_runaway_user_is_stopped_and_a_webhook_has_the_alert() {
     let value: NanoUsd = incident["value"].as_str().unwrap().parse().unwrap();
     let bound: NanoUsd = incident["bound"].as_str().unwrap().parse().unwrap();
     assert!(value > bound, "{incident}");
+    assert_eq!(
+        (&incident["usual"], &incident["bound"]),
+        (&json!("0.100000000"), &json!("1.500000000"))
+    );
+    let keys = fired(&receiver);
+    assert!(!keys.contains(&"runaway-user/user=trudy".to_owned()), "{keys:?}");
     assert_eq!(incident["action"]["deed"], "quota_zero");
     assert_eq!(incident["action"]["progress"], "standing");
     assert_eq!(incident["models"][0]["model"], "sim-large", "{incident}");
@@ -361,4 +393,223 @@ async fn alertmanager_is_shown_what_fires_again_and_again_and_a_throttled_user_i
     let alerts = shown[0].json();
     assert_eq!(alerts[0]["labels"]["alertname"], "busy");
     assert_eq!(alerts[0]["labels"]["user"], "eve");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_hangs_delays_no_call_and_no_other_channel_and_is_asked_again() {
+    let upstream = Upstream::start(|request| oracle::reply(request, Duration::ZERO)).await;
+    let hanging = Upstream::always(Reply::never()).await;
+    let receiver = Upstream::always(Reply::status(200)).await;
+    let config = oracle_config(&upstream)
+        .section("[alerts]\nshipped = false\npause = \"1s\"")
+        .section(&slack(&hanging))
+        .section(&webhook(&receiver))
+        .section(&rule("calls", "calls{by=user,window=1h} > 0", ""));
+    let program = start(config).await;
+    assert_eq!(call(&program, "alice", 0).await.status, 200);
+    eventually("the channel is asked and hangs", SOON, || async {
+        if hanging.count() > 0 { Ok(()) } else { Err("not yet".to_owned()) }
+    })
+    .await;
+    let mut slowest = Duration::ZERO;
+    for nonce in 1..=50 {
+        let begun = std::time::Instant::now();
+        assert_eq!(call(&program, &format!("user-{nonce}"), nonce).await.status, 200);
+        slowest = slowest.max(begun.elapsed());
+    }
+    // A channel has 15 seconds: a call that waited for it would be slower than this.
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+    let told = fired_at_least(&receiver, 1).await;
+    assert_eq!(told[0], "calls/user=alice");
+    assert_eq!(hanging.count(), 1, "one message at a time");
+
+    hanging.answer(Reply::status(200).whole("ok"));
+    eventually("it is asked again", Duration::from_mins(1), || async {
+        let metrics = program.admin().get("/metrics").await.text();
+        let outcome = |outcome: &str| {
+            let labels = format!("{{channel=\"chat\",outcome=\"{outcome}\"}} ");
+            metrics.contains(&format!("tollgate_alert_notifications_total{labels}"))
+        };
+        if outcome("failed") && outcome("delivered") { Ok(()) } else { Err(metrics.clone()) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_throttles_is_left_alone_for_as_long_as_it_asks() {
+    let upstream = Upstream::start(|request| oracle::reply(request, Duration::ZERO)).await;
+    let busy = Reply::status(429).header("retry-after", "12");
+    let receiver = Upstream::always(busy).await;
+    let config = oracle_config(&upstream)
+        .section("[alerts]\nshipped = false\npause = \"1s\"")
+        .section(&webhook(&receiver))
+        .section(&rule("calls", "calls{by=user,window=1h} > 0", ""));
+    let program = start(config).await;
+    assert_eq!(call(&program, "alice", 1).await.status, 200);
+    eventually("the channel is asked", SOON, || async {
+        if receiver.count() > 0 { Ok(()) } else { Err("not yet".to_owned()) }
+    })
+    .await;
+    let asked = std::time::Instant::now();
+    receiver.answer(Reply::status(200));
+    // What happens meanwhile waits too, though it was never refused.
+    assert_eq!(call(&program, "bob", 2).await.status, 200);
+    let again = eventually("the channel is asked again", SOON, || async {
+        if receiver.count() > 1 { Ok(asked.elapsed()) } else { Err("not yet".to_owned()) }
+    })
+    .await;
+    assert!(again >= Duration::from_secs(11), "without being asked to, it is after 5 s: {again:?}");
+    let keys = fired_at_least(&receiver, 2).await;
+    assert_eq!(keys, ["calls/user=alice", "calls/user=bob"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_refused_is_given_up_and_the_next_one_is_sent() {
+    let upstream = Upstream::start(|request| oracle::reply(request, Duration::ZERO)).await;
+    let chat = Upstream::always(Reply::status(400).whole("invalid_payload")).await;
+    let receiver = Upstream::always(Reply::status(200)).await;
+    let config = oracle_config(&upstream)
+        .section("[alerts]\nshipped = false\npause = \"1s\"")
+        .section(&slack(&chat))
+        .section(&webhook(&receiver))
+        .section(&rule("calls", "calls{by=user,window=1h} > 0", "channels = [\"chat\"]"));
+    let program = start(config).await;
+    assert_eq!(call(&program, "alice", 1).await.status, 200);
+    let failure = eventually("another channel tells of it", SOON, || async {
+        let told = told(&receiver);
+        told.first().cloned().ok_or_else(|| chat.count().to_string())
+    })
+    .await;
+    let failure = &failure["data"]["failure"];
+    assert_eq!(failure["is_disabled"], false, "{failure}");
+    assert_eq!(failure["why"], "it answers 400 invalid_payload");
+    assert!(failure["lost"].as_str().unwrap().contains("alice"), "{failure}");
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert_eq!(chat.count(), 1, "what is refused is not sent again");
+    chat.answer(Reply::status(200).whole("ok"));
+    assert_eq!(call(&program, "bob", 2).await.status, 200);
+    eventually("the next one is sent", SOON, || async {
+        let text = chat.last().json()["text"].to_string();
+        if text.contains("bob") { Ok(()) } else { Err(text) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_gone_is_left_alone_and_others_tell_what_it_would_have() {
+    let upstream = Upstream::start(|request| oracle::reply(request, Duration::ZERO)).await;
+    let receiver = Upstream::always(Reply::status(410)).await;
+    let chat = Upstream::always(Reply::status(200).whole("ok")).await;
+    let config = oracle_config(&upstream)
+        .section("[alerts]\nshipped = false\npause = \"1s\"")
+        .section(&webhook(&receiver))
+        .section(&slack(&chat))
+        .section(&rule("calls", "calls{by=user,window=1h} > 0", "channels = [\"hook\"]"));
+    let program = start(config).await;
+    for (nonce, user) in ["alice", "bob"].into_iter().enumerate() {
+        assert_eq!(call(&program, user, u64::try_from(nonce).unwrap()).await.status, 200);
+        eventually("the other channel tells of it", SOON, || async {
+            let texts: Vec<_> = chat.received().iter().map(|it| it.json().to_string()).collect();
+            if texts.iter().any(|text| text.contains(user)) { Ok(()) } else { Err(texts.concat()) }
+        })
+        .await;
+    }
+    assert_eq!(receiver.count(), 1, "it said that it is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_name_of_a_user_becomes_a_mention_or_a_link() {
+    let upstream = Upstream::start(|request| oracle::reply(request, Duration::ZERO)).await;
+    let chat = Upstream::always(Reply::status(200).whole("ok")).await;
+    let config = oracle_config(&upstream)
+        .section("[alerts]\nshipped = false")
+        .section(&slack(&chat))
+        .section(&rule("calls", "calls{by=user,window=1h} > 0", ""));
+    let program = start(config).await;
+    let name = "<!channel> <@U024BE7LH> <https://evil.example|click> &lt;";
+    assert_eq!(call(&program, name, 1).await.status, 200);
+    let sent = eventually("the alert is told", SOON, || async {
+        chat.received().first().cloned().ok_or_else(|| "nothing".to_owned())
+    })
+    .await;
+    let raw = String::from_utf8(sent.body.to_vec()).unwrap();
+    assert!(!raw.contains('<') && !raw.contains('>'), "{raw}");
+    let text = sent.json()["text"].as_str().unwrap().to_owned();
+    assert!(text.contains("&lt;!channel&gt; &lt;@U024BE7LH&gt;"), "{text}");
+    assert!(text.contains("&amp;lt;"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openings_of_breakers_are_counted_by_provider() {
+    let upstream = Upstream::always(Reply::json(500, &json!({"error": {"message": "no"}}))).await;
+    let receiver = Upstream::always(Reply::status(200)).await;
+    let breaker = "breaker = { error_rate = 0.5, window = \"20s\", min_calls = 2, \
+                   open_for = \"500ms\" }";
+    let config = Config::new()
+        .provider_with("up", "openai", &upstream.url("/v1"), breaker)
+        .model(oracle::MODEL, "up", oracle::MODEL)
+        .price("up", oracle::MODEL, &oracle::PRICES)
+        .section("[alerts]\nshipped = false")
+        .section(&webhook(&receiver))
+        .section(&rule("flapping", "breaker_openings{by=provider,window=5m} > 1", ""));
+    let program = start(config).await;
+    // It opens; when its time is over a probe fails and opens it again.
+    let keys = eventually("the breaker has opened twice", SOON, || async {
+        call(&program, "alice", 1).await;
+        let keys = fired(&receiver);
+        if keys.is_empty() { Err("not told yet".to_owned()) } else { Ok(keys) }
+    })
+    .await;
+    assert_eq!(keys, ["flapping/provider=up"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_an_action_of_the_application_reaches_is_told() {
+    let upstream = Upstream::start(|request| oracle::reply(request, Duration::ZERO)).await;
+    let receiver = Upstream::always(Reply::status(200)).await;
+    let config = oracle_config(&upstream)
+        .section(
+            "[limits.drafts]\nscope = \"user\"\nmetric = \"units\"\nwindow = \"month\"\nmax = 10\n\
+             warn_at = [0.5, 0.8]\non_limit = \"deny\"",
+        )
+        .section("[alerts]\npause = \"1s\"")
+        .section(&webhook(&receiver));
+    let program = start(config).await;
+    for (amount, expected) in [(6, 1), (2, 2)] {
+        let wanted = json!({"user": "alice", "metric": "units", "amount": amount, "ttl": "10m"});
+        let held = program.client().post("/api/reservations", &wanted).await;
+        assert_eq!(held.status, 201, "{}", held.text());
+        let path = format!("/api/reservations/{}/commit", held.json()["id"].as_str().unwrap());
+        let committed = program.client().post(&path, &json!({})).await;
+        assert_eq!(committed.status, 200, "{}", committed.text());
+        let keys = fired_at_least(&receiver, expected).await;
+        assert_eq!(keys.len(), expected, "{keys:?}");
+        assert!(keys.iter().all(|key| key.starts_with("budget//drafts/user=alice/")), "{keys:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_usage_from_elsewhere_reaches_is_told_without_a_call() {
+    let upstream = Upstream::start(|request| oracle::reply(request, Duration::ZERO)).await;
+    let receiver = Upstream::always(Reply::status(200)).await;
+    let config = oracle_config(&upstream)
+        .section(
+            "[limits.company]\nscope = \"global\"\nmetric = \"cost_usd\"\nwindow = \"month\"\n\
+             max = 10\nwarn_at = [0.5, 0.8]\non_limit = \"alert\"",
+        )
+        .section("[alerts]\npause = \"1s\"")
+        .section(&webhook(&receiver));
+    let program = start(config).await;
+    // The first look at the limit has passed when this is reported.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for (id, expected) in [("a", 1), ("b", 2)] {
+        let event = json!({"id": id, "user": "alice", "provider": "up", "model": oracle::MODEL,
+                           "input_tokens": 1, "cost_usd": if id == "a" { "6" } else { "3" }});
+        let taken = program.client().post("/api/usage", &event).await;
+        assert_eq!(taken.json()["accepted"], 1, "{}", taken.text());
+        let keys = fired_at_least(&receiver, expected).await;
+        let budget: Vec<_> =
+            keys.iter().filter(|key| key.starts_with("budget//company/")).collect();
+        assert_eq!(budget.len(), expected, "{keys:?}");
+    }
 }

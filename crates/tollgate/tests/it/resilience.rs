@@ -185,8 +185,12 @@ async fn however_a_target_fails_before_the_first_byte_the_next_one_answers() {
             let row = program.settled_call(&format!("call-{nonce}")).await;
             assert_eq!(row["outcome"], "success", "{what}: {row:#}");
             assert_eq!((&row["provider"], &row["attempts"]), (&json!("spare"), &json!(2)));
-            assert_eq!(cost(&row["cost_usd"]), dear_cost(nonce), "{what}: {row:#}");
+            assert_eq!(cost(&row["tries"][1]["cost_usd"]), dear_cost(nonce), "{what}: {row:#}");
             let tried = &row["tries"][0];
+            // What came of an answer was most likely made whole; whoever said nothing costs nothing.
+            let came = matches!(what, "no JSON" | "half of it");
+            assert_eq!(cost(&tried["cost_usd"]) > NanoUsd::ZERO, came, "{what}: {row:#}");
+            assert_eq!(row["estimated"], came, "{what}: {row:#}");
             assert_eq!(tried["provider"], "first", "{what}: {row:#}");
             assert_eq!(tried["status"], status, "{what}: {row:#}");
             assert_eq!(tried["billing"], billing, "{what}: {row:#}");
@@ -511,7 +515,8 @@ async fn of_calls_under_load_none_is_lost_when_a_target_dies() {
     let rows = program.settled(400).await;
     assert!(rows.iter().all(|row| row["outcome"] == "success"));
     let failed = rows.iter().filter(|row| row["attempts"] == 2).count();
-    assert!(failed >= 10, "{failed} calls met the dead target");
+    // Half of the ten calls without which the breaker does not open.
+    assert!(failed >= 5, "{failed} calls met the dead target");
     let asked = first.count() + spare.count();
     assert_eq!(asked, 400 + failed, "an attempt each, and one more for each failure");
     rows.iter().take(20).for_each(|row| assert_sound(&program, row));

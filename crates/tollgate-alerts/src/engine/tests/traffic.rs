@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use tollgate_domain::money::NanoUsd;
+
 use super::*;
 use crate::measure::By;
 use crate::rule::SHIPPED;

@@ -412,6 +412,10 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
         "f:3:8: `alerts.rules[0].when`: `cost_usd` needs a window; write `cost_usd{window=1h}`, or day, week, month",
     ),
     (
+        "[[alerts.rules]]\nname = \"a\"\nwhen = \"billing_lag > 1h\"",
+        "f:3:8: `alerts.rules[0].when`: this version uploads no usage to Stripe, so nothing is known of `billing_lag`; leave the rule out",
+    ),
+    (
         "[[alerts.rules]]\nname = \"runaway-usr\"",
         "f:2:8: `alerts.rules[0]`: the rule `runaway-usr` needs `when`: no shipped rule has this name; did you mean `runaway-user`?",
     ),
