@@ -140,9 +140,9 @@ families! {
         "Messages of alerts by channel and what came of an attempt";
     ALERT_CALLS_DROPPED, "tollgate_alert_calls_dropped_total", Counter, &[],
         "Finished calls that alerts have not seen because they were behind";
-    JOB_RUNS, "tollgate_job_runs_total", Counter, &["job", "outcome"],
+    JOB_RUNS, "tollgate_job_runs_total", Counter, &["job_name", "outcome"],
         "Runs of scheduled jobs, by how they ended";
-    JOB_LAST_SUCCESS, "tollgate_job_last_success_timestamp_seconds", Gauge, &["job"],
+    JOB_LAST_SUCCESS, "tollgate_job_last_success_timestamp_seconds", Gauge, &["job_name"],
         "When a run of a job last ended well, in seconds since 1970";
     PROVIDER_UP, "tollgate_provider_up", Gauge, &["provider"],
         "1 where a provider answered the last probe, 0 where it did not";
@@ -222,7 +222,10 @@ pub const LABELS: &[Label] = &[
     },
     Label { name: "rule", meaning: "The name of an alert rule" },
     Label { name: "channel", meaning: "The name of an alert channel" },
-    Label { name: "job", meaning: "The name of a scheduled job" },
+    Label {
+        name: "job_name",
+        meaning: "The name of a scheduled job; `job` is what Prometheus calls a target",
+    },
     Label { name: "version", meaning: "The version of the program" },
 ];
 

@@ -233,6 +233,25 @@ fn sample_secrets_and_doors_that_stand_open_are_told() {
 }
 
 #[test]
+fn a_limit_that_reaches_back_further_than_calls_are_kept_is_told() {
+    for (scope, window, told) in [
+        ("ip", "month", true),
+        ("ip", "day", false),
+        ("user", "month", false),
+        ("session", "total", true),
+    ] {
+        let text = format!(
+            "[jobs]\npurge = {{ keep_calls = \"7d\" }}\n[limits.l]\nscope = \"{scope}\"\n\
+             metric = \"requests\"\nwindow = \"{window}\"\nmax = 5"
+        );
+        let cautions = Config::parse("t", &text, &nothing).unwrap().cautions();
+        let found = cautions.iter().find(|caution| caution.key == "jobs.purge.keep_calls");
+        assert_eq!(found.is_some(), told, "{scope} {window}: {cautions:?}");
+        assert!(found.is_none_or(|caution| caution.line == Some(2)), "{found:?}");
+    }
+}
+
+#[test]
 fn guests_may_have_a_plan_with_a_pot_for_all_and_a_captcha() {
     let text = r#"
         [auth]

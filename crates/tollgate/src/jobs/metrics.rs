@@ -16,13 +16,13 @@ use crate::config::JobKind;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfRun {
-    job: &'static str,
+    job_name: &'static str,
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfJob {
-    job: &'static str,
+    job_name: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -57,7 +57,7 @@ impl JobMetrics {
     /// A run has ended, well at an instant or not well.
     pub(super) fn ended(&self, kind: JobKind, succeeded: Option<Timestamp>) {
         let outcome = if succeeded.is_some() { "success" } else { "failed" };
-        self.runs.get_or_create(&OfRun { job: kind.as_str(), outcome }).inc();
+        self.runs.get_or_create(&OfRun { job_name: kind.as_str(), outcome }).inc();
         if let Some(at) = succeeded {
             self.succeeded(kind, at);
         }
@@ -65,7 +65,7 @@ impl JobMetrics {
 
     /// A run ended well then.
     pub(super) fn succeeded(&self, kind: JobKind, at: Timestamp) {
-        self.succeeded.get_or_create(&OfJob { job: kind.as_str() }).set(at.as_second());
+        self.succeeded.get_or_create(&OfJob { job_name: kind.as_str() }).set(at.as_second());
     }
 
     /// How providers do. Those that are gone must not go on being up.

@@ -1,3 +1,5 @@
+//! Schedules over changes of the clock: never twice, never left out, and caught up once.
+
 use jiff::{SignedDuration, ToSpan as _};
 use proptest::prelude::*;
 

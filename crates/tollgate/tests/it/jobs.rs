@@ -155,8 +155,8 @@ async fn a_purge_removes_what_is_old_and_the_ledger_still_adds_up() {
     assert_eq!(audit["items"][1]["subject"], "purge", "{audit}");
     assert_eq!(audit["items"][1]["who"], "admin_key");
     let metrics = program.admin().get("/metrics").await.text();
-    assert!(metrics.contains("tollgate_job_runs_total{job=\"purge\",outcome=\"success\"} 1"));
-    assert!(metrics.contains("tollgate_job_last_success_timestamp_seconds{job=\"purge\"} 1"));
+    assert!(metrics.contains("tollgate_job_runs_total{job_name=\"purge\",outcome=\"success\"} 1"));
+    assert!(metrics.contains("tollgate_job_last_success_timestamp_seconds{job_name=\"purge\"} 1"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,7 +308,9 @@ async fn a_ledger_that_is_not_sound_fails_the_check_and_somebody_is_told() {
     assert_eq!(message["data"]["severity"], "critical");
     assert!(program.log().contains("error: job rollup_check: 1 segments"), "{}", program.log());
     let metrics = program.admin().get("/metrics").await.text();
-    assert!(metrics.contains("tollgate_job_runs_total{job=\"rollup_check\",outcome=\"failed\"} 1"));
+    assert!(
+        metrics.contains("tollgate_job_runs_total{job_name=\"rollup_check\",outcome=\"failed\"} 1")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,3 +1,5 @@
+//! The words of reports, as they are kept for both languages.
+
 use jiff::tz::TimeZone;
 
 use super::*;
