@@ -53,6 +53,7 @@ async fn busy() -> (Upstream, Program) {
         .plan("free", &[daily, shy])
         .default_plan("free")
         .section("[limits.company]\nscope = \"global\"\nmetric = \"cost_usd\"\nwindow = \"day\"\nmax = 100.00\n")
+        .section("[alerts.channels.chat]\nkind = \"slack\"\nurl = \"http://127.0.0.1:9/\"\n")
         .section("[[logs.sinks]]\nkind = \"file\"\nurl = \"file://calls.jsonl\"\n");
     let program = start(config).await;
     let client = program.client().with("x-tollgate-user", "alice");
