@@ -84,6 +84,9 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Every word of [`Verdict::as_str`].
+    pub const WORDS: [&str; 4] = ["delivered", "failed", "refused", "gone"];
+
     /// The word that metrics and documents use.
     pub const fn as_str(&self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use lettre::address::AddressError;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::message::{Mailbox, MessageBuilder};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
@@ -187,7 +187,7 @@ impl Email {
         if own != root {
             builder = builder.in_reply_to(root.clone()).references(root);
         }
-        builder.header(ContentType::TEXT_PLAIN).body(text.plain())
+        builder.header(MIME_VERSION_1_0).header(ContentType::TEXT_PLAIN).body(text.plain())
     }
 
     fn id(&self, name: &str) -> String {

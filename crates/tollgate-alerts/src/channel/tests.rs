@@ -116,6 +116,18 @@ async fn every_channel_of_http_is_taken_refused_and_put_off_as_its_service_says(
     assert!(later(&away), "{away:?}");
 }
 
+#[test]
+fn every_verdict_has_its_word() {
+    let why = String::new;
+    let all = [
+        Verdict::Delivered,
+        Verdict::Later { why: why(), after: None },
+        Verdict::Refused { why: why() },
+        Verdict::Gone { why: why() },
+    ];
+    assert_eq!(all.each_ref().map(Verdict::as_str), Verdict::WORDS);
+}
+
 #[tokio::test]
 async fn what_is_refused_for_good_is_told_apart_from_what_passes() {
     let gone = |verdict: &Verdict| matches!(verdict, Verdict::Gone { .. });

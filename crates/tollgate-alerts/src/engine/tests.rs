@@ -202,6 +202,25 @@ fn a_silence_holds_messages_and_deeds_and_its_end_brings_them() {
 }
 
 #[test]
+fn who_follows_an_alert_is_told_of_its_end_in_a_silence_too() {
+    let mut engine = engine(vec![rule("spend", "cost_usd{by=user,window=1m} > 1")]);
+    engine.observe(&call("alice", after(0), usd("2")));
+    let fired = turn(&mut engine, after(1));
+    assert_eq!(told(&fired), [("ops", TellingKind::Fired, 1), ("pager", TellingKind::Fired, 1)]);
+    let silence = Silence {
+        id: 1,
+        matchers: vec![("user".to_owned(), "alice".to_owned())],
+        reason: "known".to_owned(),
+        by: "ops".to_owned(),
+        from: after(2),
+        until: after(3_600),
+    };
+    engine.look(after(300));
+    let ended = engine.turn(after(300), &[silence]);
+    assert_eq!(told(&ended), [("pager", TellingKind::Resolved, 1)]);
+}
+
+#[test]
 fn a_deed_is_done_tried_again_given_up_and_undone_in_time() {
     let mut blocking = rule("runaway", "cost_usd{by=user,window=10m} > 1");
     blocking.action = Some(Action { deed: Deed::Block, lasting: Some(Duration::from_hours(1)) });

@@ -182,10 +182,9 @@ impl Engine {
                 continue;
             }
             let incident = incident.clone();
-            if incident.told_at.is_some() && !silenced.contains(&key) {
-                self.address(TellingKind::Resolved, &incident, messages);
-            }
             if incident.told_at.is_some() {
+                let silent = silenced.contains(&key);
+                self.address((TellingKind::Resolved, silent), &incident, messages);
                 self.ended.push(incident.clone());
             }
             turn.events.push(Event { time: now, happened: Happened::Resolved, incident });
@@ -220,7 +219,7 @@ impl Engine {
             let incident = incident.clone();
             self.dirty.insert(key);
             self.told.insert(group, now);
-            self.address(kind, &incident, messages);
+            self.address((kind, false), &incident, messages);
         }
     }
 
@@ -230,12 +229,18 @@ impl Engine {
         self.told.get(group).is_some_and(|told| now.duration_since(*told).abs() < pause)
     }
 
-    /// Puts an incident into the messages of the channels that are told of it.
-    fn address(&self, kind: TellingKind, incident: &Incident, messages: &mut Messages) {
+    /// Puts an incident into the messages of the channels that are told of it. A channel that
+    /// follows it is told of its end in a silence as well: there it would stay open for ever.
+    fn address(
+        &self,
+        (kind, silent): (TellingKind, bool),
+        incident: &Incident,
+        messages: &mut Messages,
+    ) {
         let Some(rule) = self.rule(&incident.rule) else { return };
         for listener in rule.channels.iter().filter_map(|name| self.listener(name)) {
             let wanted = match kind {
-                TellingKind::Resolved => listener.follows || rule.tells_end,
+                TellingKind::Resolved => listener.follows || (rule.tells_end && !silent),
                 TellingKind::Repeated => !listener.follows,
                 TellingKind::Fired => true,
             };

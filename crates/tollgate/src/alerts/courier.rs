@@ -80,6 +80,7 @@ pub(super) struct Courier {
 
 impl Courier {
     pub(super) fn new(handle: &Handle, routes: Routes) -> anyhow::Result<Self> {
+        handle.alerts.metrics.know(&routes);
         Ok(Self {
             link: Arc::clone(&handle.alerts),
             config: Arc::clone(&handle.config),
@@ -159,6 +160,7 @@ impl Courier {
         self.generation = generation;
         match Routes::new(&self.config.lock()) {
             Ok(routes) => {
+                self.link.metrics.know(&routes);
                 self.routes = routes;
                 for standing in self.standings.values_mut() {
                     *standing = Standing { busy: standing.busy, ..Standing::default() };

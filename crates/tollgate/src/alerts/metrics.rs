@@ -8,7 +8,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use tollgate_alerts::channel::Verdict;
 use tollgate_domain::catalogue;
+
+use super::routes::Routes;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfRule {
@@ -48,6 +51,16 @@ impl AlertMetrics {
         for (rule, count) in firing {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             self.firing.get_or_create(&OfRule { rule }).set(count);
+        }
+    }
+
+    /// Shows every outcome of channels from the start, so that the first failure is an increase.
+    pub(super) fn know(&self, routes: &Routes) {
+        for channel in routes.all.iter().map(|route| &route.channel.name) {
+            for outcome in Verdict::WORDS {
+                let labels = OfChannel { channel: Arc::clone(channel), outcome };
+                drop(self.notifications.get_or_create(&labels));
+            }
         }
     }
 

@@ -25,6 +25,8 @@ use super::addresses;
 const CATCH_UP: Duration = Duration::from_secs(2);
 /// Calls of the last hours are counted one by one; before them, their sums.
 const ONE_BY_ONE: SignedDuration = SignedDuration::from_hours(2);
+/// The endpoint of usage that happened elsewhere.
+const REPORTED: &str = "/api/usage";
 /// Rollups tell quarters of an hour.
 const QUARTER: i64 = 900;
 /// So many models are named.
@@ -66,13 +68,14 @@ impl Past {
         })
     }
 
-    /// Counts what the present windows held before the program started; gives the calls that were
-    /// counted one by one, which may come again from the feed.
+    /// Counts what the present windows held until `now`; gives the calls that were counted and may
+    /// come again from the feed: those since `started`, and usage that was reported, which may be of
+    /// any time.
     pub(super) fn recall(
         &self,
         engine: &mut Engine,
         ledger: &SqliteLedger,
-        now: Timestamp,
+        (started, now): (Timestamp, Timestamp),
     ) -> anyhow::Result<HashSet<CallId>> {
         ledger.hurry();
         ensure!(self.reader.catch_up(CATCH_UP)?, "the newest calls are not in the database yet");
@@ -91,7 +94,9 @@ impl Past {
             for (at, _) in measures.iter().enumerate() {
                 engine.recall_call(at, &call);
             }
-            seen.insert(call.call_id);
+            if call.time >= started || &*call.endpoint == REPORTED {
+                seen.insert(call.call_id);
+            }
             ControlFlow::Continue(())
         })?;
         Ok(seen)

@@ -103,7 +103,7 @@ fn usual_is_what_the_rollups_of_previous_weeks_say() {
     let (past, registry) = (books.past(), Registry::open(&books.path).unwrap());
     books.ledger.hurry();
     // Waits for the fold, as a start does.
-    past.recall(&mut self::engine("calls{window=1h} > 1"), &books.ledger, now()).unwrap();
+    past.recall(&mut self::engine("calls{window=1h} > 1"), &books.ledger, (now(), now())).unwrap();
     let asks = engine.look(now());
     assert_eq!(asks.len(), 2);
     for ask in &asks {
@@ -122,6 +122,8 @@ fn a_restart_knows_what_today_and_the_last_hours_held() {
     let this_morning: Timestamp = "2026-11-19T16:10:00Z".parse().unwrap();
     books.call("alice", "gpt-4o", this_morning - SignedDuration::from_hours(2), "1000");
     books.call("alice", "gpt-4o", this_morning, "60");
+    // Counted one by one, and long over when the program started: it cannot come again.
+    books.call("bob", "gpt-4o", now() - SignedDuration::from_mins(90), "0");
     let last = books.call("bob", "gpt-4o", now() - SignedDuration::from_mins(30), "41");
     for (when, fires) in [
         ("cost_usd{window=day} > 100", true),
@@ -135,7 +137,8 @@ fn a_restart_knows_what_today_and_the_last_hours_held() {
         ("calls{window=1h} > 1", false),
     ] {
         let mut engine = engine(when);
-        let seen = books.past().recall(&mut engine, &books.ledger, now()).unwrap();
+        let started = now() - SignedDuration::from_mins(40);
+        let seen = books.past().recall(&mut engine, &books.ledger, (started, now())).unwrap();
         assert!(seen.contains(&last.call_id) && seen.len() == 1, "{when}: {seen:?}");
         engine.look(now());
         assert_eq!(!engine.turn(now(), &[]).changed.is_empty(), fires, "{when}");
@@ -150,7 +153,7 @@ fn the_models_that_took_most_are_named() {
         books.call("bob", "z", now() - SignedDuration::from_mins(10), "999");
     }
     let mut engine = engine("cost_usd{by=user,window=1h,user=alice} > 60");
-    books.past().recall(&mut engine, &books.ledger, now()).unwrap();
+    books.past().recall(&mut engine, &books.ledger, (now(), now())).unwrap();
     engine.look(now());
     let turn = engine.turn(now(), &[]);
     let models = books.past().models(&turn.changed[0], &books.ledger, now()).unwrap();

@@ -123,7 +123,8 @@ impl Watch {
         }
         let global = readings::global(self.handle.plane.gate.engine(), now);
         if !self.recalled {
-            let recalled = self.past.recall(&mut self.engine, &self.handle.ledger, now);
+            let recalled =
+                self.past.recall(&mut self.engine, &self.handle.ledger, (self.started, now));
             // Half of it, and then all of it again, would be too much.
             self.counted = recalled.inspect_err(|_| self.engine.forget_counts())?;
             self.recalled = true;

@@ -82,6 +82,10 @@ impl Rota {
             thread::park_timeout(LOOK);
         }
         self.running.iter().for_each(|running| running.stop.ask());
+        for kind in std::mem::take(&mut *self.link.asked.lock()) {
+            // Where this fails its lease runs out.
+            drop(self.registry.release_job(kind.as_str(), &self.link.holder));
+        }
         let clock = &self.handle.ground.clock;
         let begun = clock.monotonic();
         while !self.running.iter().all(|running| running.thread.is_finished())

@@ -11,10 +11,14 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use serde_json::{Value, json};
 use tollgate_admission::ledger::{Ledger as _, Written};
+use tollgate_alerts::notice::Notice;
+use tollgate_alerts::rule::Language;
 use tollgate_domain::call::CallRecord;
 use tollgate_domain::id::CallId;
 use tollgate_domain::money::NanoUsd;
-use tollgate_store::{JobClaim, Options, Registry, SqliteLedger};
+use tollgate_store::{
+    AlertEventRecord, AlertRecord, AlertWork, JobClaim, Options, Registry, SqliteLedger,
+};
 use tollgate_testkit::config::Config;
 use tollgate_testkit::oracle;
 use tollgate_testkit::program::Program;
@@ -211,13 +215,20 @@ async fn after_downtime_a_report_is_sent_once_in_the_language_of_each_channel() 
         call(4, "alice", before, usd("1.5"), "success"),
     ];
     seed(&program, calls);
+    // One alert began yesterday, one the day before.
+    let registry = Registry::open(&database(&program)).unwrap();
+    let events = [before, yesterday].map(|at| {
+        let incident = Notice::sample(Language::En, at).incidents.remove(0);
+        let alert = serde_json::to_string(&incident).unwrap();
+        let alert = AlertRecord { key: incident.key, rule: incident.rule, alert };
+        AlertEventRecord { id: 0, time: at, happened: "fired".to_owned(), alert }
+    });
+    let work = AlertWork { events: events.to_vec(), ..AlertWork::default() };
+    registry.commit_alerts(&work).unwrap();
     // The program has been down for some days, so that several reports are missing.
     let down_since = ago(24 * 5);
     let plan = "0 0 * * * Asia/Seoul";
-    Registry::open(&database(&program))
-        .unwrap()
-        .plan_job("daily_report", plan, down_since)
-        .unwrap();
+    registry.plan_job("daily_report", plan, down_since).unwrap();
     launch(&mut program).await;
     let report = |receiver: &Upstream| {
         let told = told(receiver);
@@ -240,6 +251,9 @@ async fn after_downtime_a_report_is_sent_once_in_the_language_of_each_channel() 
     assert_eq!(figures["models"]["shares"][0]["name"], "gpt-4o-mini");
     let spend = &data["parts"][0]["details"][0][1];
     assert_eq!(spend, "$3.00 (\u{20a9}4,410) (vs. the day before: +100%, $1.50 (\u{20a9}2,205))");
+    assert_eq!(figures["alerts"], 1);
+    let anomaly = data["parts"][3]["details"][0][1].as_str().unwrap();
+    assert!(anomaly.starts_with("test: Spend of user alice"), "{anomaly}");
     let users = data["parts"][1]["details"].as_array().unwrap();
     assert_eq!(users[1][0], "<!channel>  Bcc: x", "one line, nothing that moves text");
 
