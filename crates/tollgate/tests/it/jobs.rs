@@ -278,7 +278,7 @@ async fn a_job_whose_program_was_killed_runs_again_when_its_lease_is_over() {
     registry.plan_job("rollup_check", "0 0 * * * Asia/Seoul", ago(48)).unwrap();
     let midnight = Timestamp::now().to_zoned(seoul()).start_of_day().unwrap().timestamp();
     let now = Timestamp::now();
-    let until = now.checked_add(SignedDuration::from_secs(6)).unwrap();
+    let until = now.checked_add(SignedDuration::from_secs(20)).unwrap();
     let (name, holder) = ("rollup_check", "killed");
     let claim = JobClaim { name, holder, due: Some(midnight), now, until };
     assert!(registry.take_job(&claim).unwrap());
@@ -287,7 +287,7 @@ async fn a_job_whose_program_was_killed_runs_again_when_its_lease_is_over() {
     assert_eq!(held["running"], true, "nobody knows yet that it does not: {held}");
     let refused = admin(&program, Method::POST, "/jobs/rollup_check/run", &Value::Null).await;
     assert_eq!(refused.status, 409, "{}", refused.text());
-    let row = eventually("it is taken over", Duration::from_secs(20), || async {
+    let row = eventually("it is taken over", Duration::from_mins(1), || async {
         let row = job(&program, "rollup_check").await;
         if row["outcome"] == "success" { Ok(row) } else { Err(row.to_string()) }
     })
