@@ -191,6 +191,32 @@ fn told(receiver: &Upstream) -> Vec<Value> {
     fresh.map(|each| each.json()).collect()
 }
 
+/// Calls and an alert of yesterday, and of the day before.
+fn seed_two_days(program: &Program, today: Date) -> Registry {
+    let noon = |day: Date| day.at(12, 0, 0, 0).to_zoned(seoul()).unwrap().timestamp();
+    let yesterday = noon(today.checked_sub(1.day()).unwrap());
+    let before = noon(today.checked_sub(2.days()).unwrap());
+    let usd = |text: &str| text.parse::<NanoUsd>().unwrap();
+    let calls = [
+        call(1, "alice", yesterday, usd("2"), "success"),
+        call(2, "alice", yesterday, usd("0.5"), "failed"),
+        call(3, EVIL, yesterday, usd("0.5"), "success"),
+        call(4, "alice", before, usd("1.5"), "success"),
+    ];
+    seed(program, calls);
+    // One alert began yesterday, one the day before.
+    let registry = Registry::open(&database(program)).unwrap();
+    let events = [before, yesterday].map(|at| {
+        let incident = Notice::sample(Language::En, at).incidents.remove(0);
+        let alert = serde_json::to_string(&incident).unwrap();
+        let alert = AlertRecord { key: incident.key, rule: incident.rule, alert };
+        AlertEventRecord { id: 0, time: at, happened: "fired".to_owned(), alert }
+    });
+    let work = AlertWork { events: events.to_vec(), ..AlertWork::default() };
+    registry.commit_alerts(&work).unwrap();
+    registry
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_downtime_a_report_is_sent_once_in_the_language_of_each_channel() {
     let korean = Upstream::always(Reply::status(204)).await;
@@ -204,27 +230,7 @@ async fn after_downtime_a_report_is_sent_once_in_the_language_of_each_channel() 
         ));
     let mut program = Program::prepare(&binary(), config);
     let today = Timestamp::now().to_zoned(seoul()).date();
-    let noon = |day: Date| day.at(12, 0, 0, 0).to_zoned(seoul()).unwrap().timestamp();
-    let yesterday = noon(today.checked_sub(1.day()).unwrap());
-    let before = noon(today.checked_sub(2.days()).unwrap());
-    let usd = |text: &str| text.parse::<NanoUsd>().unwrap();
-    let calls = [
-        call(1, "alice", yesterday, usd("2"), "success"),
-        call(2, "alice", yesterday, usd("0.5"), "failed"),
-        call(3, EVIL, yesterday, usd("0.5"), "success"),
-        call(4, "alice", before, usd("1.5"), "success"),
-    ];
-    seed(&program, calls);
-    // One alert began yesterday, one the day before.
-    let registry = Registry::open(&database(&program)).unwrap();
-    let events = [before, yesterday].map(|at| {
-        let incident = Notice::sample(Language::En, at).incidents.remove(0);
-        let alert = serde_json::to_string(&incident).unwrap();
-        let alert = AlertRecord { key: incident.key, rule: incident.rule, alert };
-        AlertEventRecord { id: 0, time: at, happened: "fired".to_owned(), alert }
-    });
-    let work = AlertWork { events: events.to_vec(), ..AlertWork::default() };
-    registry.commit_alerts(&work).unwrap();
+    let registry = seed_two_days(&program, today);
     // The program has been down for some days, so that several reports are missing.
     let down_since = ago(24 * 5);
     let plan = "0 0 * * * Asia/Seoul";
