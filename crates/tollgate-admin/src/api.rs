@@ -7,11 +7,13 @@
 //! credential.
 
 mod access;
+mod alerts;
 mod audit;
 mod body;
 mod calls;
 mod document;
 mod estimate;
+mod jobs;
 mod keys;
 mod kill_switch;
 mod overrides;
@@ -126,6 +128,14 @@ fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(kill_switch::show, kill_switch::change))
         .routes(routes!(storms::list))
         .routes(routes!(storms::lift))
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::history))
+        .routes(routes!(alerts::rules))
+        .routes(routes!(alerts::silences, alerts::silence))
+        .routes(routes!(alerts::unsilence))
+        .routes(routes!(alerts::test))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::run))
         .routes(routes!(audit::list));
     OpenApiRouter::with_openapi(document::head()).nest(ROOT, routes)
 }

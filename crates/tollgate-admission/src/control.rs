@@ -8,10 +8,12 @@
 //! With the feature `openapi` the rows describe themselves for the document of the admin API; they
 //! know no HTTP beyond that.
 
+mod alerts;
 mod amount;
 mod audit;
 mod calls;
 mod estimate;
+mod jobs;
 mod keys;
 mod limits;
 mod patch;
@@ -28,6 +30,10 @@ use std::fmt;
 use serde::Serialize;
 use tollgate_domain::id::CallId;
 
+pub use alerts::{
+    AlertEventRow, AlertHistoryQuery, AlertRow, AlertRuleRow, AlertTest, AlertTestRow, NewSilence,
+    SilenceRow,
+};
 pub use amount::{Amount, Written, WrongAmount};
 pub use audit::{AuditQuery, AuditRow};
 pub use calls::{
@@ -35,6 +41,7 @@ pub use calls::{
     WeighedRow,
 };
 pub use estimate::{Costs, Estimate, EstimateAsk, EstimateDifference, EstimateRow};
+pub use jobs::JobRow;
 pub use keys::{
     Key, KeyPatch, KeyQuery, KeyRotation, KeySource, KeyState, MadeKey, NewKey, WrittenLimit,
     WrongLimit,
@@ -174,6 +181,26 @@ pub trait Control: Send + Sync + fmt::Debug {
     fn storms(&self) -> Result<Vec<StormRow>, ControlError>;
     /// Lets the subject of a storm call again.
     fn lift_block(&self, by: &Actor, storm: u64) -> Result<StormRow, ControlError>;
+    /// The alerts that are open: pending ones and those that fire.
+    fn alerts(&self) -> Result<Vec<AlertRow>, ControlError>;
+    /// What happened to alerts, newest first.
+    fn alert_history(&self, query: &AlertHistoryQuery)
+    -> Result<Page<AlertEventRow>, ControlError>;
+    /// The rules in force.
+    fn alert_rules(&self) -> Result<Vec<AlertRuleRow>, ControlError>;
+    /// The silences in force.
+    fn silences(&self) -> Result<Vec<SilenceRow>, ControlError>;
+    /// Silences what matches.
+    fn silence(&self, by: &Actor, new: NewSilence) -> Result<SilenceRow, ControlError>;
+    /// Ends a silence.
+    fn unsilence(&self, by: &Actor, id: i64) -> Result<(), ControlError>;
+    /// Sends a sample through channels, and says what came back.
+    fn test_alerts(&self, by: &Actor, test: AlertTest) -> Result<Vec<AlertTestRow>, ControlError>;
+
+    /// Scheduled jobs, and how they stand.
+    fn jobs(&self) -> Result<Vec<JobRow>, ControlError>;
+    /// Runs a job beside its schedule, and gives it as it stands then: running.
+    fn run_job(&self, by: &Actor, name: &str) -> Result<JobRow, ControlError>;
 
     /// Who changed what, newest first.
     fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, ControlError>;

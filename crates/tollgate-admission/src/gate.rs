@@ -7,6 +7,7 @@
 //! watches the strays, who settles it as in doubt at its reservation.
 
 mod turn;
+mod warned;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use crate::engine::{Actual, Demand, Engine, Grant, Refusal, Terms};
 use crate::ledger::{Ledger, LedgerError, Written};
 use turn::Turns;
 pub use turn::{Late, Turn};
+use warned::Listener;
+pub use warned::{Warned, subject_of};
 
 /// Decides on calls and settles them, over an engine of limits and a durable ledger.
 pub struct Gate {
@@ -29,6 +32,7 @@ pub struct Gate {
     ledger: Arc<dyn Ledger>,
     strays: Sender<Stray>,
     turns: Turns,
+    listener: Listener,
 }
 
 impl fmt::Debug for Gate {
@@ -49,7 +53,7 @@ pub enum NotAdmitted {
 impl Gate {
     /// A gate over these limits and this ledger; strays go to `strays`.
     pub fn new(engine: Engine, ledger: Arc<dyn Ledger>, strays: Sender<Stray>) -> Self {
-        Self { engine, ledger, strays, turns: Turns::default() }
+        Self { engine, ledger, strays, turns: Turns::default(), listener: Listener::default() }
     }
 
     /// The limits and their counters.
@@ -74,9 +78,11 @@ impl Gate {
         let turn = self.turns.number();
         let weighed = self.weigh(draft.call_id, terms, (*demand, refine), draft.time);
         let (grant, demand) = weighed.map_err(|mut refusal| {
+            self.listener.tell(&subject_of(&draft), &refusal.warnings);
             refusal.decision = refusal.decision.clone().after(downgrades);
             NotAdmitted::Limit(Box::new(refusal))
         })?;
+        self.listener.tell(&subject_of(&draft), grant.warnings());
         draft.decision = Some(grant.decision().clone().after(downgrades));
         draft.outcome = Outcome::InDoubt;
         draft.usage = Usage::tokens(demand.input_tokens, grant.output_tokens());
@@ -195,7 +201,8 @@ impl Gate {
                 if let Some(late) = late.filter(|_| turn != number) {
                     late(record, &grant);
                 }
-                self.engine.settle(grant, &Actual::of(record), now);
+                let settled = self.engine.settle(grant, &Actual::of(record), now);
+                self.listener.tell(&subject_of(record), &settled.warnings);
             }
             self.ledger.close(Arc::clone(record))
         })

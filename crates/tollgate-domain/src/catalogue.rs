@@ -135,6 +135,19 @@ families! {
         "What waits on disk for the service of a sink";
     SINK_LAG, "tollgate_sink_lag_seconds", Gauge, &["sink"],
         "Age of the oldest call that a sink has not delivered";
+    ALERTS_FIRING, "tollgate_alerts_firing", Gauge, &["rule"], "Alerts that fire, by rule";
+    ALERT_NOTIFICATIONS, "tollgate_alert_notifications_total", Counter, &["channel", "outcome"],
+        "Messages of alerts by channel and what came of an attempt";
+    ALERT_CALLS_DROPPED, "tollgate_alert_calls_dropped_total", Counter, &[],
+        "Finished calls that alerts have not seen because they were behind";
+    JOB_RUNS, "tollgate_job_runs_total", Counter, &["job_name", "outcome"],
+        "Runs of scheduled jobs, by how they ended";
+    JOB_LAST_SUCCESS, "tollgate_job_last_success_timestamp_seconds", Gauge, &["job_name"],
+        "When a run of a job last ended well, in seconds since 1970";
+    PROVIDER_UP, "tollgate_provider_up", Gauge, &["provider"],
+        "1 where a provider answered the last probe, 0 where it did not";
+    PROVIDER_PROBE, "tollgate_provider_probe_duration_seconds", Gauge, &["provider"],
+        "How long the last probe of a provider took";
     REFUSALS_UNRECORDED, "tollgate_refusals_unrecorded_total", Counter, &[],
         "Refused calls without a row of the ledger because there were too many";
     LEDGER_WAITING, "tollgate_ledger_waiting", Gauge, &[], "Closed calls not yet in the database";
@@ -179,7 +192,7 @@ pub const LABELS: &[Label] = &[
     },
     Label {
         name: "outcome",
-        meaning: "`answered` (a caller's own error among them), `error` (the provider failed), `rate_limited`, `connect` (no connection), `timeout`, `broken` (the connection failed before the answer was whole), `garbage` (not the JSON that it should be), `stopped` (the kill switch)",
+        meaning: "`answered` (a caller's own error among them), `error` (the provider failed), `rate_limited`, `connect` (no connection), `timeout`, `broken` (the connection failed before the answer was whole), `garbage` (not the JSON that it should be), `stopped` (the kill switch); of messages: `sent`, `retried`, `gave_up`; of jobs: `success`, `failed`",
     },
     Label {
         name: "decision",
@@ -206,6 +219,12 @@ pub const LABELS: &[Label] = &[
     Label {
         name: "sink",
         meaning: "The name of a sink, made of its kind and its place in the configuration",
+    },
+    Label { name: "rule", meaning: "The name of an alert rule" },
+    Label { name: "channel", meaning: "The name of an alert channel" },
+    Label {
+        name: "job_name",
+        meaning: "The name of a scheduled job; `job` is what Prometheus calls a target",
     },
     Label { name: "version", meaning: "The version of the program" },
 ];

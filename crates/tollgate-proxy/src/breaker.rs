@@ -96,11 +96,13 @@ pub struct Breaker {
     ring: Ring,
     /// How often the state has changed.
     turn: u64,
+    /// How often it has opened.
+    openings: u64,
 }
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { state: State::Closed, ring: Ring::default(), turn: 0 }
+        Self { state: State::Closed, ring: Ring::default(), turn: 0, openings: 0 }
     }
 }
 
@@ -164,6 +166,11 @@ impl Breaker {
         }
     }
 
+    /// How often it has opened since it was made; a probe that failed counts as well.
+    pub const fn openings(&self) -> u64 {
+        self.openings
+    }
+
     /// Calls and errors in the window.
     pub fn counts(&self, policy: &BreakerPolicy, now: Duration) -> [u64; 2] {
         self.ring.sums(policy.window, now)
@@ -178,6 +185,7 @@ impl Breaker {
 
     fn open(&mut self, policy: &BreakerPolicy, now: Duration) {
         self.turn_to(State::Open { until: now.saturating_add(policy.open_for) });
+        self.openings = self.openings.saturating_add(1);
     }
 
     /// What was counted before is about a target that was another.

@@ -4,9 +4,10 @@
 //!
 //! The same thread hands finished calls on to the log sinks, so that these are off the path too.
 
+use std::fmt;
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -41,6 +42,26 @@ struct Shared {
     asleep: AtomicBool,
     ending: AtomicBool,
     dropped: Counter,
+    tap: OnceLock<Tap>,
+}
+
+/// What is shown finished calls.
+type Show = dyn Fn(&[Arc<CallRecord>]) + Send + Sync;
+
+/// Sees finished calls, some at a time, on the thread of the log. It must not wait.
+pub struct Tap(Box<Show>);
+
+impl Tap {
+    /// One that hands calls to `see`.
+    pub fn new(see: impl Fn(&[Arc<CallRecord>]) + Send + Sync + 'static) -> Self {
+        Self(Box::new(see))
+    }
+}
+
+impl fmt::Debug for Tap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tap(..)")
+    }
 }
 
 impl CallLog {
@@ -58,12 +79,18 @@ impl CallLog {
             asleep: AtomicBool::new(false),
             ending: AtomicBool::new(false),
             dropped,
+            tap: OnceLock::new(),
         });
         let for_writer = Arc::clone(&shared);
         let writer = thread::Builder::new()
             .name("call-log".to_owned())
             .spawn(move || write_lines(&for_writer, out, format, &besides))?;
         Ok(Self { shared, writer: Mutex::new(Some(writer)) })
+    }
+
+    /// From now on finished calls are shown to `tap` as well. Only the first one sees them.
+    pub fn show_to(&self, tap: Tap) {
+        drop(self.shared.tap.set(tap));
     }
 
     /// Takes a finished call.
@@ -110,6 +137,9 @@ fn write_lines(
         std::mem::swap(&mut batch, &mut *shared.waiting.lock());
         if !batch.is_empty() {
             besides(&batch);
+        }
+        if let Some(tap) = shared.tap.get().filter(|_| !batch.is_empty()) {
+            (tap.0)(&batch);
         }
         for call in batch.drain(..) {
             write_line(&call, format, &mut text);

@@ -84,6 +84,8 @@ pub struct TargetState {
     pub model: Arc<str>,
     /// What the breaker lets through.
     pub breaker: BreakerState,
+    /// How often the breaker has opened since the start.
+    pub openings: u64,
     /// How long until a probe is let through, where it is open.
     pub opens_in: Option<Duration>,
     /// How long it still rests, as its provider asked.
@@ -203,6 +205,7 @@ impl Health {
             provider: Arc::clone(&self.provider),
             model: Arc::clone(&self.model),
             breaker,
+            openings: now.breaker.openings(),
             opens_in: now.breaker.shut_for(at).filter(|_| breaker == BreakerState::Open),
             rests_for: now.rests_until.checked_sub(at).filter(|left| !left.is_zero()),
             latency: now.latency.shown(at),

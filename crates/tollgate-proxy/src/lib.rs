@@ -30,6 +30,7 @@ mod outgoing;
 pub mod overload;
 pub mod past;
 pub mod plane;
+pub mod probe;
 pub mod provider;
 pub mod pump;
 pub mod read;

@@ -24,10 +24,10 @@ use crate::upstream::{Broken, Phase};
 
 /// Headers whose names begin so are between the client and us.
 const KEPT_HERE: [&str; 3] = ["x-tollgate-", "x-forwarded-", "proxy-"];
-const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+pub(crate) const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 /// The version of Anthropic's form that is spoken where the client names none.
-const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+pub(crate) const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 const TRACE: [HeaderName; 2] =
     [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
 

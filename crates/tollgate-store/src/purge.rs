@@ -3,6 +3,7 @@
 //!
 //! It works beside a running server: each step is a short transaction of its own.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -28,11 +29,12 @@ pub struct Purged {
 }
 
 /// Removes the rows of calls that arrived before `before`, rounded down to a quarter of an hour.
-/// `progress` is told how many rows are gone.
+/// `progress` is told how many rows are gone after each step; where it breaks, the rest stays for the
+/// next time.
 pub fn purge(
     path: &Path,
     before: Timestamp,
-    mut progress: impl FnMut(u64),
+    mut progress: impl FnMut(u64) -> ControlFlow<()>,
 ) -> Result<Purged, StoreError> {
     if !path.exists() {
         return Err(StoreError::Missing(path.to_owned()));
@@ -43,7 +45,9 @@ pub fn purge(
     let mut from = Some([0; 16]);
     while let Some(first) = from {
         from = step(&connection, boundary, first, &mut purged)?;
-        progress(purged.rows);
+        if progress(purged.rows).is_break() {
+            break;
+        }
     }
     Ok(purged)
 }

@@ -6,6 +6,7 @@
 //! when it was asked, so that whoever saw an answer finds its call.
 
 pub(crate) mod calls;
+mod check;
 pub(crate) mod follow;
 mod tail;
 pub(crate) mod usage;

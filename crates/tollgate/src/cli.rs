@@ -1,5 +1,7 @@
 //! The command line: one verb, one module.
 
+mod alerts;
+mod ask;
 mod calls;
 mod check;
 mod estimate;
@@ -7,6 +9,7 @@ mod explain;
 mod form;
 mod healthcheck;
 mod init;
+mod jobs;
 mod keys;
 mod kill_switch;
 mod ledger;
@@ -64,6 +67,10 @@ enum Verb {
     Plans(plans::PlansArgs),
     /// Stop calls, and let them go on
     KillSwitch(kill_switch::KillSwitchArgs),
+    /// What is wrong: alerts, their history and rules, silences, samples
+    Alerts(alerts::AlertsArgs),
+    /// Scheduled work: what runs when, how it went, and running it now
+    Jobs(jobs::JobsArgs),
     /// Why a call was allowed or refused, and how its price comes about
     Explain(explain::ExplainArgs),
     /// What a prompt would cost, on several models
@@ -95,6 +102,8 @@ impl Cli {
             Verb::KillSwitch(args) => {
                 kill_switch::run(&load(config)?, args).map(|()| ExitCode::SUCCESS)
             }
+            Verb::Alerts(args) => alerts::run(&load(config)?, args).map(|()| ExitCode::SUCCESS),
+            Verb::Jobs(args) => jobs::run(&load(config)?, args).map(|()| ExitCode::SUCCESS),
             Verb::Explain(args) => explain::run(&load(config)?, &args).map(|()| ExitCode::SUCCESS),
             Verb::Estimate(args) => estimate::run(&load(config)?, args).map(|()| ExitCode::SUCCESS),
             Verb::Usage(args) => usage::run(&load(config)?, &args).map(|()| ExitCode::SUCCESS),

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use tollgate_admission::engine::OwnLimits;
 use tollgate_admission::identity::{KeyDigest, KeyEntry, KeyHasher, KeyRing};
 use tollgate_domain::bodies::KeepBodies;
@@ -44,8 +45,8 @@ pub(crate) struct Ground {
     pub(crate) clock: Clock,
     /// Makes connections to providers.
     pub(crate) connector: Connector,
-    /// The price book.
-    pub(crate) book: Arc<PriceBook>,
+    /// The price book in force.
+    pub(crate) book: Arc<ArcSwap<PriceBook>>,
     /// Turns credentials into digests.
     pub(crate) hasher: KeyHasher,
     /// Access tokens of Google Cloud, by the file of their service account.
@@ -72,7 +73,7 @@ pub(crate) fn snapshot(
     ground: &Ground,
     stored_keys: Vec<(KeyDigest, KeyEntry)>,
 ) -> anyhow::Result<Snapshot> {
-    let prices = prices(config, &ground.book)?;
+    let prices = prices(config, &ground.book.load_full())?;
     let providers = config
         .providers
         .values()

@@ -7,11 +7,13 @@
 //! and nothing else, so that a reload can be tried and thrown away. What this version does not serve
 //! yet is told by [`Config::unserved`], never passed over in silence.
 
+mod alerts;
 mod auth;
 mod caution;
 mod environment;
 mod expand;
 mod guard;
+mod jobs;
 mod limit;
 mod model;
 mod names;
@@ -37,17 +39,17 @@ use tollgate_domain::money::Rate;
 use tollgate_domain::price::EnvPrices;
 use toml::de::DeTable;
 
+pub(crate) use alerts::THROTTLE;
+pub use alerts::{AlertChannel, Alerts, ChannelKind};
 pub use auth::{Algorithm, Auth, Captcha, CaptchaProvider, ConfigKey, Jwt, JwtKey};
 pub use caution::Caution;
 pub use environment::{Environment, KnownProvider, PROVIDERS, ProcessEnvironment};
 pub use guard::{Cache, CacheScope, Duplicates, Idempotency, StormAction};
+pub use jobs::{Job, JobKind, Jobs, Plan as JobPlan, PriceSource, Purge};
 pub(crate) use limit::read_key_limits;
 pub use limit::{PlanCaches, PlanDisconnects};
 pub use model::{Model, PriceOverride, Route, Target};
-pub use outgoing::{
-    Alerts, Bodies, Channel, ChannelKind, Deed, Job, Jobs, Language, LogFormat, Logs, Purge, Rule,
-    RuleAction, Sentry, Stripe,
-};
+pub use outgoing::{Bodies, LogFormat, Logs, Sentry, Stripe};
 pub use preset::PRESETS;
 pub use problem::{ConfigErrors, Problem};
 pub use provider::{Aws, AwsKeys, Breaker, Kind, Provider, Retry, Simulated, Timeout, Unmetered};
@@ -175,9 +177,13 @@ impl Config {
             preset.default_plan.as_ref(),
         );
         let (prices, default_rate) = model::prices(root, &names.providers);
-        let (plans, limits) = plans_and_limits(root, &names, &preset, (&server.timezone, &auth));
+        let (plans, mut limits) =
+            plans_and_limits(root, &names, &preset, (&server.timezone, &auth));
         let alerts = root.section("alerts", &schema::ALERTS);
+        let alerts = Alerts::read(&alerts, &names.channels);
+        limits.extend(alerts.throttled(&limits, &server.timezone));
         let jobs = root.section("jobs", &schema::JOBS);
+        let jobs = Jobs::read(&jobs, (&names.channels, &alerts.channels), &server.timezone);
         Self {
             origin: reading.source.file.to_owned(),
             preset: preset.name,
@@ -199,12 +205,12 @@ impl Config {
                 .map(|fields| Duplicates::read(&fields)),
             logs: Logs::read(&root.section("logs", &schema::LOGS), &server.timezone),
             sentry: root.maybe_section("sentry", &schema::SENTRY).map(|it| Sentry::read(&it)),
-            alerts: Alerts::read(&alerts, &names.channels),
+            alerts,
             stripe: root
                 .section("billing", &schema::BILLING)
                 .maybe_section("stripe", &schema::STRIPE)
                 .map(|fields| Stripe::read(&fields)),
-            jobs: Jobs::read(&jobs, &names.channels),
+            jobs,
             display: Display::read(&root.section("display", &schema::DISPLAY)),
             kill_switch: environment::kill_switch(reading.environment),
             server,

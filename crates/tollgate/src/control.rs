@@ -6,11 +6,14 @@
 //! ([`Controls::refresh`]) holds the same lock, so that what is older never replaces what is newer.
 //! The configuration's lock is only ever taken inside the registry's.
 
+mod alerts;
+mod audit;
 mod balances;
 mod calls;
 mod estimate;
 mod explain;
 mod facts;
+mod jobs;
 mod keys;
 mod limits;
 mod providers;
@@ -29,19 +32,18 @@ use anyhow::Context as _;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tollgate_admission::control::{
-    Actor, AuditQuery, AuditRow, Bodies, Call, CallQuery, Control, ControlError, Estimate,
-    EstimateAsk, Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KillSwitch, LimitFacts,
-    MadeKey, NewKey, NewOverride, NewUser, Page, PlanRow, ProviderRow, Status, StormRow,
-    SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch, UserQuery, page_size,
+    Actor, AlertEventRow, AlertHistoryQuery, AlertRow, AlertRuleRow, AlertTest, AlertTestRow,
+    AuditQuery, AuditRow, Bodies, Call, CallQuery, Control, ControlError, Estimate, EstimateAsk,
+    Explanation, JobRow, Key, KeyPatch, KeyQuery, KeyRotation, KillSwitch, LimitFacts, MadeKey,
+    NewKey, NewOverride, NewSilence, NewUser, Page, PlanRow, ProviderRow, SilenceRow, Status,
+    StormRow, SwitchChange, TopUp, UsageAsk, UsageReport, User, UserPatch, UserQuery,
 };
 use tollgate_admission::directory::Directory;
 use tollgate_admission::identity::KeyHasher;
 use tollgate_domain::clock::Clock;
 use tollgate_domain::id::CallId;
 use tollgate_proxy::past::Users;
-use tollgate_store::{
-    AuditEntry, AuditFilter, AuditRecord, Change, Reader, Registry, SqliteLedger,
-};
+use tollgate_store::{AuditEntry, Change, Reader, Registry, SqliteLedger};
 
 use crate::config::Config;
 use crate::serve::{self, Handle, RuleChange, Rules};
@@ -322,20 +324,47 @@ impl Control for Controls {
         self.let_go_on(by, storm)
     }
 
+    fn alerts(&self) -> Result<Vec<AlertRow>, ControlError> {
+        self.list_alerts()
+    }
+
+    fn alert_history(
+        &self,
+        query: &AlertHistoryQuery,
+    ) -> Result<Page<AlertEventRow>, ControlError> {
+        self.list_alert_history(query)
+    }
+
+    fn alert_rules(&self) -> Result<Vec<AlertRuleRow>, ControlError> {
+        self.list_alert_rules()
+    }
+
+    fn silences(&self) -> Result<Vec<SilenceRow>, ControlError> {
+        self.list_silences()
+    }
+
+    fn silence(&self, by: &Actor, new: NewSilence) -> Result<SilenceRow, ControlError> {
+        self.make_silence(by, new)
+    }
+
+    fn unsilence(&self, by: &Actor, id: i64) -> Result<(), ControlError> {
+        self.end_silence(by, id)
+    }
+
+    fn test_alerts(&self, by: &Actor, test: AlertTest) -> Result<Vec<AlertTestRow>, ControlError> {
+        self.send_samples(by, test)
+    }
+
+    fn jobs(&self) -> Result<Vec<JobRow>, ControlError> {
+        self.list_jobs()
+    }
+
+    fn run_job(&self, by: &Actor, name: &str) -> Result<JobRow, ControlError> {
+        self.start_job(by, name)
+    }
+
     fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, ControlError> {
-        let size = page_size(query.limit)?;
-        let before = query.cursor.as_deref().map(|text| {
-            text.parse().map_err(|_| ControlError::Invalid(format!("`{text}` is no cursor")))
-        });
-        let filter = AuditFilter {
-            who: query.who.clone(),
-            action: query.action.clone(),
-            subject: query.subject.clone(),
-            before: before.transpose()?,
-        };
-        let found = self.registry.lock().audit(&filter, size + 1)?;
-        let rows = found.into_iter().map(audit_row).collect();
-        Ok(Page::cut(rows, size, |row| row.id.to_string()))
+        self.list_audit(query)
     }
 
     fn providers(&self) -> Result<Vec<ProviderRow>, ControlError> {
@@ -344,21 +373,6 @@ impl Control for Controls {
 
     fn status(&self) -> Result<Status, ControlError> {
         self.show_status()
-    }
-}
-
-fn audit_row(entry: AuditRecord) -> AuditRow {
-    let json = |text: Option<String>| {
-        text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
-    };
-    AuditRow {
-        id: entry.id,
-        time: entry.time,
-        who: entry.who,
-        action: entry.action,
-        subject: entry.subject,
-        before: json(entry.before),
-        after: json(entry.after),
     }
 }
 

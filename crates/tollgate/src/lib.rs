@@ -1,12 +1,16 @@
 //! The program: command line, configuration, composition, lifecycle.
 
+mod alerts;
 mod books;
 pub mod cli;
 mod compose;
 pub mod config;
 mod control;
 mod demo;
+mod jobs;
 mod out;
+mod price_book;
+mod schedule;
 mod serve;
 mod stored;
 

@@ -8,6 +8,7 @@ mod history;
 mod jwks;
 mod lifecycle;
 mod metrics;
+mod open;
 mod reload;
 mod restore;
 mod sinks;
@@ -23,8 +24,11 @@ use anyhow::{Context as _, ensure};
 
 use crate::config::Severity;
 use crate::{cli, out};
+pub(crate) use history::needs_rows;
 pub(crate) use lifecycle::run_with;
-pub(crate) use start::{Handle, Started, database};
+pub(crate) use open::database;
+pub(crate) use reload::renew_prices;
+pub(crate) use start::{Handle, Started};
 pub(crate) use turn::{RuleChange, Rules, plans_differ, put_in_force};
 
 /// Serves until it is told to stop.

@@ -13,6 +13,7 @@ const ALL: &[&str] = &[
     "tollgate-store",
     "tollgate-counters",
     "tollgate-sinks",
+    "tollgate-alerts",
     "tollgate-proxy",
     "tollgate-admin",
 ];
@@ -26,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tollgate-store", PORTS),
     ("tollgate-counters", PORTS),
     ("tollgate-sinks", PORTS),
+    ("tollgate-alerts", PORTS),
     ("tollgate-proxy", &["tollgate-wire", "tollgate-admission", "tollgate-domain"]),
     ("tollgate-admin", PORTS),
     ("tollgate", ALL),

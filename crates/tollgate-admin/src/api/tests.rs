@@ -95,6 +95,21 @@ const MATRIX: &[(&str, &str, &str, Option<&str>, u16)] = &[
     ("put", "/kill-switch", "/kill-switch", Some("{\"on\":true,\"reason\":\"leak\"}"), 200),
     ("get", "/storms", "/storms", None, 200),
     ("delete", "/storms/{id}/block", "/storms/7/block", None, 200),
+    ("get", "/alerts", "/alerts", None, 200),
+    ("get", "/alerts/history", "/alerts/history?rule=daily-spend", None, 200),
+    ("get", "/alerts/rules", "/alerts/rules", None, 200),
+    ("get", "/alerts/silences", "/alerts/silences", None, 200),
+    (
+        "post",
+        "/alerts/silences",
+        "/alerts/silences",
+        Some("{\"matchers\":{\"rule\":\"daily-spend\"},\"until\":\"2026-12-01T00:00:00Z\"}"),
+        201,
+    ),
+    ("delete", "/alerts/silences/{id}", "/alerts/silences/1", None, 204),
+    ("post", "/alerts/test", "/alerts/test", None, 200),
+    ("get", "/jobs", "/jobs", None, 200),
+    ("post", "/jobs/{name}/run", "/jobs/purge/run", None, 202),
     ("get", "/audit", "/audit", None, 200),
 ];
 
@@ -190,6 +205,10 @@ async fn what_cannot_be_meant_is_refused_with_a_sentence() {
         ("GET", "/users/nobody", None, 404, "nobody"),
         ("GET", "/users/%ff", None, 400, "UTF-8"),
         ("GET", &long, None, 400, "256"),
+        ("POST", "/alerts/silences", Some((JSON, "{\"matchers\":{}}")), 400, "until"),
+        ("DELETE", "/alerts/silences/all", None, 400, "i64"),
+        ("POST", "/alerts/test", Some((JSON, "{\"chanel\":\"ops\"}")), 400, "chanel"),
+        ("POST", "/jobs/lunch/run", None, 404, "lunch"),
         ("GET", "/nothing", None, 404, "/nothing"),
         ("POST", "/audit", None, 405, "POST"),
     ] {

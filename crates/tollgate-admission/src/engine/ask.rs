@@ -37,7 +37,7 @@ pub struct Subject<'a> {
 
 impl<'a> Subject<'a> {
     /// The value of a scope; `None` where there is none.
-    pub(super) fn value(&self, scope: Scope) -> Option<&'a str> {
+    pub fn value(&self, scope: Scope) -> Option<&'a str> {
         match scope {
             Scope::User => Some(self.user),
             Scope::Key => self.key,

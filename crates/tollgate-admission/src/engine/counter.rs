@@ -190,8 +190,10 @@ impl Counter {
         }
     }
 
-    /// Which steps of use were crossed from `before` to `after` and have not fired in this window,
-    /// in parts per thousand; they count as fired.
+    /// Which steps of use were reached from `before` to `after` and have not fired in this window,
+    /// in parts per thousand; they count as fired. In a window that holds still, one that was passed
+    /// before fires too: after a restart nobody knows whether it was told. What comes and goes by
+    /// itself (a rate, what runs at once) fires only as it crosses.
     pub(super) fn crossed(
         &mut self,
         limit: &Limit,
@@ -204,9 +206,11 @@ impl Counter {
             return fired;
         }
         self.rearm(limit, ceiling, before, at);
+        let comes_and_goes = matches!(self.shape, Shape::Sliding(_)) || limit.window == Window::Now;
         for (index, step) in limit.warn_at.iter().enumerate() {
             let threshold = threshold(ceiling, *step);
-            if before < threshold && threshold <= after && self.fire(index, at) {
+            let reached = threshold <= after && (!comes_and_goes || before < threshold);
+            if reached && self.fire(index, at) {
                 fired.push(*step);
             }
         }

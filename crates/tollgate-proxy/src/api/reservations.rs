@@ -135,10 +135,14 @@ fn hold(plane: &Plane, action: &Action, standing: &Standing) -> Result<Reserved,
     let terms = standing.terms(&subject);
     let Action { id, metric, amount, expires_at, created_at, .. } = *action;
     let demand = ActionDemand { metric, amount, expires_at };
-    plane.gate.engine().reserve_action(id, &terms, &demand, created_at).map_err(|refusal| {
+    let reserved = plane.gate.engine().reserve_action(id, &terms, &demand, created_at);
+    let reserved = reserved.map_err(|refusal| {
+        plane.gate.warned(&subject, &refusal.warnings);
         plane.metrics.decided("refused", &refusal.limit.name);
         Stop::limit(Box::new(refusal), created_at)
-    })
+    })?;
+    plane.gate.warned(&subject, &reserved.warnings);
+    Ok(reserved)
 }
 
 /// Turns what was set aside into what was used.
@@ -241,10 +245,13 @@ impl Ending {
             ActionState::Committed if just_now => {
                 // What ran at once has ended, so nothing of it is used.
                 let used = if action.metric == Metric::Concurrency { 0 } else { action.used };
-                if engine.commit_action(action.id, used, self.now).is_none() {
+                match engine.commit_action(action.id, used, self.now) {
+                    Some(settled) => {
+                        self.plane.gate.warned(&subject_of(action), &settled.warnings);
+                    }
                     // It ran out in the counters since the database was asked: it is owed all the
                     // same.
-                    Past::new(&self.plane, &self.plane.snapshot.load()).action(action);
+                    None => Past::new(&self.plane, &self.plane.snapshot.load()).action(action),
                 }
             }
             ActionState::Released if just_now => {

@@ -33,7 +33,7 @@ fn it_opens_at_its_share_of_errors_and_not_before_its_least_number_of_calls() {
     breaker.report(&POLICY, token, seconds(2), true);
     assert_eq!(breaker.state(seconds(2)), BreakerState::Closed, "a success opens nothing");
     fail(&mut breaker, seconds(3));
-    assert_eq!(breaker.state(seconds(3)), BreakerState::Open);
+    assert_eq!((breaker.state(seconds(3)), breaker.openings()), (BreakerState::Open, 1));
     assert_eq!(breaker.enter(seconds(4)), Err(seconds(14)));
 }
 
@@ -51,6 +51,7 @@ fn after_its_time_one_probe_decides() {
     let probe = breaker.enter(seconds(33)).unwrap();
     breaker.report(&POLICY, probe, seconds(33), true);
     assert_eq!(breaker.state(seconds(33)), BreakerState::Closed);
+    assert_eq!(breaker.openings(), 2, "a probe that fails opens it again");
     assert_eq!(breaker.counts(&POLICY, seconds(33)), [0, 0], "it starts anew");
 }
 

@@ -98,6 +98,11 @@ impl Pool {
         }
     }
 
+    /// Makes a connection and gives it up again: whether the provider can be reached at all.
+    pub async fn reach(&self) -> Result<(), Broken> {
+        self.connector.connect(&self.origin, self.config.connect).await.map(drop)
+    }
+
     async fn send_fresh(
         self: &Arc<Self>,
         request: Request<RequestBody>,

@@ -21,7 +21,7 @@ use crate::zone;
 /// Most mismatches that a report lists.
 const LISTED: usize = 100;
 /// How far around a quarter, in seconds, the ids of its rows may lie.
-const SLACK: i64 = 600;
+pub(super) const SLACK: i64 = 600;
 
 /// The figures of a row of `calls`, in the order of [`Sums`]. A row with a flag of 64 is no call of
 /// a model.
@@ -57,7 +57,7 @@ impl Report {
         self.mismatches == 0 && self.corrupt_segments.is_empty()
     }
 
-    fn mismatch(&mut self, text: impl fmt::Display) {
+    pub(super) fn mismatch(&mut self, text: impl fmt::Display) {
         self.mismatches += 1;
         if self.listed.len() < LISTED {
             self.listed.push(text.to_string());
@@ -65,17 +65,13 @@ impl Report {
     }
 }
 
-type SumsBySubject = HashMap<Subject, Sums>;
+pub(super) type SumsBySubject = HashMap<Subject, Sums>;
 
 impl Reader {
     /// Proves the ledger, from one consistent view of it; `progress` is told the quarters done, and
     /// how many there are.
     pub fn verify(&self, mut progress: impl FnMut(u64, u64)) -> Result<Report, StoreError> {
-        let mut report = Report {
-            corrupt_segments: self.dir.corrupt()?.iter().map(|p| p.display().to_string()).collect(),
-            waiting: !self.catch_up(std::time::Duration::ZERO)?,
-            ..Report::default()
-        };
+        let mut report = self.begin_report()?;
         let view =
             Transaction::new_unchecked(&self.connection, rusqlite::TransactionBehavior::Deferred)?;
         let (boundary, purged) = read_purged(&self.connection)?;
@@ -101,6 +97,15 @@ impl Reader {
         Ok(report)
     }
 
+    /// A report that knows what the files of the journal tell, and nothing else yet.
+    pub(super) fn begin_report(&self) -> Result<Report, StoreError> {
+        Ok(Report {
+            corrupt_segments: self.dir.corrupt()?.iter().map(|p| p.display().to_string()).collect(),
+            waiting: !self.catch_up(std::time::Duration::ZERO)?,
+            ..Report::default()
+        })
+    }
+
     fn quarters(&self) -> Result<Vec<i64>, StoreError> {
         let mut statement = self.connection.prepare(
             "WITH RECURSIVE q (quarter) AS (
@@ -114,7 +119,7 @@ impl Reader {
         Ok(quarters.collect::<Result<_, _>>()?)
     }
 
-    fn verify_quarter(
+    pub(super) fn verify_quarter(
         &self,
         quarter: i64,
         boundary: i64,
@@ -237,7 +242,7 @@ impl Reader {
         Ok(())
     }
 
-    fn verify_day(
+    pub(super) fn verify_day(
         &self,
         day: Option<i64>,
         quarters: &SumsBySubject,
@@ -264,7 +269,7 @@ impl Reader {
     }
 }
 
-fn short(sums: &Sums) -> String {
+pub(super) fn short(sums: &Sums) -> String {
     format!(
         "{} calls, {} refused, {} + {} tokens, {} USD, {} USD saved",
         sums.calls,

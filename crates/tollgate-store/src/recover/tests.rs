@@ -1,6 +1,7 @@
 //! Journals that were cut or damaged at any byte.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -191,7 +192,7 @@ fn a_call_that_was_folded_and_purged_does_not_come_back_from_the_journal() {
     let (Take::All(at) | Take::More(at)) = take(&journal, &mut batch, 10) else { panic!() };
     bench.folder.apply(batch.iter().map(|closed| &*closed.record), at).unwrap();
     let all = Timestamp::from_second(2_000_000_000).unwrap();
-    assert_eq!(crate::purge(&bench.path, all, |_| {}).unwrap().rows, 2);
+    assert_eq!(crate::purge(&bench.path, all, |_| ControlFlow::Continue(())).unwrap().rows, 2);
     drop(journal);
     let (_, found) = bench.recover();
     assert_eq!(found, expected(&appends[4..]));

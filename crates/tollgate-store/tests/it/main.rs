@@ -2,9 +2,11 @@
 #![cfg(test)]
 
 mod actions;
+mod alerts;
 mod calls;
 mod given;
 mod governance;
+mod jobs;
 mod kill;
 mod proof;
 mod registry;

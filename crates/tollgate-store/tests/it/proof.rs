@@ -1,13 +1,20 @@
 //! Proving the ledger, and purging it.
 
+use std::ops::ControlFlow;
+
 use jiff::tz::TimeZone;
 use rusqlite::Connection;
-use tollgate_store::{Options, Reader, SqliteLedger, UsageQuery, purge};
+use tollgate_store::{Options, Reader, Report, SqliteLedger, UsageQuery, purge};
 
 use crate::given::{call, ledger, time};
 
 fn tamper(path: &std::path::Path, sql: &str) {
     Connection::open(path).unwrap().execute_batch(sql).unwrap();
+}
+
+/// The proof of a server that goes on serving.
+fn stepwise(reader: &Reader) -> Report {
+    reader.check(|| ControlFlow::Continue(())).unwrap().unwrap()
 }
 
 #[test]
@@ -35,9 +42,11 @@ fn every_kind_of_tampering_is_found() {
         let sound = Reader::open(&path).unwrap().verify(|_, _| {}).unwrap();
         assert!(sound.is_sound(), "{sound:?}");
         assert_eq!((sound.rows, sound.totals.cost_usd.nanos()), (3, 6_000));
+        assert_eq!(stepwise(&Reader::open(&path).unwrap()), sound);
         tamper(&path, sql);
         let report = Reader::open(&path).unwrap().verify(|_, _| {}).unwrap();
         assert!(!report.is_sound(), "{sql}");
+        assert!(!stepwise(&Reader::open(&path).unwrap()).is_sound(), "{sql}, step by step");
         assert!(report.listed.iter().any(|line| line.contains(named)), "{sql}: {report:?}");
     }
 }
@@ -55,17 +64,36 @@ fn purging_removes_rows_and_leaves_sums_and_proof() {
     let before = total(&Reader::open(&path).unwrap());
     for (until, rows) in [("2026-11-11T10:07:00Z", 20), ("2026-11-21T10:20:00Z", 22)] {
         let mut told = 0;
-        let purged = purge(&path, time(until), |rows| told = rows).unwrap();
+        let purged = purge(&path, time(until), |rows| {
+            told = rows;
+            ControlFlow::Continue(())
+        })
+        .unwrap();
         assert_eq!((purged.rows, told), (rows, rows), "{until}");
         let reader = Reader::open(&path).unwrap();
         let report = reader.verify(|_, _| {}).unwrap();
         assert!(report.is_sound(), "{report:?}");
+        assert_eq!(stepwise(&reader), report);
         assert_eq!(report.rows + report.purged.calls, 50);
         assert_eq!(total(&reader), before);
     }
     tamper(&path, "UPDATE purged SET cost_nanos = cost_nanos - 1");
     let report = Reader::open(&path).unwrap().verify(|_, _| {}).unwrap();
     assert!(report.listed[0].contains("purge boundary"), "{report:?}");
+    assert_eq!(stepwise(&Reader::open(&path).unwrap()).listed, report.listed);
+}
+
+#[test]
+fn what_is_told_to_stop_stops_between_two_steps() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.db");
+    let calls = (1..6).map(|n| call(&format!("2026-11-{n:02}T10:00:00Z"), "alice", n));
+    ledger(&path, "UTC", calls);
+    let reader = Reader::open(&path).unwrap();
+    assert_eq!(reader.check(|| ControlFlow::Break(())).unwrap(), None);
+    // A step is some thousand rows, so all of these go with the first; the proof still holds.
+    purge(&path, time("2026-11-04T00:00:00Z"), |_| ControlFlow::Break(())).unwrap();
+    assert!(stepwise(&reader).is_sound());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use tollgate_domain::usage::Usage;
 use super::form::{self, Column, Format, number, text};
 use crate::compose;
 use crate::config::Config;
-use crate::out;
+use crate::{out, price_book};
 
 const COLUMNS: [Column; 7] = [
     text("provider", "PROVIDER"),
@@ -43,7 +43,7 @@ pub(crate) struct PricesArgs {
 
 /// Prints the prices that are asked for, in USD per million tokens.
 pub(crate) fn run(config: &Config, args: &PricesArgs) -> anyhow::Result<()> {
-    let book = Arc::new(PriceBook::bundled()?);
+    let book = Arc::new(price_book::first(config)?);
     let table = compose::prices(config, &book)?;
     let mut rows = Vec::new();
     for (provider, book_id) in providers(config, &book, args.all) {

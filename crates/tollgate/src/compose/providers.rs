@@ -24,7 +24,7 @@ const IDLE_FOR: Duration = Duration::from_secs(25);
 
 /// How a configured provider is reached.
 pub(super) fn provider(configured: &Configured, ground: &Ground) -> anyhow::Result<Arc<Provider>> {
-    let book_id = book_id(configured, &ground.book).map(Arc::from);
+    let book_id = book_id(configured, &ground.book.load()).map(Arc::from);
     let (backend, host) = match (configured.kind, &configured.simulated) {
         (Kind::Simulated, Some(simulated)) => {
             let script = Script {

@@ -2,13 +2,16 @@
 //! providers without a key, an admin plane that the network can reach. None of it stops a start.
 
 use std::fmt;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
+use tollgate_domain::limit::{Limit, Metric, Window};
 
 use super::auth::SHORT_KEY;
 use super::reader::join;
 use super::{Config, JwtKey, Kind};
+use crate::serve::needs_rows;
 
 /// The secrets that the example shows; whoever knows the example knows them.
 const SAMPLES: &[&str] = &["admin-secret", "change-me-in-production", "tg_backend_example"];
@@ -43,6 +46,7 @@ impl Config {
         found.extend(self.weak_secrets());
         found.extend(self.open_doors());
         found.extend(self.missing());
+        found.extend(self.forgotten());
         let mut cautions: Vec<Caution> = found
             .into_iter()
             .map(|(key, sentence)| Caution { line: self.line_of(&key), key, sentence })
@@ -95,6 +99,20 @@ impl Config {
         found
     }
 
+    /// Limits that a start counts from calls which the purge has removed by then.
+    fn forgotten(&self) -> Option<(String, String)> {
+        let purge = self.jobs.purge.as_ref().filter(|purge| purge.plan.enabled)?;
+        let plans = self.plans.values().flat_map(|plan| &plan.limits);
+        let mut limits = plans.chain(&self.limits);
+        let limit = limits.find(|limit| is_forgotten(limit, purge.keep_calls))?;
+        let sentence = format!(
+            "the limit `{}` is counted from single calls and reaches back further than they are kept: \
+             a start counts it too low",
+            limit.name
+        );
+        Some(("jobs.purge.keep_calls".to_owned(), sentence))
+    }
+
     fn missing(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
         for provider in self.providers.values() {
@@ -124,6 +142,25 @@ impl Config {
             found.push(("plans".to_owned(), sentence.to_owned()));
         }
         found
+    }
+}
+
+/// Whether a limit is counted from calls that are not kept for so long.
+fn is_forgotten(limit: &Limit, keep: Duration) -> bool {
+    limit.metric != Metric::Units && needs_rows(limit) && lasts(limit) > keep
+}
+
+/// How far back a limit reaches.
+fn lasts(limit: &Limit) -> Duration {
+    let days = |days: u32| Duration::from_hours(24) * days;
+    match limit.window {
+        Window::Now => Duration::ZERO,
+        Window::Sliding { millis } => Duration::from_millis(millis),
+        Window::Day => days(1),
+        Window::Week => days(7),
+        Window::Month => days(31),
+        Window::Rolling { days: count } => days(u32::from(count)),
+        Window::Total | Window::Balance => Duration::MAX,
     }
 }
 

@@ -4,16 +4,18 @@
 //! reference is printed from; so a key cannot be accepted without being documented, and a
 //! documented default is the one that is used.
 
+mod alerts;
 mod calls;
 mod caps;
 mod outgoing;
 mod service;
 
+pub(super) use alerts::{ALERTS, CHANNEL, RULE};
 pub(super) use calls::{BREAKER, DEFAULT_PRICE, MODEL, PRICE, PROVIDER, RETRY, TARGET, TIMEOUT};
 pub(super) use caps::{LIMIT, PLAN};
 pub(super) use outgoing::{
-    ALERTS, BILLING, CHANNEL, DISPLAY, JOBS, LOGS, PURGE, REFRESH, REPORT, RULE, SCHEDULE, SENTRY,
-    SINK, SINK_BATCH, SINK_RETRY, SINK_ROTATE, SINK_SPOOL, SINK_TLS, STRIPE,
+    BILLING, DISPLAY, JOBS, LOGS, PROBE, PURGE, REFRESH, REPORT, ROLLUP, SCHEDULE, SENTRY, SINK,
+    SINK_BATCH, SINK_RETRY, SINK_ROTATE, SINK_SPOOL, SINK_TLS, STRIPE,
 };
 pub(super) use service::{
     AUTH, CACHE, CAPTCHA, COUNTERS, DUPLICATES, IDEMPOTENCY, JWT, KEY, ROOT, SERVER, STORAGE,
@@ -101,8 +103,10 @@ pub(super) const ALL: &[&Section] = &[
     &STRIPE,
     &JOBS,
     &PURGE,
+    &ROLLUP,
     &REPORT,
     &REFRESH,
+    &PROBE,
     &SCHEDULE,
     &DISPLAY,
 ];

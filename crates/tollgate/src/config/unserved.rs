@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Config, CountersUrl, StorageUrl};
+use super::{Config, CountersUrl, JobKind, StorageUrl};
 
 /// Whether the program may start without a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -66,13 +66,8 @@ const ROWS: &[Row] = &[
         |c| when(!matches!(c.counters.url, CountersUrl::Memory), "counters.url"),
         "Redis counters are not served by this version; use memory:",
     ),
-    note(
-        |c| when(!c.alerts.rules.is_empty(), "alerts.rules"),
-        "alert rules are not served by this version; nothing is alerted",
-    ),
-    note(channels, "alert channels are not served by this version; nothing is sent"),
     note(stripe, "Stripe is not served by this version; no usage is sent"),
-    note(jobs, "scheduled work is not served by this version; it does not run"),
+    note(jobs, "this job is not served by this version; it does not run"),
 ];
 
 impl Config {
@@ -98,11 +93,6 @@ fn when(on: bool, key: &str) -> Vec<String> {
     if on { vec![key.to_owned()] } else { Vec::new() }
 }
 
-fn channels(config: &Config) -> Vec<String> {
-    let channels = config.alerts.channels.iter().filter(|(_, channel)| channel.url.is_some());
-    channels.map(|(name, _)| super::reader::join("alerts.channels", name)).collect()
-}
-
 fn stripe(config: &Config) -> Vec<String> {
     let on = config
         .stripe
@@ -112,7 +102,9 @@ fn stripe(config: &Config) -> Vec<String> {
 }
 
 fn jobs(config: &Config) -> Vec<String> {
-    let purge = config.jobs.purge.iter().map(|_| "purge");
-    let others = config.jobs.others.keys().copied();
-    purge.chain(others).map(|name| format!("jobs.{name}")).collect()
+    let others = config.jobs.others.keys().map(|kind| kind.as_str());
+    others
+        .filter(|name| JobKind::served(name).is_none())
+        .map(|name| format!("jobs.{name}"))
+        .collect()
 }

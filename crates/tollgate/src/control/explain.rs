@@ -14,12 +14,13 @@ use tollgate_domain::decision::{Decided, Decision, Downgrade, Terms};
 use tollgate_domain::fault::Code;
 use tollgate_domain::id::CallId;
 use tollgate_domain::money::{Exact, NanoUsd};
-use tollgate_domain::price::{ModelPrice, PriceBook, PriceTable, Served};
+use tollgate_domain::price::{ModelPrice, PriceTable, Served};
 
 use super::balances::applies;
 use super::{Controls, failed};
 use crate::compose;
 use crate::config::Config;
+use crate::price_book;
 
 impl Controls {
     pub(super) fn explain_call(&self, id: CallId) -> Result<Explanation, ControlError> {
@@ -58,7 +59,7 @@ impl Controls {
         if let Some(live) = &self.live {
             return Ok(Arc::clone(&live.handle.plane.snapshot.load().prices));
         }
-        let book = Arc::new(PriceBook::bundled().map_err(failed)?);
+        let book = Arc::new(price_book::first(&self.config.lock()).map_err(failed)?);
         let table = compose::prices(&self.config.lock(), &book);
         Ok(Arc::new(table.map_err(|error| ControlError::Failed(error.into()))?))
     }

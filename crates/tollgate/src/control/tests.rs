@@ -93,6 +93,11 @@ fn key(name: &str) -> NewKey {
     NewKey { name: name.to_owned(), ..NewKey::default() }
 }
 
+fn silence(name: &str, value: &str) -> NewSilence {
+    let matchers = [(name.to_owned(), value.to_owned())].into();
+    NewSilence { matchers, until: "2099-01-01T00:00:00Z".parse().unwrap(), reason: None }
+}
+
 type Step = (&'static str, fn(&Controls) -> Result<(), ControlError>);
 
 /// Every changing operation of the port.
@@ -111,6 +116,9 @@ const CHANGES: &[Step] = &[
     ("key.revoke", |c| c.revoke_key(&ops(), "backend")),
     ("kill_switch.on", |c| c.switch(&ops(), switch(true, "plan:free")).map(drop)),
     ("kill_switch.off", |c| c.switch(&ops(), switch(false, "plan:free")).map(drop)),
+    ("silence.create", |c| c.silence(&ops(), silence("rule", "daily-spend")).map(drop)),
+    ("silence.end", |c| c.unsilence(&ops(), 1)),
+    ("alert.test", |c| c.test_alerts(&ops(), AlertTest::default()).map(drop)),
 ];
 
 #[test]
@@ -158,6 +166,13 @@ fn what_cannot_be_meant_changes_nothing_and_says_why() {
         ),
         (controls.rotate_key(&by, "k", KeyRotation::default()).map(drop), "no key"),
         (controls.revoke_key(&by, "mobile"), "configuration"),
+        (controls.silence(&by, silence("usr", "a")).map(drop), "user, key"),
+        (controls.silence(&by, silence("user", "a\nb")).map(drop), "one line"),
+        (controls.unsilence(&by, 7), "no silence"),
+        (
+            controls.test_alerts(&by, AlertTest { channel: Some("ops".to_owned()) }).map(drop),
+            "no alert channel",
+        ),
     ];
     for (failure, part) in failures {
         let message = failure.unwrap_err().to_string();

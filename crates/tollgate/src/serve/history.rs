@@ -143,7 +143,7 @@ impl History<'_> {
 
 /// Whether only rows tell what a limit counts: rollups know neither instants nor addresses, sessions
 /// and public model names.
-fn needs_rows(limit: &Limit) -> bool {
+pub(crate) fn needs_rows(limit: &Limit) -> bool {
     matches!(limit.window, Window::Sliding { .. })
         || !limit.models.is_empty()
         || limit

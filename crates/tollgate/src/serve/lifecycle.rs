@@ -60,7 +60,8 @@ async fn serve(
     tasks.spawn(follow::follow(started.controls(), stopped.clone()));
     tasks.spawn(sweep::run(started.handle(), stopped.clone()));
     tasks.spawn(overload::look_after(Arc::clone(&started.plane), stopped.clone())?);
-    tasks.spawn(storms::tell(started.plane.savings.storms(), stopped.clone()));
+    let news = started.plane.savings.storms();
+    tasks.spawn(storms::tell(news, started.handle().alerts, stopped.clone()));
     let mut last = JoinSet::new();
     last.spawn(leftover::look_after(
         Arc::clone(&started.plane),

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
+use arc_swap::ArcSwap;
+use tollgate_domain::price::PriceBook;
 use tollgate_proxy::past::Users;
 
 use super::sinks;
 use super::start::Handle;
 use super::turn::{RuleChange, Rules, plans_differ, put_in_force};
-use crate::compose;
+use crate::compose::{self, Ground};
 use crate::config::{Config, ProcessEnvironment};
 
 /// Loads the configuration file again and puts it in force. What cannot change while the program
@@ -46,5 +48,19 @@ pub(super) fn reload(handle: &Handle) -> anyhow::Result<()> {
     // seconds to give way.
     drop(current);
     sinks::put_in_force(&handle.sinks, lines);
+    handle.alerts.reload();
+    handle.jobs.reload();
+    Ok(())
+}
+
+/// Puts another price book in force, or changes nothing where it does not go with the configuration.
+pub(crate) fn renew_prices(handle: &Handle, book: PriceBook) -> anyhow::Result<()> {
+    let config = handle.config.lock();
+    let book = Arc::new(ArcSwap::from_pointee(book));
+    let ground = Ground { book: Arc::clone(&book), ..handle.ground.clone() };
+    let mut snapshot = compose::snapshot(&config, &ground, handle.stored_keys(&config)?)?;
+    compose::keep(&mut snapshot, &config, &handle.plane.snapshot.load(), &config);
+    handle.ground.book.store(book.load_full());
+    handle.plane.snapshot.store(Arc::new(snapshot));
     Ok(())
 }

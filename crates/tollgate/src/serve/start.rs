@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry as MetricRegistry;
@@ -21,10 +21,10 @@ use tollgate_admission::engine::Engine;
 use tollgate_admission::gate::{Gate, Stray};
 use tollgate_admission::identity::{KeyDigest, KeyEntry, KeyHasher};
 use tollgate_domain::clock::Clock;
-use tollgate_domain::price::{ModelPrice, PriceBook};
+use tollgate_domain::price::ModelPrice;
 use tollgate_proxy::accept::Ids;
 use tollgate_proxy::bodies::BodyLog;
-use tollgate_proxy::call_log::{CallLog, Format};
+use tollgate_proxy::call_log::{CallLog, Format, Tap};
 use tollgate_proxy::desk::Desk;
 use tollgate_proxy::health::Healths;
 use tollgate_proxy::leftover::Leftover;
@@ -42,12 +42,14 @@ use tollgate_sinks::Sinks;
 use tollgate_store::{Recovery, Registry, SqliteLedger};
 
 use super::bodies::Keeper;
-use super::{admins, metrics as own_metrics, restore, sinks, strays};
+use super::{admins, metrics as own_metrics, open, restore, sinks, strays};
+use crate::alerts::{self, AlertMetrics};
 use crate::books::StoreBooks;
 use crate::compose::{self, Ground};
-use crate::config::{Config, LogFormat, StorageUrl};
+use crate::config::{Config, LogFormat};
 use crate::control::Controls;
-use crate::{out, stored};
+use crate::jobs::{self, JobMetrics};
+use crate::{out, price_book, stored};
 
 /// How long sinks may take to hand over what waits when the program ends. The rest is put on disk.
 const LAST_LINES: Duration = Duration::from_secs(5);
@@ -67,6 +69,8 @@ pub(crate) struct Started {
     leftovers: Mutex<Option<UnboundedReceiver<Leftover>>>,
     scrape: Scrape,
     strays: strays::Strays,
+    alerts: alerts::Threads,
+    jobs: jobs::Threads,
 }
 
 /// What tasks that change the server hold of it.
@@ -88,6 +92,10 @@ pub(crate) struct Handle {
     pub(crate) sinks: Arc<Sinks>,
     /// Where prompts and answers are kept.
     pub(crate) keeper: Keeper,
+    /// The way to the threads of alerts.
+    pub(crate) alerts: Arc<alerts::Link>,
+    /// The way to the threads of jobs.
+    pub(crate) jobs: Arc<jobs::Link>,
 }
 
 impl Handle {
@@ -103,9 +111,9 @@ impl Handle {
 impl Started {
     /// Opens everything that a server needs.
     pub(crate) async fn start(config: Config, path: Option<PathBuf>) -> anyhow::Result<Self> {
-        let listeners = listeners(&config).await?;
-        let database = database(&config)?;
-        let (ledger, recovery) = open_ledger(&config, &database)?;
+        let listeners = open::listeners(&config).await?;
+        let database = open::database(&config)?;
+        let (ledger, recovery) = open::ledger(&config, &database)?;
         let (ground, snapshot) = composed(&config, &database)?;
         let mut metrics = MetricRegistry::default();
         let keeper = Keeper::new(&config, &database, &ground);
@@ -121,6 +129,7 @@ impl Started {
         };
         let plane = base.plane(&mut metrics, snapshot, (sender, stray))?;
         let strays = strays::Strays::start(Arc::clone(&plane), strays)?;
+        let link = alerts::Link::new(AlertMetrics::register(&mut metrics));
         let handle = Handle {
             plane: Arc::clone(&plane),
             ground: ground.clone(),
@@ -130,10 +139,15 @@ impl Started {
             ledger: Arc::clone(&ledger),
             sinks,
             keeper,
+            alerts: Arc::clone(&link),
+            jobs: jobs::Link::new(JobMetrics::register(&mut metrics), ground.clock.now()),
         };
         tell_late(&plane);
+        tell_alerts(&plane, &link);
         let controls = Arc::new(Controls::live(&handle, &ledger)?);
         restored(handle.clone(), Arc::clone(&ledger)).await?;
+        let alerts = alerts::Threads::start(&handle, Arc::clone(&controls))?;
+        let jobs = jobs::Threads::start(&handle)?;
         Ok(Self {
             ground,
             plane,
@@ -145,6 +159,8 @@ impl Started {
             leftovers: Mutex::new(Some(leftovers)),
             scrape: scrape(metrics),
             strays,
+            alerts,
+            jobs,
         })
     }
 
@@ -219,10 +235,12 @@ impl Started {
 
     /// Writes what waits and closes.
     pub(crate) fn close(self) -> anyhow::Result<()> {
+        self.jobs.end();
         self.strays.end();
         self.plane.refusals.close();
         self.plane.bodies.close();
         self.plane.log.close();
+        self.alerts.end();
         let grace = self.handle.config.lock().server.shutdown_grace;
         self.handle.sinks.close(grace.min(LAST_LINES));
         self.ledger.shutdown().context(
@@ -295,17 +313,17 @@ fn scrape(metrics: MetricRegistry) -> Scrape {
 /// What survives a reload, and the first snapshot.
 fn composed(config: &Config, database: &Path) -> anyhow::Result<(Ground, Snapshot)> {
     let registry = Registry::open(database)?;
-    let ground = ground(&registry)?;
+    let ground = ground(config, &registry)?;
     let snapshot = compose::snapshot(config, &ground, stored::keys(&registry, config)?)?;
     Ok((ground, snapshot))
 }
 
 /// What survives a reload.
-fn ground(registry: &Registry) -> anyhow::Result<Ground> {
+fn ground(config: &Config, registry: &Registry) -> anyhow::Result<Ground> {
     Ok(Ground {
         connector: compose::connector()?,
         access_tokens: Arc::default(),
-        book: Arc::new(PriceBook::bundled()?),
+        book: Arc::new(ArcSwap::from_pointee(price_book::first(config)?)),
         hasher: KeyHasher::new(&stored::pepper(registry)?),
         tasks: tokio::runtime::Handle::current(),
         clock: Clock::system(),
@@ -325,6 +343,14 @@ fn tell_late(plane: &Arc<Plane>) {
             Past::new(&plane, &plane.snapshot.load()).late(record, grant);
         }
     }));
+}
+
+/// Has alerts see finished calls, and the steps that limits reach.
+fn tell_alerts(plane: &Arc<Plane>, link: &Arc<alerts::Link>) {
+    let feed = Arc::clone(&link.feed);
+    plane.log.show_to(Tap::new(move |calls| feed.calls(calls)));
+    let feed = Arc::clone(&link.feed);
+    plane.gate.tell_warnings(Box::new(move |subject, warnings| feed.steps(subject, warnings)));
 }
 
 fn call_log(config: &Config, metrics: &Metrics, sinks: &Arc<Sinks>) -> io::Result<Arc<CallLog>> {
@@ -348,33 +374,4 @@ fn engine(config: &Config) -> Engine {
 fn obstacle(ledger: &Arc<SqliteLedger>) -> Obstacle {
     let ledger = Arc::clone(ledger);
     Obstacle::new(move || ledger.status().last_error)
-}
-
-/// The listeners of the data plane and of the admin plane.
-async fn listeners(config: &Config) -> anyhow::Result<(TcpListener, TcpListener)> {
-    Ok((bind(config.server.listen).await?, bind(config.server.admin_listen).await?))
-}
-
-async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}: is another server running there?"))
-}
-
-/// The file of the embedded database.
-pub(crate) fn database(config: &Config) -> anyhow::Result<PathBuf> {
-    match &config.storage.url {
-        StorageUrl::Sqlite(path) => Ok(path.clone()),
-        StorageUrl::Postgres(_) => bail!("storage.url: PostgreSQL is not served by this version"),
-    }
-}
-
-fn open_ledger(config: &Config, path: &Path) -> anyhow::Result<(Arc<SqliteLedger>, Recovery)> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
-    }
-    let (ledger, recovery) = SqliteLedger::open(path, &stored::options(config))
-        .with_context(|| format!("the ledger `{}` cannot be opened", path.display()))?;
-    Ok((Arc::new(ledger), recovery))
 }

@@ -1,23 +1,32 @@
 //! Tells whoever watches the program's standard error of duplicate storms, a line each.
 
 use std::fmt;
+use std::sync::Arc;
 
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tollgate_proxy::savings::Storm;
 
+use crate::alerts::Link;
 use crate::out;
 
 /// Tells until `stopped`.
-pub(super) async fn tell(mut storms: Receiver<Storm>, mut stopped: watch::Receiver<bool>) {
+pub(super) async fn tell(
+    mut storms: Receiver<Storm>,
+    alerts: Arc<Link>,
+    mut stopped: watch::Receiver<bool>,
+) {
     loop {
         let storm = tokio::select! {
             _ = stopped.wait_for(|stopped| *stopped) => return,
             storm = storms.recv() => storm,
         };
         match storm {
-            Ok(storm) => out::note(Line(&storm)),
+            Ok(storm) => {
+                alerts.feed.storm(&storm.user, storm.time);
+                out::note(Line(&storm));
+            }
             Err(RecvError::Lagged(missed)) => {
                 out::note(format_args!("duplicate_storm: {missed} more were not told one by one"));
             }

@@ -1,6 +1,7 @@
 //! The callers' own API and the counters behind it: what a caller sees of its limits and its bill,
 //! amounts that are set aside, usage from elsewhere, and what of it all a restart brings back.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -421,7 +422,7 @@ async fn sums_of_rows_that_are_gone_count_like_the_rows() {
     program.kill9();
     let database = program.folder().join("tollgate.db");
     let before = now - SignedDuration::from_hours(12);
-    let purged = tollgate_store::purge(&database, before, |_| {}).unwrap();
+    let purged = tollgate_store::purge(&database, before, |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(purged.rows, 39);
     program.restart().await;
     assert_eq!(used(&program).await, expected, "from rollups and a row");

@@ -11,6 +11,7 @@
 )]
 
 mod admin;
+mod alerts;
 mod api;
 mod bodies;
 mod breakers;
@@ -20,6 +21,7 @@ mod crash;
 mod hangup;
 mod hostile;
 mod identity;
+mod jobs;
 mod limits;
 mod metrics;
 mod overload;

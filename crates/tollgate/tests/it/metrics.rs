@@ -53,7 +53,9 @@ async fn busy() -> (Upstream, Program) {
         .plan("free", &[daily, shy])
         .default_plan("free")
         .section("[limits.company]\nscope = \"global\"\nmetric = \"cost_usd\"\nwindow = \"day\"\nmax = 100.00\n")
-        .section("[[logs.sinks]]\nkind = \"file\"\nurl = \"file://calls.jsonl\"\n");
+        .section("[alerts.channels.chat]\nkind = \"slack\"\nurl = \"http://127.0.0.1:9/\"\n")
+        .section("[[logs.sinks]]\nkind = \"file\"\nurl = \"file://calls.jsonl\"\n")
+        .section("[jobs]\nprobe = { schedule = \"0 0 29 2 *\" }\n");
     let program = start(config).await;
     let client = program.client().with("x-tollgate-user", "alice");
     for nonce in 0..3 {
@@ -61,6 +63,7 @@ async fn busy() -> (Upstream, Program) {
     }
     drop(client.stream(CHAT, &oracle::request(3, true)).await.rest().await);
     assert_eq!(client.post(CHAT, &oracle::request(4, false)).await.error_code(), "quota_exhausted");
+    program.cli(&["jobs", "run", "probe"]);
     (upstream, program)
 }
 

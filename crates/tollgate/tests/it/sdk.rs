@@ -1,6 +1,7 @@
 //! Real clients, in Python and Node, against the running program. They need what
 //! `scripts/setup-sdk` installs, so they run only when asked for: `scripts/test-sdk`.
 
+mod alerts;
 mod checks;
 mod fixture;
 mod matrix;

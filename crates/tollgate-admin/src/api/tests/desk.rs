@@ -5,11 +5,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tollgate_admission::control::{
-    Actor, Amount, AuditQuery, AuditRow, Bodies, Call, CallQuery, Control, ControlError, Estimate,
-    EstimateAsk, Explanation, Key, KeyPatch, KeyQuery, KeyRotation, KeySource, KeyState,
-    KillSwitch, LimitFacts, MadeKey, NewKey, NewOverride, NewUser, OverrideRow, Page, PlanFrom,
-    PlanRow, ProviderRow, Status, StormRow, SwitchChange, TopUp, UsageAsk, UsageReport, User,
-    UserPatch, UserQuery, page_size,
+    Actor, AlertEventRow, AlertHistoryQuery, AlertRow, AlertRuleRow, AlertTest, AlertTestRow,
+    Amount, AuditQuery, AuditRow, Bodies, Call, CallQuery, Control, ControlError, Estimate,
+    EstimateAsk, Explanation, JobRow, Key, KeyPatch, KeyQuery, KeyRotation, KeySource, KeyState,
+    KillSwitch, LimitFacts, MadeKey, NewKey, NewOverride, NewSilence, NewUser, OverrideRow, Page,
+    PlanFrom, PlanRow, ProviderRow, SilenceRow, Status, StormRow, SwitchChange, TopUp, UsageAsk,
+    UsageReport, User, UserPatch, UserQuery, page_size,
 };
 use tollgate_domain::call::{CacheState, CallRecord, Dialect, Outcome};
 use tollgate_domain::id::CallId;
@@ -47,6 +48,23 @@ impl Desk {
             expires_at: None,
             old_until: None,
         }
+    }
+}
+
+fn job() -> JobRow {
+    JobRow {
+        name: "purge".to_owned(),
+        configured: true,
+        enabled: true,
+        schedule: Some("0 3 * * *".to_owned()),
+        timezone: Some("Asia/Seoul".to_owned()),
+        running: false,
+        last_started: None,
+        last_ended: None,
+        outcome: None,
+        message: None,
+        last_success: None,
+        next: "2026-11-21T18:00:00Z".parse().ok(),
     }
 }
 
@@ -289,6 +307,59 @@ impl Control for Desk {
     fn lift_block(&self, by: &Actor, id: u64) -> Result<StormRow, ControlError> {
         self.changed(by);
         Ok(storm(id))
+    }
+
+    fn alerts(&self) -> Result<Vec<AlertRow>, ControlError> {
+        Ok(Vec::new())
+    }
+
+    fn alert_history(
+        &self,
+        query: &AlertHistoryQuery,
+    ) -> Result<Page<AlertEventRow>, ControlError> {
+        page_size(query.limit).map(|_| page(Vec::new()))
+    }
+
+    fn alert_rules(&self) -> Result<Vec<AlertRuleRow>, ControlError> {
+        Ok(Vec::new())
+    }
+
+    fn silences(&self) -> Result<Vec<SilenceRow>, ControlError> {
+        Ok(Vec::new())
+    }
+
+    fn silence(&self, by: &Actor, new: NewSilence) -> Result<SilenceRow, ControlError> {
+        self.changed(by);
+        Ok(SilenceRow {
+            id: 1,
+            matchers: new.matchers,
+            reason: String::new(),
+            by: by.0.clone(),
+            from: Timestamp::UNIX_EPOCH,
+            until: new.until,
+        })
+    }
+
+    fn unsilence(&self, by: &Actor, _: i64) -> Result<(), ControlError> {
+        self.changed(by);
+        Ok(())
+    }
+
+    fn test_alerts(&self, by: &Actor, _: AlertTest) -> Result<Vec<AlertTestRow>, ControlError> {
+        self.changed(by);
+        Ok(Vec::new())
+    }
+
+    fn jobs(&self) -> Result<Vec<JobRow>, ControlError> {
+        Ok(vec![job()])
+    }
+
+    fn run_job(&self, by: &Actor, name: &str) -> Result<JobRow, ControlError> {
+        if name != "purge" {
+            return Err(ControlError::NotFound { what: "job", name: name.to_owned() });
+        }
+        self.changed(by);
+        Ok(JobRow { running: true, ..job() })
     }
 
     fn audit(&self, _: &AuditQuery) -> Result<Page<AuditRow>, ControlError> {

@@ -220,6 +220,14 @@ fn prices(config: &Config) -> Vec<Fact> {
     facts
 }
 
+/// Where alerts go, and when; the channels' addresses are secrets.
+fn alerts(config: &Config) -> Vec<Fact> {
+    let channels = config.alerts.channels.iter().map(|own| &own.channel);
+    let channels = channels.map(|it| fact("alerts.channels", &it.name, it.kind()));
+    let rules = config.alerts.rules.iter().map(|it| fact("alerts.rules", &it.name, it.when()));
+    channels.chain(rules).collect()
+}
+
 fn extras(config: &Config) -> Vec<Fact> {
     let mut facts = Vec::new();
     if let Some(cache) = config.cache.filter(|cache| cache.enabled) {
@@ -245,6 +253,7 @@ fn extras(config: &Config) -> Vec<Fact> {
         let dsn = if sentry.dsn.is_some() { "set" } else { "none: nothing is reported" };
         facts.push(fact("sentry", "dsn", dsn));
     }
+    facts.extend(alerts(config));
     let display = &config.display;
     let value = match &*display.currency {
         "USD" => "USD".to_owned(),

@@ -5,7 +5,11 @@ use super::*;
 const EXAMPLE: &str = include_str!("../../../../../tollgate.example.toml");
 
 fn secrets(name: &str) -> Option<String> {
-    (name != "SENTRY_DSN").then(|| format!("sk-hunter2-{name}-0123456789abcdef-wxyz"))
+    match name {
+        "SENTRY_DSN" => None,
+        "SLACK_WEBHOOK_URL" => Some("https://hooks.slack.com/hunter2/0123456789".to_owned()),
+        name => Some(format!("sk-hunter2-{name}-0123456789abcdef-wxyz")),
+    }
 }
 
 #[test]
@@ -43,6 +47,8 @@ fn what_is_in_force_is_said_in_words() {
         "limits | company | at most 100.00 USD for everybody together a day (Asia/Seoul), else refused; warns at 50, 80, 100 %",
         "sinks | elasticsearch | elasticsearch at 127.0.0.1:9200, not used",
         "sentry | dsn | none: nothing is reported",
+        "alerts.rules | runaway-user | cost_usd{by=user,window=1h} > 15 * baseline",
+        "alerts.rules | store-degraded | store_degraded > 0",
         "prices | sim/sim-large | input 1.00, output 2.00, cached_input 0.10",
     ] {
         assert!(facts.iter().any(|fact| fact == line), "{line}\nnot in\n{}", facts.join("\n"));

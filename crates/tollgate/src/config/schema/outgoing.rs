@@ -1,6 +1,6 @@
-//! The keys of what leaves the program by itself: logs, alerts, billing, reports.
+//! The keys of what leaves the program by itself: logs, billing, reports.
 
-use super::{Section, key, optional, required, table};
+use super::{Key, Section, key, optional, required, table};
 
 pub(in crate::config) static LOGS: Section = Section {
     header: "[logs]",
@@ -161,44 +161,6 @@ pub(in crate::config) static SENTRY: Section = Section {
     ],
 };
 
-pub(in crate::config) static ALERTS: Section = Section {
-    header: "[alerts]",
-    about: "Alerts: channels and rules.",
-    keys: &[
-        key("language", "`ko` \\| `en`", "\"ko\"", "The language of alert texts."),
-        table("channels", "[alerts.channels.NAME]", "Where alerts go."),
-        table("rules", "[[alerts.rules]]", "What is alerted."),
-    ],
-};
-
-pub(in crate::config) static CHANNEL: Section = Section {
-    header: "[alerts.channels.NAME]",
-    about: "Where alerts go.",
-    keys: &[
-        required(
-            "kind",
-            "`slack` \\| `pagerduty` \\| `email` \\| `webhook` \\| `alertmanager`",
-            "What it is.",
-        ),
-        optional("url", "secret", "Its address. Empty means that the channel is not used."),
-    ],
-};
-
-pub(in crate::config) static RULE: Section = Section {
-    header: "[[alerts.rules]]",
-    about: "What is alerted.",
-    keys: &[
-        required("name", "text", "Its name."),
-        required("when", "text", "The condition, such as `cost_usd{window=day} > 100`."),
-        optional("channels", "list of channels", "Who is told."),
-        optional(
-            "action",
-            "text",
-            "What it does besides: `throttle`, `block`, `kill_switch` or `quota_zero`, with `for DURATION` where wanted.",
-        ),
-    ],
-};
-
 pub(in crate::config) static BILLING: Section = Section {
     header: "[billing]",
     about: "Billing services.",
@@ -223,30 +185,39 @@ pub(in crate::config) static STRIPE: Section = Section {
 
 pub(in crate::config) static JOBS: Section = Section {
     header: "[jobs]",
-    about: "Scheduled work. A job that is left out does not run.",
+    about: "Scheduled work. A job that is left out does not run, but for the rollup check, which only reads. `tollgate jobs list` shows what runs when.",
     keys: &[
         table("purge", "[jobs.purge]", "Deletes what is older than its retention."),
-        table("rollup_check", "[jobs.JOB]", "Proves that rollups equal rows."),
+        table("rollup_check", "[jobs.rollup_check]", "Proves that rollups equal rows."),
         table("daily_report", "[jobs.daily_report]", "Sends the report of the day before."),
         table("weekly_report", "[jobs.daily_report]", "Sends the report of the week before."),
         table("price_refresh", "[jobs.price_refresh]", "Renews the price book."),
+        table("probe", "[jobs.probe]", "Asks each provider whether it answers."),
         table("stripe_upload", "[jobs.JOB]", "Sends usage to Stripe."),
         table("statement", "[jobs.JOB]", "Makes the monthly statements."),
-        table("probe", "[jobs.JOB]", "Asks each provider whether it answers."),
     ],
 };
 
+const ZONE: Key = optional(
+    "timezone",
+    "time zone",
+    "The zone of its schedule; that of `[server]` where left out.",
+);
+const ENABLED: Key = key(
+    "enabled",
+    "true or false",
+    "true",
+    "Whether it runs by its schedule. Where not it runs when somebody asks: `tollgate jobs run`.",
+);
+
 pub(in crate::config) static PURGE: Section = Section {
     header: "[jobs.purge]",
-    about: "Deletes what is older than its retention.",
+    about: "Deletes what is older than its retention. Sums of what is deleted stay: usage reports and the proof of the ledger hold as before.",
     keys: &[
-        key(
-            "schedule",
-            "cron",
-            "\"0 3 * * *\"",
-            "When it runs: five fields of cron, in the zone of `[server]`.",
-        ),
-        key("keep_calls", "duration", "\"90d\"", "How long calls are kept."),
+        key("schedule", "cron", "\"0 3 * * *\"", "When it runs: five fields of cron."),
+        ZONE,
+        ENABLED,
+        key("keep_calls", "duration", "\"90d\"", "How long calls are kept; a day or longer."),
         key(
             "keep_bodies",
             "duration",
@@ -256,28 +227,74 @@ pub(in crate::config) static PURGE: Section = Section {
     ],
 };
 
+pub(in crate::config) static ROLLUP: Section = Section {
+    header: "[jobs.rollup_check]",
+    about: "The proof of `tollgate ledger verify`, step by step beside the calls. What it finds wrong is logged, counted and told. Runs without being configured.",
+    keys: &[
+        key("schedule", "cron", "\"15 4 * * *\"", "When it runs: five fields of cron."),
+        ZONE,
+        ENABLED,
+        optional(
+            "channels",
+            "list of channels",
+            "Who is told what it finds wrong. Every channel but Alertmanager where left out.",
+        ),
+    ],
+};
+
 pub(in crate::config) static REPORT: Section = Section {
     header: "[jobs.daily_report]",
     about: "A report of spend, top users, models, savings and anomalies; `[jobs.weekly_report]` has the same keys.",
     keys: &[
-        required("schedule", "cron", "When it runs."),
-        optional("channels", "list of channels", "Who gets it."),
+        required(
+            "schedule",
+            "cron",
+            "When it runs: five fields of cron. It reports the day, or the week from Monday on, that was over then.",
+        ),
+        optional(
+            "timezone",
+            "time zone",
+            "The zone of its schedule and of its days; that of `[server]` where left out.",
+        ),
+        ENABLED,
+        optional(
+            "channels",
+            "list of channels",
+            "Who gets it, in the language of the channel. Every channel but PagerDuty and Alertmanager where left out.",
+        ),
     ],
 };
 
 pub(in crate::config) static REFRESH: Section = Section {
     header: "[jobs.price_refresh]",
-    about: "Renews the price book.",
+    about: "Renews the price book without a restart. What comes is checked whole; a bad one is refused and the prices stay.",
     keys: &[
-        required("schedule", "cron", "When it runs."),
-        required("url", "URL or path", "Where the prices are."),
+        required("schedule", "cron", "When it runs: five fields of cron."),
+        ZONE,
+        ENABLED,
+        required(
+            "url",
+            "URL or path",
+            "Where the price book is, in the form of `crates/tollgate-domain/data/prices.txt`.",
+        ),
+    ],
+};
+
+pub(in crate::config) static PROBE: Section = Section {
+    header: "[jobs.probe]",
+    about: "Asks each provider for its list of models, or connects to it where it has none. It is nobody's call and costs nothing.",
+    keys: &[
+        key("schedule", "cron", "\"* * * * *\"", "When it runs: five fields of cron."),
+        ZONE,
+        ENABLED,
+        key("timeout", "duration", "\"10s\"", "How long a provider may take."),
     ],
 };
 
 pub(in crate::config) static SCHEDULE: Section = Section {
     header: "[jobs.JOB]",
-    about: "`rollup_check`, `stripe_upload`, `statement` and `probe`.",
-    keys: &[required("schedule", "cron", "When it runs.")],
+    about: "`stripe_upload` and `statement`.",
+    keys: &[required("schedule", "cron", "When it runs: five fields of cron."), ZONE, ENABLED],
 };
 
 pub(in crate::config) static DISPLAY: Section = Section {

@@ -208,14 +208,47 @@ upstream = false
 
 [alerts]
 language = "en"
+shipped = true
+pause = "1m"
+throttle = 6
 [alerts.channels.c]
 kind = "slack"
 url = ""
+enabled = true
+language = "ko"
+severity = "info"
+[alerts.channels.p]
+kind = "pagerduty"
+url = ""
+routing_key = ""
+[alerts.channels.e]
+kind = "email"
+url = "smtp://h"
+from = "a@b.c"
+to = ["a@b.c"]
+ca_file = "f"
+[alerts.channels.w]
+kind = "webhook"
+url = "https://h/"
+secret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+previous_secret = ""
+allow_private = false
+[alerts.channels.m]
+kind = "alertmanager"
+url = "http://h/"
+token = ""
 [[alerts.rules]]
 name = "r"
-when = "w"
+enabled = true
+when = "cost_usd{by=user,window=1h} > 15 * baseline"
+floor = 1
+severity = "info"
 channels = ["c"]
 action = "throttle for 1h"
+repeat = "1h"
+language = "ko"
+group = "g"
+tell_end = true
 
 [billing.stripe]
 api_key = ""
@@ -224,14 +257,14 @@ meter = "m"
 quantity = "q"
 
 [jobs]
-purge = { schedule = "* * * * *", keep_calls = "1d", keep_bodies = "1d" }
-daily_report = { schedule = "* * * * *", channels = ["c"] }
+purge = { schedule = "* * * * *", timezone = "UTC", enabled = true, keep_calls = "1d", keep_bodies = "1d" }
+daily_report = { schedule = "* * * * *", timezone = "UTC", enabled = true, channels = ["c"] }
 weekly_report = { schedule = "* * * * *", channels = ["c"] }
-price_refresh = { schedule = "* * * * *", url = "u" }
-rollup_check = { schedule = "* * * * *" }
-stripe_upload = { schedule = "* * * * *" }
+price_refresh = { schedule = "* * * * *", timezone = "UTC", enabled = true, url = "u" }
+rollup_check = { schedule = "* * * * *", timezone = "UTC", enabled = true, channels = ["c"] }
+stripe_upload = { schedule = "* * * * *", timezone = "UTC", enabled = true }
 statement = { schedule = "* * * * *" }
-probe = { schedule = "* * * * *" }
+probe = { schedule = "* * * * *", timezone = "UTC", enabled = true, timeout = "1s" }
 
 [display]
 currency = "KRW"

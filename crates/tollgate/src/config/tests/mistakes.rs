@@ -107,6 +107,34 @@ const VALUES: &[(&str, &str)] = &[
         "[jobs]\npurge = { schedule = \"0 25 * * *\" }",
         "f:2:22: `jobs.purge.schedule`: expected a schedule whose hour is `*`, a number from 0 to 23, a range, a list or a step such as `*/5`, found \"0 25 * * *\"",
     ),
+    (
+        "[jobs]\npurge = { schedule = \"0 0 31 2 *\" }",
+        "f:2:22: `jobs.purge.schedule`: \"0 0 31 2 *\": it never comes; \"0 3 * * *\" is every day at 03:00",
+    ),
+    (
+        "[jobs]\npurge = { keep_calls = \"1h\" }",
+        "f:2:24: `jobs.purge.keep_calls`: expected a day or longer; a start counts limits from the calls of the last hours",
+    ),
+    (
+        "[jobs]\nprobe = { timezone = \"Asia/Soul\" }",
+        "f:2:22: `jobs.probe.timezone`: expected the name of a time zone such as \"Asia/Seoul\" or \"UTC\", found \"Asia/Soul\"; did you mean `Asia/Seoul`?",
+    ),
+    (
+        "[jobs]\ndaily_report = { schedule = \"0 9 * * *\", channels = [\"obs\"] }\n[alerts.channels.ops]\nkind = \"slack\"",
+        "f:2:54: `jobs.daily_report.channels[0]`: there is no alert channel `obs`; did you mean `ops`?",
+    ),
+    (
+        "[jobs]\nweekly_report = { schedule = \"0 9 * * mon\", channels = [\"p\"] }\n[alerts.channels.p]\nkind = \"pagerduty\"\nrouting_key = \"k\"",
+        "f:2:56: `jobs.weekly_report.channels`: a channel of kind pagerduty takes no report; name a channel of another kind",
+    ),
+    (
+        "[jobs]\nprice_refresh = { schedule = \"0 9 * * *\", url = \"ftp://h/p\" }",
+        "f:2:49: `jobs.price_refresh.url`: expected a path or an http(s) address",
+    ),
+    (
+        "[jobs]\ndayly_report = {}",
+        "f:2:1: unknown key `dayly_report` in [jobs]; did you mean `daily_report`?",
+    ),
     ("plans = 3", "f:1:9: `plans`: expected a table, found a number"),
     (
         "[display]\ncurrency = \"KRW\"",
@@ -282,7 +310,8 @@ fn names_that_nothing_declares_are_refused() {
             "f:3:1: `prices.\"sin/x\"`: there is no provider `sin`; did you mean `sim`?",
         ),
         case(
-            "[[alerts.rules]]\nname = \"a\"\nwhen = \"x > 1\"\nchannels = [\"ops\"]".to_owned(),
+            "[[alerts.rules]]\nname = \"a\"\nwhen = \"store_degraded > 0\"\nchannels = [\"ops\"]"
+                .to_owned(),
             "f:4:13: `alerts.rules[0].channels[0]`: there is no alert channel `ops`; add a section [alerts.channels.NAME]",
         ),
     ]);
@@ -367,8 +396,56 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
     ),
     ("[prices.default]\ninput = 1", "f:1:1: [prices.default] needs `output`"),
     (
-        "[[alerts.rules]]\nname = \"a\"\nwhen = \"x > 1\"\naction = \"explode\"",
-        "f:4:10: `alerts.rules[0].action`: expected one of `throttle`, `block`, `kill_switch`, `quota_zero`, found \"explode\"",
+        "[[alerts.rules]]\nname = \"a\"\nwhen = \"store_degraded > 0\"\naction = \"explode\"",
+        "f:4:10: `alerts.rules[0].action`: expected one of `throttle`, `quota_zero`, `block`, `kill_switch`, found \"explode\"",
+    ),
+    (
+        "[[alerts.rules]]\nname = \"a\"\nwhen = \"cost_usb{window=day} > 1\"",
+        "f:3:8: `alerts.rules[0].when`: there is no metric `cost_usb`; did you mean `cost_usd`?",
+    ),
+    (
+        "[[alerts.rules]]\nname = \"a\"\nwhen = \"cost_usd{by=usr,window=1h} > 1\"",
+        "f:3:8: `alerts.rules[0].when`: there is no dimension `usr`; did you mean `user`?",
+    ),
+    (
+        "[[alerts.rules]]\nname = \"a\"\nwhen = \"cost_usd > 1\"",
+        "f:3:8: `alerts.rules[0].when`: `cost_usd` needs a window; write `cost_usd{window=1h}`, or day, week, month",
+    ),
+    (
+        "[[alerts.rules]]\nname = \"a\"\nwhen = \"billing_lag > 1h\"",
+        "f:3:8: `alerts.rules[0].when`: this version uploads no usage to Stripe, so nothing is known of `billing_lag`; leave the rule out",
+    ),
+    (
+        "[[alerts.rules]]\nname = \"runaway-usr\"",
+        "f:2:8: `alerts.rules[0]`: the rule `runaway-usr` needs `when`: no shipped rule has this name; did you mean `runaway-user`?",
+    ),
+    (
+        "[[alerts.rules]]\nname = \"a\"\nwhen = \"cost_usd{window=1h} > 1\"\naction = \"block\"",
+        "f:4:10: `alerts.rules[0].action`: `block` is done to a user; write the rule `by=user`",
+    ),
+    (
+        "[[alerts.rules]]\nname = \"a\"\nwhen = \"cost_usd{window=1h} > 1\"\nfloor = 1",
+        "f:4:9: `alerts.rules[0].floor`: the rule asks for nothing usual; leave it out",
+    ),
+    (
+        "[alerts.channels.c]\nkind = \"slack\"\nurl = \"https://h/\"\nsecret = \"x\"",
+        "f:4:10: `alerts.channels.c.secret`: a channel of kind slack has no `secret`",
+    ),
+    (
+        "[alerts.channels.c]\nkind = \"slack\"\nurl = \"hooks.example.com\"",
+        "f:3:7: `alerts.channels.c.url`: expected an address such as https://HOST/PATH",
+    ),
+    (
+        "[alerts.channels.c]\nkind = \"email\"\nurl = \"smtp+plain://a:b@h\"\nfrom = \"a@b.c\"\nto = [\"a@b.c\"]",
+        "f:3:7: `alerts.channels.c.url`: a password is sent over TLS only",
+    ),
+    (
+        "[alerts.channels.c]\nkind = \"email\"\nurl = \"smtp://h\"\nfrom = \"a@b.c\"",
+        "f:1:1: [alerts.channels.c] needs `to`",
+    ),
+    (
+        "[alerts.channels.c]\nkind = \"webhook\"\nurl = \"https://h/\"\nsecret = \"short\"",
+        "f:4:10: `alerts.channels.c.secret`: expected whsec_ and 24 to 64 random bytes in base64",
     ),
 ];
 
