@@ -16,6 +16,7 @@ mod overload;
 mod process;
 mod proxies;
 mod report;
+mod telemetry;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -58,11 +59,12 @@ pub(crate) struct BenchArgs {
     #[arg(long, default_value_t = 1_000_000)]
     prompts: u64,
     /// Measurements to make: calls, streams, paced, translated, latency, memory of both proxies;
-    /// overload, failover, cache of Tollgate alone.
+    /// overload, failover, cache, telemetry of Tollgate alone.
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "calls,streams,paced,translated,latency,memory,overload,failover,cache"
+        default_value = "calls,streams,paced,translated,latency,memory,overload,failover,cache,\
+                         telemetry"
     )]
     only: Vec<String>,
     /// Leaves out the five limits, to see what they cost.
@@ -127,6 +129,9 @@ impl Bench {
         }
         if self.wants("cache") {
             self.cache(&mut report).await.context("cache")?;
+        }
+        if self.wants("telemetry") {
+            self.telemetry(&mut report).await.context("telemetry")?;
         }
         Ok(report)
     }

@@ -2,12 +2,13 @@
 //! pointer. When the writer is behind by more than its bound, lines are dropped and counted; calls
 //! never wait for it (BOUND-1).
 //!
-//! The same thread hands finished calls on to the log sinks, so that these are off the path too.
+//! The same thread shows finished calls to the log sinks and to the alerts, so that these are off the
+//! path too.
 
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -25,9 +26,6 @@ const BOUND: usize = 65_536;
 /// How long lines may gather before they are written together.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// Takes finished calls besides, in order, on the thread of the writer. It must not block.
-pub type Besides = Box<dyn Fn(&[Arc<CallRecord>]) + Send>;
-
 /// Hands finished calls to the thread that writes their lines.
 #[derive(Debug)]
 pub struct CallLog {
@@ -42,7 +40,7 @@ struct Shared {
     asleep: AtomicBool,
     ending: AtomicBool,
     dropped: Counter,
-    tap: OnceLock<Tap>,
+    taps: Mutex<Vec<Tap>>,
 }
 
 /// What is shown finished calls.
@@ -65,13 +63,16 @@ impl fmt::Debug for Tap {
 }
 
 impl CallLog {
-    /// Starts the thread that writes to `out` and tells `besides`. Lines that had to be dropped
+    /// Starts the thread, which writes to `out` where a form is given. Lines that had to be dropped
     /// count in `dropped`.
+    ///
+    /// # Errors
+    ///
+    /// Where the machine has no thread left.
     pub fn start(
         out: Box<dyn Write + Send>,
-        format: Format,
+        format: Option<Format>,
         dropped: Counter,
-        besides: Besides,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             waiting: Mutex::new(Vec::new()),
@@ -79,18 +80,18 @@ impl CallLog {
             asleep: AtomicBool::new(false),
             ending: AtomicBool::new(false),
             dropped,
-            tap: OnceLock::new(),
+            taps: Mutex::new(Vec::new()),
         });
         let for_writer = Arc::clone(&shared);
         let writer = thread::Builder::new()
             .name("call-log".to_owned())
-            .spawn(move || write_lines(&for_writer, out, format, &besides))?;
+            .spawn(move || write_lines(&for_writer, out, format))?;
         Ok(Self { shared, writer: Mutex::new(Some(writer)) })
     }
 
-    /// From now on finished calls are shown to `tap` as well. Only the first one sees them.
+    /// From now on finished calls are shown to `tap` as well.
     pub fn show_to(&self, tap: Tap) {
-        drop(self.shared.tap.set(tap));
+        self.shared.taps.lock().push(tap);
     }
 
     /// Takes a finished call.
@@ -124,25 +125,19 @@ impl Drop for CallLog {
     }
 }
 
-fn write_lines(
-    shared: &Shared,
-    mut out: Box<dyn Write + Send>,
-    format: Format,
-    besides: &dyn Fn(&[Arc<CallRecord>]),
-) {
+fn write_lines(shared: &Shared, mut out: Box<dyn Write + Send>, format: Option<Format>) {
     let mut text = Vec::with_capacity(16 * 1024);
     let mut batch = Vec::new();
     loop {
         let ending = shared.ending.load(Ordering::Acquire);
         std::mem::swap(&mut batch, &mut *shared.waiting.lock());
         if !batch.is_empty() {
-            besides(&batch);
-        }
-        if let Some(tap) = shared.tap.get().filter(|_| !batch.is_empty()) {
-            (tap.0)(&batch);
+            shared.taps.lock().iter().for_each(|tap| (tap.0)(&batch));
         }
         for call in batch.drain(..) {
-            write_line(&call, format, &mut text);
+            if let Some(format) = format {
+                write_line(&call, format, &mut text);
+            }
         }
         if !text.is_empty() {
             // Nobody can be told that standard output is gone; the ledger has the call.

@@ -7,6 +7,10 @@ pub(super) const KEY: &str = "tg_bench_0123456789abcdef0123456789abcdef";
 /// The model that is asked for.
 pub(super) const MODEL: &str = "bench-1";
 
+/// The request of a Prometheus.
+pub(super) const METRICS: &str = "GET /metrics HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer \
+     bench-admin-0123456789abcdef\r\naccept: */*\r\n\r\n";
+
 /// A request whose prompt tells the provider how to answer (see [`super::origin`]): a chat
 /// completion, or for `translated` a message in the form of another dialect, which is answered with
 /// the same stream. The other proxy passes both on unread.

@@ -61,6 +61,14 @@ pub(super) const NO_LIMITS: &str = "[plans.bench]\nlimits = []\n";
 /// No answer is given twice, or the load would be answered by the cache.
 pub(super) const NO_CACHE: &str = "[cache]\nenabled = false\n";
 
+/// Nothing is told of single calls.
+pub(super) const SILENT: &str = "[logs]\ncalls = false\n";
+
+/// Each call is a line on standard output and is sent to a collector.
+pub(super) fn telling(collector: SocketAddr) -> String {
+    format!("[[logs.sinks]]\nkind = \"otlp\"\nurl = \"http://{collector}/otlp\"\n")
+}
+
 /// Answers are kept, in so much memory.
 pub(super) fn cache(mib: u32) -> String {
     format!("[cache]\nenabled = true\nmax_bytes = \"{mib}MiB\"\n")

@@ -137,6 +137,11 @@ struct Answers {
 const ERROR: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/json\r\n\
     content-length: 68\r\n\r\n{\"error\":{\"message\":\"The server had an error\",\"type\":\"server_error\"}}";
 
+/// Where OTLP is sent to, and what is said to it.
+const TELEMETRY: &[u8] = b"POST /otlp/";
+const TAKEN: &[u8] =
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+
 impl Answers {
     fn new(health: Arc<AtomicU8>) -> Self {
         let words =
@@ -182,6 +187,11 @@ impl Answers {
                     buffer.clear();
                     continue;
                 }
+            }
+            if buffer.starts_with(TELEMETRY) {
+                socket.write_all(TAKEN).await?;
+                buffer.clear();
+                continue;
             }
             let mode = mode(&buffer);
             match mode {

@@ -18,6 +18,7 @@ pub(super) struct Proxy {
     pub(super) name: &'static str,
     calls: SocketAddr,
     streams: SocketAddr,
+    admin: SocketAddr,
     child: Child,
     _folder: TempDir,
 }
@@ -40,6 +41,11 @@ impl Proxy {
     /// Where requests of that mode go: nginx streams through a port of its own, unbuffered.
     pub(super) fn address_for(&self, mode: &str) -> SocketAddr {
         if matches!(mode, "fast" | "delay") { self.calls } else { self.streams }
+    }
+
+    /// Where Tollgate is administered, and its metrics are.
+    pub(super) fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     /// CPU time so far, of all threads and workers.
@@ -122,7 +128,7 @@ fn nginx(args: &BenchArgs, origin: SocketAddr) -> Result<Proxy> {
         .stderr(File::create(folder.path().join("stderr"))?)
         .spawn()
         .context("starting nginx")?;
-    Ok(Proxy { name: "nginx", calls, streams, child, _folder: folder })
+    Ok(Proxy { name: "nginx", calls, streams, admin: calls, child, _folder: folder })
 }
 
 /// Starts Tollgate alone, with these sections besides what a call passes in any case.
@@ -156,5 +162,5 @@ fn tollgate(args: &BenchArgs, sections: &[&str]) -> Result<Proxy> {
         .stderr(File::create(folder.path().join("stderr"))?)
         .spawn()
         .context("starting tollgate")?;
-    Ok(Proxy { name: "tollgate", calls: listen, streams: listen, child, _folder: folder })
+    Ok(Proxy { name: "tollgate", calls: listen, streams: listen, admin, child, _folder: folder })
 }

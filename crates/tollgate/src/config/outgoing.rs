@@ -39,6 +39,8 @@ words! {
 pub struct Logs {
     /// How they are written to standard output.
     pub format: LogFormat,
+    /// Whether each call is a line there.
+    pub calls: bool,
     /// Whether prompts and answers are kept.
     pub bodies: Bodies,
     /// Services that get them.
@@ -49,6 +51,7 @@ impl Logs {
     pub(super) fn read(fields: &Fields<'_>, zone: &TimeZone) -> Self {
         Self {
             format: fields.get("format"),
+            calls: fields.get("calls"),
             bodies: fields.get("bodies"),
             sinks: sink::read(&fields.sections("sinks", &schema::SINK), zone),
         }

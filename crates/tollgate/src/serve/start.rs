@@ -358,10 +358,11 @@ fn call_log(config: &Config, metrics: &Metrics, sinks: &Arc<Sinks>) -> io::Resul
         LogFormat::Json => Format::Json,
         LogFormat::Pretty => Format::Pretty,
     };
-    let dropped = metrics.log_dropped().clone();
+    let format = config.logs.calls.then_some(format);
+    let log = CallLog::start(Box::new(io::stdout()), format, metrics.log_dropped().clone())?;
     let sinks = Arc::clone(sinks);
-    let besides = Box::new(move |calls: &[_]| sinks.take(calls));
-    Ok(Arc::new(CallLog::start(Box::new(io::stdout()), format, dropped, besides)?))
+    log.show_to(Tap::new(move |calls| sinks.take(calls)));
+    Ok(Arc::new(log))
 }
 
 fn engine(config: &Config) -> Engine {

@@ -13,6 +13,12 @@ pub(in crate::config) static LOGS: Section = Section {
             "How log lines are written to standard output.",
         ),
         key(
+            "calls",
+            "true or false",
+            "true",
+            "Whether each call is a line there. Sinks get it in any case.",
+        ),
+        key(
             "bodies",
             "`off` \\| `redacted` \\| `full`",
             "\"off\"",

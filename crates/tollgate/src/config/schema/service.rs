@@ -92,7 +92,7 @@ const SERVER_KEYS: &[Key] = &[
         "shed_after",
         "duration",
         "\"20ms\"",
-        "How long work may wait for a core of the machine before a share of the calls is refused with `overloaded` (503), so that the others keep their latency. `\"0s\"` refuses none.",
+        "How long work may wait for a core of the machine, for half a second, before calls are refused with `overloaded` (503), so that the others keep their latency. `\"0s\"` refuses none.",
     ),
     key(
         "shutdown_grace",

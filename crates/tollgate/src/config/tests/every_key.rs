@@ -164,6 +164,7 @@ block_for = "1s"
 
 [logs]
 format = "pretty"
+calls = false
 bodies = "full"
 [[logs.sinks]]
 kind = "elasticsearch"
