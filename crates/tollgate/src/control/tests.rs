@@ -313,6 +313,7 @@ fn call(controls: &Controls, ago: i64) -> CallRecord {
         estimated: false,
         latency_us: 1_000,
         ttft_us: None,
+        trace: None,
         decision: None,
         tries: Vec::new(),
     }

@@ -158,6 +158,7 @@ fn call() -> Call {
         estimated: false,
         latency_us: 412_000,
         ttft_us: None,
+        trace: None,
         decision: None,
         tries: Vec::new(),
     })
