@@ -162,8 +162,9 @@ pub trait Control: Send + Sync + fmt::Debug {
     fn calls(&self, query: &CallQuery) -> Result<Page<Call>, ControlError>;
     /// One call.
     fn call(&self, id: CallId) -> Result<Call, ControlError>;
-    /// The prompt and the answer of a call, where they are kept.
-    fn bodies(&self, id: CallId) -> Result<Bodies, ControlError>;
+    /// The prompt and the answer of a call, where they are kept. Who reads them stands in the audit
+    /// like who changes something.
+    fn bodies(&self, by: &Actor, id: CallId) -> Result<Bodies, ControlError>;
     /// Why a call was allowed or refused, and how its price comes about.
     fn explain(&self, id: CallId) -> Result<Explanation, ControlError>;
     /// What a prompt would cost.
@@ -202,7 +203,7 @@ pub trait Control: Send + Sync + fmt::Debug {
     /// Runs a job beside its schedule, and gives it as it stands then: running.
     fn run_job(&self, by: &Actor, name: &str) -> Result<JobRow, ControlError>;
 
-    /// Who changed what, newest first.
+    /// Who changed what, and who read what was said in a call, newest first.
     fn audit(&self, query: &AuditQuery) -> Result<Page<AuditRow>, ControlError>;
     /// Providers by name, and how their targets do.
     fn providers(&self) -> Result<Vec<ProviderRow>, ControlError>;

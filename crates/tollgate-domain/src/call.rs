@@ -9,6 +9,7 @@ use crate::attempt::Attempt;
 use crate::decision::Decision;
 use crate::id::CallId;
 use crate::money::NanoUsd;
+use crate::trace::TraceParent;
 use crate::usage::Usage;
 
 /// The form of request and answer that a client speaks.
@@ -137,6 +138,9 @@ pub struct CallRecord {
     pub call_id: CallId,
     /// The request id, the client's own where it was sane.
     pub request_id: Arc<str>,
+    /// The trace that its client began, and the client's span in it. For telemetry only: it goes with
+    /// the call to the sinks, and neither the journal nor the database keeps it.
+    pub trace: Option<TraceParent>,
     /// When it arrived.
     pub time: Timestamp,
     /// Who pays.
@@ -215,6 +219,8 @@ impl CallRecord {
 struct Document {
     call_id: CallId,
     request_id: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<TraceParent>,
     time: Timestamp,
     user: Arc<str>,
     key: Option<Arc<str>>,
@@ -284,6 +290,7 @@ impl From<CallRecord> for Document {
         Self {
             call_id: call.call_id,
             request_id: call.request_id,
+            traceparent: call.trace,
             time: call.time,
             user: call.user,
             key: call.key,
@@ -335,6 +342,7 @@ impl From<Document> for CallRecord {
         Self {
             call_id: document.call_id,
             request_id: document.request_id,
+            trace: document.traceparent,
             time: document.time,
             user: document.user,
             key: document.key,

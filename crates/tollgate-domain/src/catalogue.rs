@@ -143,7 +143,9 @@ families! {
     JOB_RUNS, "tollgate_job_runs_total", Counter, &["job_name", "outcome"],
         "Runs of scheduled jobs, by how they ended";
     JOB_LAST_SUCCESS, "tollgate_job_last_success_timestamp_seconds", Gauge, &["job_name"],
-        "When a run of a job last ended well, in seconds since 1970";
+        "When a run of a job that is switched on last ended well, in seconds since 1970";
+    JOB_LAST_FAILURE, "tollgate_job_last_failure_timestamp_seconds", Gauge, &["job_name"],
+        "When a run of a job that is switched on last failed, in seconds since 1970";
     PROVIDER_UP, "tollgate_provider_up", Gauge, &["provider"],
         "1 where a provider answered the last probe, 0 where it did not";
     PROVIDER_PROBE, "tollgate_provider_probe_duration_seconds", Gauge, &["provider"],

@@ -27,6 +27,12 @@ impl CallId {
         Self(Uuid::from_bytes(bytes))
     }
 
+    /// The id of the call's span in a trace: its second half, which is random but for the bits that
+    /// make it no zero.
+    pub fn span_id(&self) -> [u8; 8] {
+        self.as_bytes().last_chunk::<8>().copied().unwrap_or_default()
+    }
+
     /// Writes the hyphenated form into `buffer` and returns it as text, without allocating.
     pub fn encode<'a>(&self, buffer: &'a mut [u8; 36]) -> &'a str {
         self.0.hyphenated().encode_lower(buffer)

@@ -17,4 +17,5 @@ pub mod money;
 pub mod packed;
 pub mod price;
 pub mod redact;
+pub mod trace;
 pub mod usage;

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName};
 use jiff::Timestamp;
 use tollgate_admission::network::counted_address;
 use tollgate_domain::id::{CallId, is_sane_request_id};
+use tollgate_domain::trace::TraceParent;
 
 use crate::metrics::Tally;
 use crate::plane::Plane;
@@ -19,6 +20,8 @@ use crate::snapshot::Snapshot;
 
 /// The header that carries the request id, both ways.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The header that says to which trace a call belongs, both ways.
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Most entries of a chain of proxies that are looked at.
 const MOST_PROXIES: usize = 32;
@@ -30,6 +33,8 @@ pub struct Arrival {
     pub call_id: CallId,
     /// Its request id, the client's own where that is sane.
     pub request_id: Arc<str>,
+    /// The trace that its client began, and the client's span in it.
+    pub trace: Option<TraceParent>,
     /// When it arrived.
     pub time: Timestamp,
     /// The same, on the clock that measures latency.
@@ -83,7 +88,16 @@ pub fn accept(plane: &Plane, snapshot: &Snapshot, headers: &HeaderMap, peer: IpA
     };
     let ip = client_address(|address| snapshot.trusts(address), headers, peer);
     let ip_kept = kept(snapshot, ip);
-    Arrival { call_id, request_id, time, started: plane.clock.monotonic(), ip, ip_kept }
+    let (trace, started) = (trace(headers), plane.clock.monotonic());
+    Arrival { call_id, request_id, trace, time, started, ip, ip_kept }
+}
+
+/// The trace that a client names. One that is malformed or named twice is none, and the call begins
+/// its own (W3C Trace Context, "Processing Model for Working with Trace Context").
+fn trace(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut named = headers.get_all(TRACEPARENT).iter();
+    let first = named.next()?;
+    TraceParent::parse(first.as_bytes()).filter(|_| named.next().is_none())
 }
 
 /// An address as it is kept: where so configured, eight bytes of a keyed digest. The digest is of
@@ -174,6 +188,27 @@ mod tests {
 
     /// A header as it was sent.
     type Line<'a> = (&'a HeaderName, &'a str);
+
+    #[test]
+    fn a_trace_is_named_once_or_not_at_all() {
+        const FIRST: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        const SECOND: &str = "00-1af7651916cd43dd8448eb211c80319c-c7ad6b7169203331-01";
+        let table: &[(&[&str], bool)] = &[
+            (&[], false),
+            (&[FIRST], true),
+            (&[FIRST, FIRST], false),
+            (&[FIRST, SECOND], false),
+            (&["00-aa-bb-01"], false),
+            (&["", FIRST], false),
+        ];
+        for (values, found) in table {
+            let mut headers = HeaderMap::new();
+            for value in *values {
+                headers.append(TRACEPARENT, value.parse().unwrap());
+            }
+            assert_eq!(trace(&headers), found.then(|| FIRST.parse().unwrap()), "{values:?}");
+        }
+    }
 
     #[test]
     fn the_client_is_the_nearest_address_that_no_trusted_proxy_has() {

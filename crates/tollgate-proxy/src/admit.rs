@@ -344,6 +344,7 @@ pub(crate) fn draft(candidate: &Candidate, name: Arc<str>) -> CallRecord {
         estimated: true,
         latency_us: 0,
         ttft_us: None,
+        trace: arrival.trace,
         decision: None,
         tries: Vec::new(),
     }

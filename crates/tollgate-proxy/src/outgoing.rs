@@ -17,6 +17,7 @@ use tollgate_wire::dialect::{Rewrite, rewrite};
 use tollgate_wire::endpoint::Endpoint;
 use tollgate_wire::form::rewrite_form;
 
+use crate::accept::TRACEPARENT;
 use crate::identify::{API_KEY, GOOGLE_API_KEY, without_credential};
 use crate::open_call::OpenCall;
 use crate::provider::{Api, Remote, Serving, Signer, Wanted};
@@ -28,8 +29,7 @@ pub(crate) const VERSION: HeaderName = HeaderName::from_static("anthropic-versio
 const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 /// The version of Anthropic's form that is spoken where the client names none.
 pub(crate) const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
-const TRACE: [HeaderName; 2] =
-    [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The request that the provider gets.
 pub(crate) fn request(
@@ -57,6 +57,7 @@ pub(crate) fn request(
     *request.method_mut() = method;
     *request.headers_mut() =
         if native { own_headers(call, &head.headers) } else { new_headers(&head.headers) };
+    take_part(call, &head.headers, request.headers_mut());
     finish(&mut request, remote, uri);
     if operation == Endpoint::Messages || operation == Endpoint::MessageTokens {
         request.headers_mut().entry(VERSION).or_insert(ANTHROPIC_VERSION);
@@ -197,20 +198,31 @@ pub(crate) fn own_headers(call: &OpenCall, from_client: &HeaderMap) -> HeaderMap
 /// dialect.
 fn new_headers(from_client: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(12);
-    for name in [USER_AGENT].iter().chain(&TRACE) {
-        if let Some(value) = from_client.get(name) {
-            headers.insert(name.clone(), value.clone());
-        }
+    if let Some(value) = from_client.get(USER_AGENT) {
+        headers.insert(USER_AGENT, value.clone());
     }
     headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
     headers
+}
+
+/// In the trace of the client the provider is asked by our span, not by the client's; what others
+/// keep in `tracestate` goes along as it is. A provider is told nothing of a trace that no client
+/// began, and a malformed one ends here with its state.
+fn take_part(call: &OpenCall, from_client: &HeaderMap, headers: &mut HeaderMap) {
+    let record = call.admitted.record();
+    let Some(client) = record.trace else { return };
+    let Ok(parent) = HeaderValue::from_bytes(&client.at(record.call_id).encode()) else { return };
+    headers.insert(TRACEPARENT, parent);
+    for state in from_client.get_all(TRACESTATE) {
+        headers.append(TRACESTATE, state.clone());
+    }
 }
 
 /// Whether a client's header is for the provider. Credentials, cookies, addresses and everything
 /// that belongs to one connection are not; nor is the wish for compression, because usage is read
 /// from the answer as it passes.
 fn passes(name: &HeaderName) -> bool {
-    const STAY: [HeaderName; 21] = [
+    const STAY: [HeaderName; 23] = [
         HOST,
         AUTHORIZATION,
         API_KEY,
@@ -228,6 +240,9 @@ fn passes(name: &HeaderName) -> bool {
         FORWARDED,
         HeaderName::from_static("keep-alive"),
         HeaderName::from_static("baggage"),
+        // They are said anew, by what takes part in the trace.
+        TRACEPARENT,
+        TRACESTATE,
         // It is a promise between the client and us: to a provider, keys of all clients are those of
         // one account, and two of them may be the same.
         HeaderName::from_static("idempotency-key"),

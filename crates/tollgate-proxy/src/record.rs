@@ -82,6 +82,7 @@ pub fn refused(plane: &Plane, arrival: &Arrival, known: Known, stop: &Stop) {
     let row = Arc::new(CallRecord {
         call_id: arrival.call_id,
         request_id: Arc::clone(&arrival.request_id),
+        trace: arrival.trace,
         time: arrival.time,
         user: known.user,
         key: known.key,

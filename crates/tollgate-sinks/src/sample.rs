@@ -59,6 +59,7 @@ pub(crate) fn record(n: u64) -> CallRecord {
         estimated: false,
         latency_us: 412_345,
         ttft_us: Some(398_000),
+        trace: None,
         decision: None,
         tries: Vec::new(),
         saved: NanoUsd::ZERO,

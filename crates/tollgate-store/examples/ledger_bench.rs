@@ -166,6 +166,7 @@ fn record(now: Timestamp, producer: u64, n: u64) -> CallRecord {
         estimated: false,
         latency_us: 412_000,
         ttft_us: Some(120_000),
+        trace: None,
         decision: None,
         tries: Vec::new(),
     }

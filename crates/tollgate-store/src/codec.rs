@@ -177,6 +177,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<CallRecord> {
         error_type: input.when(has(ERROR_TYPE), text)?,
         usage: take_usage(&mut input)?,
         tags: if has(TAGS) { take_tags(&mut input)? } else { Vec::new() },
+        trace: None,
         decision: input.when(has(DECISION), |input| input.bytes().map(Decision::from_bytes))?,
         tries: if has(TRIES) { tries::take(&mut input)? } else { Vec::new() },
         saved: input

@@ -292,8 +292,8 @@ impl Control for Controls {
         self.show_call(id)
     }
 
-    fn bodies(&self, id: CallId) -> Result<Bodies, ControlError> {
-        self.show_bodies(id)
+    fn bodies(&self, by: &Actor, id: CallId) -> Result<Bodies, ControlError> {
+        self.show_bodies(by, id)
     }
 
     fn explain(&self, id: CallId) -> Result<Explanation, ControlError> {

@@ -1,4 +1,4 @@
-//! Who changed what: `/audit`.
+//! Who changed what, and who read what was said in a call: `/audit`.
 
 use axum::extract::State;
 use tollgate_admission::control::{AuditQuery, AuditRow, Page};
@@ -8,7 +8,7 @@ use super::body::Asked;
 use super::problem::Refusals;
 use super::{Answer, Api};
 
-/// Who changed what, newest first
+/// Who changed what, and who read what was said in a call, newest first
 #[utoipa::path(
     get, path = "/audit", tag = "audit", operation_id = "list_audit",
     params(AuditQuery),

@@ -39,18 +39,20 @@ pub(super) async fn show(
 }
 
 /// The prompt and the answer of a call, where they are kept (`[logs] bodies`)
+///
+/// Who reads them stands in the audit (`call.read_bodies`), before they are shown.
 #[utoipa::path(
     get, path = "/calls/{id}/bodies", tag = "calls", operation_id = "show_bodies",
     params(("id" = String, Path, description = "The call id")),
     responses((status = 200, description = "The bodies", body = Bodies), Refusals)
 )]
 pub(super) async fn bodies(
-    _: Admin,
+    Admin(by): Admin,
     State(api): State<Api>,
     Named(id): Named<String>,
 ) -> Answer<Bodies> {
     let id = call_id(&id)?;
-    api.answer(move |control| control.bodies(id)).await
+    api.answer(move |control| control.bodies(&by, id)).await
 }
 
 /// Why a call was allowed or refused, and how its price comes about

@@ -159,7 +159,10 @@ async fn every_operation_is_for_admins_only() {
             assert_eq!(code, expected, "{method} {path}");
         }
     }
-    let reads = MATRIX.iter().filter(|(method, ..)| *method == "get").count();
+    // Reading what was said is audited like a change.
+    let audited = |path: &str| path == "/calls/{id}/bodies";
+    let reads = MATRIX.iter().filter(|(method, path, ..)| *method == "get" && !audited(path));
+    let reads = reads.count();
     assert_eq!(desk.changes().len(), MATRIX.len() - reads);
     assert!(desk.changes().iter().all(|who| who == "ops"));
 }

@@ -366,6 +366,7 @@ pub(crate) fn row(call_id: CallId, time: Timestamp, user: &str) -> CallRecord {
         estimated: false,
         latency_us: 0,
         ttft_us: None,
+        trace: None,
         decision: None,
         tries: Vec::new(),
     }

@@ -175,6 +175,7 @@ fn event(asked: &Asked<'_>, stated: Stated) -> Result<UsageEvent, Stop> {
         estimated: false,
         latency_us: 0,
         ttft_us: None,
+        trace: None,
         decision: None,
         tries: Vec::new(),
     };

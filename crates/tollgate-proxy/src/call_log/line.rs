@@ -297,6 +297,7 @@ mod tests {
             estimated: false,
             latency_us: 412_345,
             ttft_us: Some(398_000),
+            trace: None,
             decision: None,
             tries: Vec::new(),
         }

@@ -27,18 +27,23 @@ pub(super) fn nanos(at: Timestamp) -> u64 {
     u64::try_from(at.as_nanosecond()).unwrap_or_default()
 }
 
-/// The ids of a call's span: the trace is named by the whole id of the call, the span by its second
-/// half, which is random but for the bits that make it no zero.
+/// The ids of a call's span. The trace is the one that its client began, else a new one that is
+/// named by the whole id of the call. Both are the same however often the span is sent.
 fn ids(call: &CallRecord) -> ([u8; 16], [u8; 8]) {
-    let trace = *call.call_id.as_bytes();
-    let half = trace.last_chunk::<8>().copied().unwrap_or_default();
-    (trace, half)
+    let own = *call.call_id.as_bytes();
+    (call.trace.map_or(own, |client| client.trace_id()), call.call_id.span_id())
 }
 
-/// Whether the span of a call is among so many parts per million: by its id, so that every program
-/// and every repetition decides alike.
+/// Whether the span of a call is sent. In a client's trace the client has decided, so that a trace
+/// is whole or is not there; of other calls it is a share.
+pub(super) fn is_wanted(call: &CallRecord, per_million: u32) -> bool {
+    call.trace.map_or_else(|| is_sampled(call, per_million), |client| client.is_sampled())
+}
+
+/// Whether a call is among so many parts per million: by its id, so that every program and every
+/// repetition decides alike.
 pub(crate) fn is_sampled(call: &CallRecord, per_million: u32) -> bool {
-    let (_, [first, rest @ ..]) = ids(call);
+    let [first, rest @ ..] = call.call_id.span_id();
     // The two highest bits are the same in all ids.
     let [a, b, c, ..] = rest;
     let draw = u32::from_be_bytes([0, a, b, c]) ^ u32::from(first & 0x3f);
@@ -55,6 +60,7 @@ pub(super) fn span(view: &View<'_>, call: &CallRecord) -> Option<Span> {
     Some(Span {
         trace,
         id,
+        parent: call.trace,
         name: format!("{} {}", operation(&call.endpoint), call.model_asked),
         start,
         end: start.saturating_add(call.latency_us.saturating_mul(1_000)),
@@ -90,5 +96,14 @@ pub(super) fn record(
         let tags = derived.tags.into_iter().map(str::to_owned).collect();
         all.push(("tollgate.tags", Value::Texts(tags)));
     }
-    LogRecord { trace, span, time: nanos(call.time), observed, severity, body, attributes: all }
+    LogRecord {
+        trace,
+        span,
+        parent: call.trace,
+        time: nanos(call.time),
+        observed,
+        severity,
+        body,
+        attributes: all,
+    }
 }

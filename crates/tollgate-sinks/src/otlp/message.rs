@@ -1,6 +1,8 @@
 //! The messages of OTLP 1.x that are sent: which field has which number and name
 //! (`opentelemetry/proto/{trace,logs,metrics,common,resource}/v1`).
 
+use tollgate_domain::trace::TraceParent;
+
 use super::sheet::{Field, Json, Protobuf, Sheet};
 use crate::settings::Encoding;
 
@@ -39,6 +41,8 @@ pub(super) type Attributes = Vec<(&'static str, Value)>;
 pub(super) struct Span {
     pub(super) trace: [u8; 16],
     pub(super) id: [u8; 8],
+    /// The span of somebody else that it belongs to.
+    pub(super) parent: Option<TraceParent>,
     pub(super) name: String,
     /// Nanoseconds since the epoch.
     pub(super) start: u64,
@@ -52,6 +56,8 @@ pub(super) struct Span {
 pub(super) struct LogRecord {
     pub(super) trace: [u8; 16],
     pub(super) span: [u8; 8],
+    /// The span of somebody else that the call belongs to.
+    pub(super) parent: Option<TraceParent>,
     pub(super) time: u64,
     pub(super) observed: u64,
     /// 9 info, 13 warn, 17 error.
@@ -93,6 +99,9 @@ const SCOPE_NAME: &str = "tollgate";
 const CUMULATIVE: u32 = 2;
 const CLIENT: u32 = 3;
 const ERROR: u32 = 2;
+/// `SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK` and `SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK`: it is known
+/// where the parent is, and that is another program.
+const REMOTE_PARENT: u32 = 0x100 | 0x200;
 
 /// Writes a message in an encoding.
 fn written(encoding: Encoding, write: impl Fn(&mut dyn Sheet)) -> Vec<u8> {
@@ -168,6 +177,11 @@ fn attributes(sheet: &mut dyn Sheet, number: u32, all: &Attributes) {
     });
 }
 
+/// The flags of a trace (W3C Trace Context), in the lowest eight bits.
+fn flags(parent: &TraceParent) -> u32 {
+    u32::from(parent.is_sampled())
+}
+
 /// An `ExportTraceServiceRequest`.
 pub(super) fn traces(encoding: Encoding, resource: &Resource, spans: &[Span]) -> Vec<u8> {
     let names = [(1, "resourceSpans"), (2, "scopeSpans"), (2, "spans")];
@@ -175,6 +189,10 @@ pub(super) fn traces(encoding: Encoding, resource: &Resource, spans: &[Span]) ->
         let Some(span) = spans.get(at) else { return };
         sheet.id((1, "traceId"), &span.trace);
         sheet.id((2, "spanId"), &span.id);
+        if let Some(parent) = &span.parent {
+            sheet.id((4, "parentSpanId"), &parent.span_id());
+            sheet.fixed_word((16, "flags"), REMOTE_PARENT | flags(parent));
+        }
         sheet.text((5, "name"), &span.name);
         sheet.word((6, "kind"), CLIENT);
         sheet.fixed((7, "startTimeUnixNano"), span.start);
@@ -204,6 +222,9 @@ pub(super) fn logs(encoding: Encoding, resource: &Resource, records: &[LogRecord
         attributes(sheet, 6, &record.attributes);
         sheet.id((9, "traceId"), &record.trace);
         sheet.id((10, "spanId"), &record.span);
+        if let Some(parent) = &record.parent {
+            sheet.fixed_word((8, "flags"), flags(parent));
+        }
         sheet.text((12, "eventName"), "tollgate.call");
     };
     request(encoding, resource, names, (records.len(), &item))

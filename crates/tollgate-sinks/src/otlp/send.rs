@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tollgate_domain::id::CallId;
 
 use super::Otlp;
-use super::call::{is_sampled, nanos, record, span};
+use super::call::{is_wanted, nanos, record, span};
 use super::message::{LogRecord, Resource, Span, Value, logs, metrics, traces};
 use crate::event::Call;
 use crate::settings::Encoding;
@@ -99,9 +99,9 @@ impl Otlp {
         let view = self.view();
         let (path, body) = match signal {
             Signal::Traces => {
-                let sampled = |call: &&Call| is_sampled(call, self.config.sample_per_million);
+                let wanted = |call: &&Call| is_wanted(call, self.config.sample_per_million);
                 let spans: Vec<Span> =
-                    batch.iter().filter(sampled).filter_map(|call| span(&view, call)).collect();
+                    batch.iter().filter(wanted).filter_map(|call| span(&view, call)).collect();
                 if spans.is_empty() {
                     return Sent::Taken(0, String::new());
                 }

@@ -22,6 +22,8 @@ pub(super) trait Sheet {
     fn int(&mut self, field: Field, value: i64);
     /// An unsigned integer of 64 bits of fixed length.
     fn fixed(&mut self, field: Field, value: u64);
+    /// An unsigned integer of 32 bits of fixed length.
+    fn fixed_word(&mut self, field: Field, value: u32);
     /// A signed integer of 64 bits of fixed length.
     fn signed(&mut self, field: Field, value: i64);
     /// A number of an enumeration.

@@ -12,7 +12,7 @@ use tollgate_domain::usage::Usage;
 use tollgate_testkit::upstream::{Received, Reply, Upstream};
 
 use super::*;
-use crate::event::Call;
+use crate::event::{Call, Event as _};
 use crate::sample::{PATIENCE, body, call, http, line, no_tls, record};
 use crate::worker::{Delivery, Sink as _};
 
@@ -263,6 +263,47 @@ fn spread(n: u64) -> CallRecord {
     CallRecord { call_id: tollgate_domain::id::CallId::new(1, random), ..record(n) }
 }
 
+/// A call in the trace of its client.
+fn traced(n: u64, traceparent: &str) -> Call {
+    Arc::new(CallRecord { trace: Some(traceparent.parse().unwrap()), ..spread(n) })
+}
+
+#[tokio::test]
+async fn a_call_in_a_clients_trace_is_a_span_below_the_clients() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    const SPAN: &str = "b7ad6b7169203331";
+    let upstream = collector().await;
+    // The client's word on what is recorded comes before the share.
+    let config = OtlpConfig { sample_per_million: 0, ..config(&upstream, LATEST, Encoding::Json) };
+    let batch = [
+        traced(1, &format!("00-{TRACE}-{SPAN}-01")),
+        traced(2, &format!("00-{TRACE}-{SPAN}-00")),
+        call(3),
+    ];
+    assert_eq!(sink(&config).send(&batch).await, Delivery::taken());
+    let [span] = &items(&upstream, "/v1/traces")[..] else { panic!() };
+    assert_eq!((&span["traceId"], &span["parentSpanId"]), (&json!(TRACE), &json!(SPAN)));
+    assert_eq!(span["flags"], 0x301, "sampled, and the parent is in another program");
+    let id = spread(1).call_id.to_string().replace('-', "");
+    assert_eq!(span["spanId"].as_str(), id.get(16..));
+    let records = items(&upstream, "/v1/logs");
+    assert_eq!((&records[0]["traceId"], &records[0]["spanId"]), (&json!(TRACE), &span["spanId"]));
+    let flags = records.iter().map(|record| record.get("flags").cloned());
+    assert_eq!(flags.collect::<Vec<_>>(), [Some(json!(1)), Some(json!(0)), None]);
+    assert_eq!(records[2]["traceId"], record(3).call_id.to_string().replace('-', ""));
+}
+
+#[test]
+fn a_call_that_waited_on_disk_is_still_in_its_trace_and_an_old_one_in_its_own() {
+    let joined = traced(1, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    let bytes = joined.encode();
+    assert_eq!(Call::decode(&bytes).unwrap().trace, joined.trace);
+    // What was spooled before there were traces, and what has none, names none.
+    let alone = call(2).encode();
+    assert!(!String::from_utf8(alone.clone()).unwrap().contains("traceparent"));
+    assert_eq!(Call::decode(&alone).unwrap().trace, None);
+}
+
 #[test]
 fn endpoints_are_the_operations_of_the_conventions() {
     for (endpoint, name) in [
@@ -288,6 +329,7 @@ fn protobuf_is_written_as_the_encoding_guide_says() {
     sheet.message((3, "c"), &mut |within| within.int((1, "a"), 150));
     sheet.int((4, "d"), -1);
     sheet.fixeds((16, "e"), &[1]);
+    sheet.fixed_word((16, "f"), 0x301);
     let expected: Vec<u8> = [
         &[0x08, 0x96, 0x01][..],
         &[0x12, 0x07],
@@ -295,6 +337,7 @@ fn protobuf_is_written_as_the_encoding_guide_says() {
         &[0x1a, 0x03, 0x08, 0x96, 0x01],
         &[0x20, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
         &[0x82, 0x01, 0x08, 1, 0, 0, 0, 0, 0, 0, 0],
+        &[0x85, 0x01, 0x01, 0x03, 0, 0],
     ]
     .concat();
     assert_eq!(sheet.finish(), expected);

@@ -80,6 +80,7 @@ prop_compose! {
             saved: NanoUsd::from_nanos(saved),
             repetition: repetition.and_then(|bytes| Repetition::from_bytes(&bytes)),
             price_version, estimated, latency_us, ttft_us,
+            trace: None,
             decision: decision.map(|bytes| Decision::from_bytes(&bytes)),
             tries,
         }

@@ -189,6 +189,7 @@ pub(crate) fn read(
         estimated: flags & ESTIMATED != 0,
         latency_us: read_count(row, 29)?,
         ttft_us: row.get::<_, Option<i64>>(30)?.map(|us| u64::try_from(us).unwrap_or(0)),
+        trace: None,
         decision: row.get::<_, Option<Vec<u8>>>(31)?.map(|bytes| Decision::from_bytes(&bytes)),
         tries: read_tries(row, 32)?,
     })

@@ -56,6 +56,7 @@ pub(crate) fn call_at(time: Timestamp, user: &str, n: u32) -> CallRecord {
         estimated: false,
         latency_us: 1_000,
         ttft_us: None,
+        trace: None,
         decision: None,
         tries: Vec::new(),
     }

@@ -7,17 +7,17 @@ use clap::Args;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 use tollgate_admission::control::CallQuery;
+use tollgate_domain::bodies::CallBodies;
 use tollgate_domain::call::{CallRecord, Outcome};
 use tollgate_domain::clock::Clock;
 use tollgate_domain::id::CallId;
-use tollgate_store::{BodyStore, Filter};
+use tollgate_store::Filter;
 
 use super::form::{self, Column, Format, number, text};
-use super::open_reader;
 use super::span::{SpanArgs, shown};
+use super::{actor, open_reader};
 use crate::config::Config;
-use crate::control::calls_filter;
-use crate::serve::database;
+use crate::control::{Controls, calls_filter};
 
 /// How often a followed ledger is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -50,7 +50,7 @@ pub(crate) struct CallsArgs {
     /// One call, by its id
     #[arg(value_name = "CALL")]
     id: Option<CallId>,
-    /// With the prompt and the answer of each, where they are kept (`[logs] bodies`)
+    /// With the prompt and the answer of each, where they are kept (`[logs] bodies`); that is audited
     #[arg(long)]
     bodies: bool,
     /// Keep printing new calls as they end
@@ -97,23 +97,25 @@ pub(crate) struct CallsArgs {
 pub(crate) fn run(config: &Config, args: &CallsArgs) -> anyhow::Result<()> {
     let reader = open_reader(config)?;
     let zone = &config.server.timezone;
+    let bodies = args.bodies.then(|| Controls::offline(config)).transpose()?;
+    let shown = Shown { zone, format: args.format, bodies };
     if let Some(id) = args.id {
         let call = reader.call(id)?.with_context(|| format!("there is no call {id}"))?;
-        return print(config, args, vec![call]);
+        return shown.print(&[call]);
     }
     let filter = filter(args, zone)?;
     let mut follow = reader.follow()?;
     let mut calls = reader.calls(&filter, args.limit)?;
     if !args.follow {
-        return print(config, args, calls);
+        return shown.print(&calls);
     }
     calls.reverse();
-    print(config, args, calls)?;
+    shown.print(&calls)?;
     loop {
         std::thread::park_timeout(LOOK);
         let calls = follow.look(&reader, &filter)?;
         if !calls.is_empty() {
-            print(config, args, calls)?;
+            shown.print(&calls)?;
         }
     }
 }
@@ -137,22 +139,40 @@ fn filter(args: &CallsArgs, zone: &TimeZone) -> anyhow::Result<Filter> {
     Ok(calls_filter(&query)?)
 }
 
-fn print(config: &Config, args: &CallsArgs, calls: Vec<CallRecord>) -> anyhow::Result<()> {
-    let bodies = BodyStore::path_of(&database(config)?);
-    let mut rows: Vec<Map<String, Value>> = Vec::with_capacity(calls.len());
-    for call in calls {
-        let mut row = form::row(&call);
-        if args.format == Format::Table {
-            row.insert("time".to_owned(), shown(call.time, &config.server.timezone).into());
-        }
-        if args.bodies {
-            let found = BodyStore::find(&bodies, call.call_id)?;
-            let (prompt, answer) = found.map(|found| (found.prompt, found.answer)).unzip();
-            row.insert("prompt".to_owned(), prompt.flatten().into());
-            row.insert("answer".to_owned(), answer.flatten().into());
-        }
-        rows.push(row);
+/// How calls are shown.
+struct Shown<'a> {
+    zone: &'a TimeZone,
+    format: Format,
+    /// Whom prompts and answers are read from, where they are wanted.
+    bodies: Option<Controls>,
+}
+
+impl Shown<'_> {
+    fn print(&self, calls: &[CallRecord]) -> anyhow::Result<()> {
+        let Some(controls) = &self.bodies else {
+            let rows: Vec<_> = calls.iter().map(|call| self.row(call)).collect();
+            return Ok(form::print(self.format, &COLUMNS, &rows)?);
+        };
+        let ids: Vec<CallId> = calls.iter().map(|call| call.call_id).collect();
+        let found = controls.read_bodies(&actor(), &ids)?;
+        let rows: Vec<_> =
+            calls.iter().zip(found).map(|(call, said)| self.row_with(call, said)).collect();
+        Ok(form::print(self.format, &WITH_BODIES, &rows)?)
     }
-    let columns = if args.bodies { &WITH_BODIES[..] } else { &COLUMNS[..] };
-    Ok(form::print(args.format, columns, &rows)?)
+
+    fn row(&self, call: &CallRecord) -> Map<String, Value> {
+        let mut row = form::row(call);
+        if self.format == Format::Table {
+            row.insert("time".to_owned(), shown(call.time, self.zone).into());
+        }
+        row
+    }
+
+    fn row_with(&self, call: &CallRecord, said: Option<CallBodies>) -> Map<String, Value> {
+        let (prompt, answer) = said.map(|said| (said.prompt, said.answer)).unzip();
+        let mut row = self.row(call);
+        row.insert("prompt".to_owned(), prompt.flatten().into());
+        row.insert("answer".to_owned(), answer.flatten().into());
+        row
+    }
 }

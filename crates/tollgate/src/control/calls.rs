@@ -1,12 +1,13 @@
-//! Calls of the ledger, by page and by id.
+//! Calls of the ledger, by page and by id, and what was said in them.
 
 use std::sync::Arc;
 
-use tollgate_admission::control::{Bodies, Call, CallQuery, ControlError, Page, page_size};
+use tollgate_admission::control::{Actor, Bodies, Call, CallQuery, ControlError, Page, page_size};
+use tollgate_domain::bodies::CallBodies;
 use tollgate_domain::id::CallId;
 use tollgate_store::{BodyStore, Filter};
 
-use super::Controls;
+use super::{Controls, Deed};
 
 impl Controls {
     pub(super) fn list_calls(&self, query: &CallQuery) -> Result<Page<Call>, ControlError> {
@@ -16,12 +17,36 @@ impl Controls {
         Ok(Page::cut(rows, size, |Call(call)| call.call_id.to_string()))
     }
 
-    pub(super) fn show_bodies(&self, id: CallId) -> Result<Bodies, ControlError> {
-        let found = BodyStore::find(&BodyStore::path_of(&self.database), id)?;
+    pub(super) fn show_bodies(&self, by: &Actor, id: CallId) -> Result<Bodies, ControlError> {
+        let found = self.read_bodies(by, &[id])?.into_iter().flatten().next();
         found.map(Bodies::from).ok_or_else(|| ControlError::NotFound {
             what: "prompt or answer of the call",
             name: id.to_string(),
         })
+    }
+
+    /// What was said in each of these calls, where it is kept. Who reads it stands in the audit
+    /// before they see it, once for each call that has something to show.
+    pub(crate) fn read_bodies(
+        &self,
+        by: &Actor,
+        calls: &[CallId],
+    ) -> Result<Vec<Option<CallBodies>>, ControlError> {
+        let path = BodyStore::path_of(&self.database);
+        let found: Vec<_> =
+            calls.iter().map(|id| BodyStore::find(&path, *id)).collect::<Result<_, _>>()?;
+        if found.iter().all(Option::is_none) {
+            return Ok(found);
+        }
+        self.registry.lock().change(|change| {
+            for bodies in found.iter().flatten() {
+                let subject = bodies.call_id.to_string();
+                let deed = Deed { by, action: "call.read_bodies", subject: &subject };
+                deed.note(change, &self.clock, (None::<&()>, None::<&()>))?;
+            }
+            Ok::<_, ControlError>(())
+        })?;
+        Ok(found)
     }
 
     pub(super) fn show_call(&self, id: CallId) -> Result<Call, ControlError> {

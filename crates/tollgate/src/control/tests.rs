@@ -7,10 +7,11 @@ use tempfile::TempDir;
 use tollgate_admission::control::Written;
 use tollgate_admission::ledger::Ledger as _;
 use tollgate_domain::attempt::{Attempt, Billing};
+use tollgate_domain::bodies::CallBodies;
 use tollgate_domain::call::{CacheState, CallRecord, Dialect, Outcome};
 use tollgate_domain::money::NanoUsd;
 use tollgate_domain::usage::Usage;
-use tollgate_store::Options;
+use tollgate_store::{BodyStore, Options};
 
 use super::*;
 use crate::config::{Environment, ProcessEnvironment};
@@ -134,6 +135,36 @@ fn every_change_leaves_exactly_one_entry_that_names_who_and_what() {
         let text = format!("{newest:?}");
         assert!(!text.contains("tg_0") && !text.contains("hash"), "{text}");
     }
+}
+
+#[test]
+fn whoever_reads_what_was_said_stands_in_the_audit_once_for_each_call() {
+    let (_dir, controls) = controls();
+    let calls = [60, 50, 40].map(|ago| call(&controls, ago).call_id);
+    let said = |call_id: CallId| CallBodies {
+        call_id,
+        time: controls.clock.now(),
+        redacted: false,
+        prompt: Some("a secret".to_owned()),
+        answer: None,
+        prompt_bytes: 8,
+        answer_bytes: 0,
+    };
+    // Where nothing is kept, nobody has read anything.
+    assert!(controls.bodies(&ops(), calls[0]).is_err());
+    assert!(entries(&controls).is_empty());
+    let path = BodyStore::path_of(&controls.database);
+    BodyStore::open(&path).unwrap().put(&[said(calls[0]), said(calls[2])]).unwrap();
+    assert_eq!(controls.bodies(&ops(), calls[0]).unwrap().prompt.as_deref(), Some("a secret"));
+    assert!(controls.bodies(&ops(), calls[1]).is_err());
+    let found = controls.read_bodies(&Actor("cli".to_owned()), &calls).unwrap();
+    assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, true]);
+    let entries = entries(&controls);
+    let facts: Vec<_> = entries.iter().rev().map(|it| (&*it.who, &*it.subject)).collect();
+    let [first, _, third] = calls.map(|id| id.to_string());
+    assert_eq!(facts, [("ops", &*first), ("cli", &*first), ("cli", &*third)]);
+    assert!(entries.iter().all(|it| it.action == "call.read_bodies"));
+    assert!(!format!("{entries:?}").contains("a secret"));
 }
 
 #[test]
@@ -313,6 +344,7 @@ fn call(controls: &Controls, ago: i64) -> CallRecord {
         estimated: false,
         latency_us: 1_000,
         ttft_us: None,
+        trace: None,
         decision: None,
         tries: Vec::new(),
     }

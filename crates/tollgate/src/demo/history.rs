@@ -107,6 +107,7 @@ fn call(started: &Started, hour: Timestamp, draw: &mut Draw) -> CallRecord {
         estimated: false,
         latency_us,
         ttft_us: Some(latency_us / 2),
+        trace: None,
         decision: None,
         tries: Vec::new(),
     }

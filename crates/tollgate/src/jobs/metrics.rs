@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tollgate_domain::catalogue;
 use tollgate_proxy::probe::Probed;
+use tollgate_store::JobRecord;
 
 use crate::config::JobKind;
 
@@ -35,6 +35,7 @@ struct OfProvider {
 pub(crate) struct JobMetrics {
     runs: Family<OfRun, Counter>,
     succeeded: Family<OfJob, Gauge>,
+    failed: Family<OfJob, Gauge>,
     up: Family<OfProvider, Gauge>,
     took: Family<OfProvider, Gauge<f64, AtomicU64>>,
 }
@@ -47,6 +48,8 @@ impl JobMetrics {
         registry.register(runs.stem(), runs.help, metrics.runs.clone());
         let succeeded = catalogue::JOB_LAST_SUCCESS;
         registry.register(succeeded.stem(), succeeded.help, metrics.succeeded.clone());
+        let failed = catalogue::JOB_LAST_FAILURE;
+        registry.register(failed.stem(), failed.help, metrics.failed.clone());
         let up = catalogue::PROVIDER_UP;
         registry.register(up.stem(), up.help, metrics.up.clone());
         let took = catalogue::PROVIDER_PROBE;
@@ -54,18 +57,28 @@ impl JobMetrics {
         metrics
     }
 
-    /// A run has ended, well at an instant or not well.
-    pub(super) fn ended(&self, kind: JobKind, succeeded: Option<Timestamp>) {
-        let outcome = if succeeded.is_some() { "success" } else { "failed" };
+    /// A run has ended, well or not.
+    pub(super) fn ended(&self, kind: JobKind, is_success: bool) {
+        let outcome = if is_success { "success" } else { "failed" };
         self.runs.get_or_create(&OfRun { job_name: kind.as_str(), outcome }).inc();
-        if let Some(at) = succeeded {
-            self.succeeded(kind, at);
+    }
+
+    /// How a job that is switched on stands, whoever ran it last.
+    pub(super) fn stands(&self, kind: JobKind, record: &JobRecord) {
+        let has_failed = record.outcome.as_deref() == Some("failed");
+        let failed = record.ended.filter(|_| has_failed);
+        for (family, at) in [(&self.succeeded, record.succeeded), (&self.failed, failed)] {
+            if let Some(at) = at {
+                family.get_or_create(&OfJob { job_name: kind.as_str() }).set(at.as_second());
+            }
         }
     }
 
-    /// A run ended well then.
-    pub(super) fn succeeded(&self, kind: JobKind, at: Timestamp) {
-        self.succeeded.get_or_create(&OfJob { job_name: kind.as_str() }).set(at.as_second());
+    /// A job is switched off: nobody waits for its next success.
+    pub(super) fn switched_off(&self, kind: JobKind) {
+        for family in [&self.succeeded, &self.failed] {
+            family.remove(&OfJob { job_name: kind.as_str() });
+        }
     }
 
     /// How providers do. Those that are gone must not go on being up.

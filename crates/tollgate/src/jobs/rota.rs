@@ -56,16 +56,10 @@ pub(super) struct Rota {
 impl Rota {
     /// Opens what it needs; nothing runs yet.
     pub(super) fn new(handle: &Handle) -> anyhow::Result<Self> {
-        let registry = Registry::open(&handle.database)?;
-        for record in registry.jobs()? {
-            if let (Some(kind), Some(at)) = (JobKind::served(&record.name), record.succeeded) {
-                handle.jobs.metrics.succeeded(kind, at);
-            }
-        }
         Ok(Self {
             link: Arc::clone(&handle.jobs),
             handle: handle.clone(),
-            registry,
+            registry: Registry::open(&handle.database)?,
             planned: BTreeMap::new(),
             running: Vec::new(),
             troubled: false,
@@ -132,11 +126,14 @@ impl Rota {
             JobKind::SERVED.into_iter().filter_map(plan).collect()
         };
         self.planned.retain(|kind, planned| plans.get(kind) == Some(&planned.plan));
+        let off = JobKind::SERVED.into_iter().filter(|kind| !plans.contains_key(kind));
+        off.for_each(|kind| self.link.metrics.switched_off(kind));
         for (kind, plan) in plans {
             if !self.planned.contains_key(&kind) {
                 let schedule = plan.schedule.to_string();
-                let done = self.registry.plan_job(kind.as_str(), &schedule, now)?.done;
-                self.planned.insert(kind, Planned { plan, done, next: now });
+                let record = self.registry.plan_job(kind.as_str(), &schedule, now)?;
+                self.link.metrics.stands(kind, &record);
+                self.planned.insert(kind, Planned { plan, done: record.done, next: now });
             }
         }
         Ok(())
@@ -168,7 +165,9 @@ impl Rota {
         }
         // Another runs it, or has done so.
         let schedule = planned.plan.schedule.to_string();
-        planned.done = self.registry.plan_job(name, &schedule, now)?.done;
+        let record = self.registry.plan_job(name, &schedule, now)?;
+        self.link.metrics.stands(kind, &record);
+        planned.done = record.done;
         planned.next = later(now, AGAIN);
         Ok(())
     }
@@ -220,7 +219,10 @@ impl Rota {
             if let Some(planned) = self.planned.get_mut(&kind) {
                 let schedule = planned.plan.schedule.to_string();
                 match self.registry.plan_job(kind.as_str(), &schedule, now) {
-                    Ok(record) => planned.done = record.done,
+                    Ok(record) => {
+                        self.link.metrics.stands(kind, &record);
+                        planned.done = record.done;
+                    }
                     Err(error) => wrong = Some(error.into()),
                 }
                 planned.next = now;
@@ -254,7 +256,7 @@ impl End<'_> {
         if !is_success {
             out::note(format_args!("error: job {name}: {message}"));
         }
-        self.link.metrics.ended(kind, is_success.then_some(self.now));
+        self.link.metrics.ended(kind, is_success);
         Ok(())
     }
 }

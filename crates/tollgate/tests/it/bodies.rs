@@ -83,6 +83,45 @@ async fn they_are_kept_as_they_are_or_without_personal_data() {
     }
 }
 
+/// Who has read what was said in which call, the first one first.
+async fn readers(program: &Program) -> Vec<(String, String)> {
+    let path = "/admin/api/v1/audit?action=call.read_bodies";
+    let entries = program.admin().get(path).await.json();
+    let text = |entry: &Value, name: &str| entry[name].as_str().unwrap().to_owned();
+    let items = entries["items"].as_array().unwrap().iter().rev();
+    items.map(|entry| (text(entry, "who"), text(entry, "subject"))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_them_stands_in_the_audit() {
+    let upstream = upstream().await;
+    let program = start(config(&upstream, "full")).await;
+    let (first, second) = (call(&program, 1, false).await, call(&program, 2, false).await);
+    program.settled(2).await;
+    assert_eq!(readers(&program).await, [], "calls themselves are nobody's reading");
+    bodies(&program, &first).await;
+    let by_admin = vec![("admin_key".to_owned(), first.clone())];
+    assert_eq!(readers(&program).await, by_admin);
+    // Looking at a call, or at one without bodies, shows nothing that was said.
+    program.cli(&["calls", &first, "--format", "json"]);
+    program.admin().get(&format!("/admin/api/v1/calls/{first}")).await;
+    let other = "019a0000-0000-7000-8000-000000000000";
+    let answer = program.admin().get(&format!("/admin/api/v1/calls/{other}/bodies")).await;
+    assert_eq!(answer.status, 404);
+    assert_eq!(readers(&program).await, by_admin);
+    eventually("both are kept", SOON, || async {
+        let rows = program.cli(&["calls", &second, "--bodies", "--format", "json"]).rows();
+        if rows[0]["prompt"].is_null() { Err("not yet".to_owned()) } else { Ok(()) }
+    })
+    .await;
+    let by_cli = |call: &str| ("cli".to_owned(), call.to_owned());
+    assert_eq!(readers(&program).await, [by_admin, vec![by_cli(&second)]].concat());
+    let rows = program.cli(&["calls", "--bodies", "--format", "json"]).rows();
+    assert!(rows.iter().all(|row| row["prompt"].is_string()), "{rows:?}");
+    let newest = readers(&program).await.split_off(2);
+    assert_eq!(newest, [by_cli(&second), by_cli(&first)], "one for each call, in their order");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn they_are_in_their_own_file_alone_and_a_reload_switches_them() {
     let upstream = upstream().await;

@@ -310,7 +310,7 @@ async fn a_job_whose_program_was_killed_runs_again_when_its_lease_is_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_is_not_sound_fails_the_check_and_somebody_is_told() {
     let receiver = Upstream::always(Reply::status(204)).await;
-    let program = start(quiet().section(&hook("ops", "en", &receiver))).await;
+    let mut program = start(quiet().section(&hook("ops", "en", &receiver))).await;
     std::fs::write(program.folder().join("tollgate.db.journal/7.corrupt"), "?").unwrap();
     let failed = program.try_cli(&["jobs", "run", "rollup_check"]);
     assert_eq!(failed.code, Some(1), "{}", failed.stderr);
@@ -327,10 +327,42 @@ async fn a_ledger_that_is_not_sound_fails_the_check_and_somebody_is_told() {
     assert_eq!(message["data"]["job"]["job"], "rollup_check");
     assert_eq!(message["data"]["severity"], "critical");
     assert!(program.log().contains("error: job rollup_check: 1 segments"), "{}", program.log());
+    let failure = "tollgate_job_last_failure_timestamp_seconds{job_name=\"rollup_check\"} 1";
+    let failed = "tollgate_job_runs_total{job_name=\"rollup_check\",outcome=\"failed\"} 1";
+    shows(&program, &[(failed, true), (failure, true), (SUCCESS, false)]).await;
+    // It is known over a restart, and until one succeeds.
+    program.restart().await;
+    shows(&program, &[(failure, true), (SUCCESS, false)]).await;
+    std::fs::remove_file(program.folder().join("tollgate.db.journal/7.corrupt")).unwrap();
+    program.cli(&["jobs", "run", "rollup_check"]);
+    shows(&program, &[(failure, true), (SUCCESS, true)]).await;
     let metrics = program.admin().get("/metrics").await.text();
-    assert!(
-        metrics.contains("tollgate_job_runs_total{job_name=\"rollup_check\",outcome=\"failed\"} 1")
-    );
+    let at = |name: &str| {
+        let begin =
+            format!("tollgate_job_last_{name}_timestamp_seconds{{job_name=\"rollup_check\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&begin)).unwrap();
+        line.parse::<u64>().unwrap()
+    };
+    assert!(at("success") >= at("failure"));
+    // Nobody waits for a job that is switched off.
+    let off = quiet().section(&jobs_section("rollup_check = { enabled = false }"));
+    program.write_config(off);
+    program.reload();
+    shows(&program, &[(failure, false), (SUCCESS, false)]).await;
+    program.cli(&["jobs", "run", "rollup_check"]);
+    shows(&program, &[(failure, false), (SUCCESS, false)]).await;
+}
+
+const SUCCESS: &str = "tollgate_job_last_success_timestamp_seconds{job_name=\"rollup_check\"} 1";
+
+/// Waits until `/metrics` has these beginnings of lines, and has not those.
+async fn shows(program: &Program, wanted: &[(&str, bool)]) {
+    eventually("metrics of jobs", SOON, || async {
+        let text = program.admin().get("/metrics").await.text();
+        let wrong = wanted.iter().find(|(part, there)| text.contains(part) != *there);
+        wrong.map_or(Ok(()), |(part, there)| Err(format!("{part} should be there: {there}")))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,8 +10,9 @@ use tollgate_testkit::client::Http;
 use tollgate_testkit::oracle;
 use tollgate_testkit::program::Program;
 use tollgate_testkit::upstream::{Reply, Upstream};
+use tollgate_testkit::wait::eventually;
 
-use crate::{oracle_config, start};
+use crate::{SOON, oracle_config, start};
 
 const CHAT: &str = "/v1/chat/completions";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0";
@@ -55,7 +56,10 @@ async fn busy() -> (Upstream, Program) {
         .section("[limits.company]\nscope = \"global\"\nmetric = \"cost_usd\"\nwindow = \"day\"\nmax = 100.00\n")
         .section("[alerts.channels.chat]\nkind = \"slack\"\nurl = \"http://127.0.0.1:9/\"\n")
         .section("[[logs.sinks]]\nkind = \"file\"\nurl = \"file://calls.jsonl\"\n")
-        .section("[jobs]\nprobe = { schedule = \"0 0 29 2 *\" }\n");
+        .section(
+            "[jobs]\nprobe = { schedule = \"0 0 29 2 *\" }\n\
+             price_refresh = { schedule = \"0 0 29 2 *\", url = \"missing.txt\" }\n",
+        );
     let program = start(config).await;
     let client = program.client().with("x-tollgate-user", "alice");
     for nonce in 0..3 {
@@ -63,7 +67,19 @@ async fn busy() -> (Upstream, Program) {
     }
     drop(client.stream(CHAT, &oracle::request(3, true)).await.rest().await);
     assert_eq!(client.post(CHAT, &oracle::request(4, false)).await.error_code(), "quota_exhausted");
+    assert_eq!(
+        program.try_cli(&["jobs", "run", "price_refresh"]).code,
+        Some(1),
+        "there is no file"
+    );
     program.cli(&["jobs", "run", "probe"]);
+    eventually("the end of both jobs is counted", SOON, || async {
+        let text = program.admin().get("/metrics").await.text();
+        let has =
+            |last: &str| text.contains(&format!("\ntollgate_job_last_{last}_timestamp_seconds{{"));
+        if has("failure") && has("success") { Ok(()) } else { Err(text) }
+    })
+    .await;
     (upstream, program)
 }
 

@@ -3,6 +3,7 @@
 
 mod canary;
 mod services;
+mod traces;
 
 use std::time::Duration;
 

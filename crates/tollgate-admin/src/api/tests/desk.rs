@@ -24,7 +24,7 @@ pub(super) const CALL: &str = "019a0000-0000-7000-8000-000000000000";
 pub(super) struct Desk(Mutex<Vec<String>>);
 
 impl Desk {
-    /// Who made changes, one name a change.
+    /// Who made changes or read what is audited, one name each.
     pub(super) fn changes(&self) -> Vec<String> {
         self.0.lock().clone()
     }
@@ -158,6 +158,7 @@ fn call() -> Call {
         estimated: false,
         latency_us: 412_000,
         ttft_us: None,
+        trace: None,
         decision: None,
         tries: Vec::new(),
     })
@@ -246,7 +247,8 @@ impl Control for Desk {
         Ok(call())
     }
 
-    fn bodies(&self, id: CallId) -> Result<Bodies, ControlError> {
+    fn bodies(&self, by: &Actor, id: CallId) -> Result<Bodies, ControlError> {
+        self.changed(by);
         Ok(Bodies {
             call_id: id.to_string(),
             redacted: true,

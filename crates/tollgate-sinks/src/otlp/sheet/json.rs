@@ -37,6 +37,10 @@ impl Sheet for Json {
         self.put(field, value.to_string());
     }
 
+    fn fixed_word(&mut self, field: Field, value: u32) {
+        self.put(field, value);
+    }
+
     fn signed(&mut self, field: Field, value: i64) {
         self.put(field, value.to_string());
     }

@@ -5,6 +5,7 @@ use super::{Field, Sheet};
 const VARINT: u32 = 0;
 const FIXED64: u32 = 1;
 const BYTES: u32 = 2;
+const FIXED32: u32 = 5;
 
 /// A message as protobuf.
 #[derive(Default)]
@@ -49,6 +50,11 @@ impl Sheet for Protobuf {
 
     fn fixed(&mut self, field: Field, value: u64) {
         self.key(field, FIXED64);
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn fixed_word(&mut self, field: Field, value: u32) {
+        self.key(field, FIXED32);
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
