@@ -6,8 +6,8 @@
 //!
 //! Usual is the median over the weeks plus their median deviation: one odd week neither raises nor
 //! lowers it much, and whoever differs from week to week is given more room. Where there are fewer
-//! than two weeks, days are compared; where there are fewer than two of these, the busiest hour of
-//! the last day counts as usual, and ten times the floor at least.
+//! than two weeks, the largest of three counts: the days before on which there was any call, the
+//! busiest hour of the last day, and ten times the floor.
 
 use std::sync::Arc;
 
@@ -144,36 +144,47 @@ pub(crate) fn usual(
 ) -> i64 {
     let plan = Plan::of(measure, zone, now);
     let mut told = history.sums.iter();
-    let mut values = |times: &[Vec<Span>]| -> Vec<Option<i64>> {
-        times.iter().map(|spans| value(measure, history.first, spans, &mut told)).collect()
+    let mut known = |times: &[Vec<Span>]| -> Vec<Time> {
+        times.iter().filter_map(|spans| time(measure, history.first, spans, &mut told)).collect()
     };
-    let (weeks, days, hours) = (values(&plan.weeks), values(&plan.days), values(&plan.hours));
-    let known = |values: Vec<Option<i64>>| values.into_iter().flatten().collect::<Vec<i64>>();
-    let (weeks, days, hours) = (known(weeks), known(days), known(hours));
+    let (weeks, days, hours) = (known(&plan.weeks), known(&plan.days), known(&plan.hours));
     if weeks.len() >= ENOUGH {
-        return typical(weeks).max(floor);
+        return typical(weeks.iter().map(|week| week.value).collect()).max(floor);
     }
-    if days.len() >= ENOUGH {
-        return typical(days).max(floor);
-    }
-    // Nights say nothing of mornings: the busiest hour there was, and much besides.
-    let most = days.into_iter().chain(hours).max().unwrap_or(0);
-    most.max(floor.saturating_mul(NEWCOMER))
+    // Who begins is measured generously: days of rest say nothing of a working day, and nights
+    // nothing of mornings.
+    let days: Vec<i64> = days.iter().filter(|day| day.is_used).map(|day| day.value).collect();
+    let day =
+        if days.len() >= ENOUGH { typical(days) } else { days.into_iter().max().unwrap_or(0) };
+    let hour = hours.iter().map(|hour| hour.value).max().unwrap_or(0);
+    day.max(hour).max(floor.saturating_mul(NEWCOMER))
 }
 
-/// The value of a time of comparison: the larger of its spans, as the measure would have seen it.
-/// `None` where the subject was not there yet.
-fn value<'a>(
+/// A time of comparison.
+struct Time {
+    /// The larger value of its spans.
+    value: i64,
+    /// Whether there was any call.
+    is_used: bool,
+}
+
+/// A time of comparison as the measure would have seen it; `None` where the subject was not there
+/// yet.
+fn time<'a>(
     measure: &Measure,
     first: Option<Timestamp>,
     spans: &[Span],
     told: &mut impl Iterator<Item = &'a Sums>,
-) -> Option<i64> {
+) -> Option<Time> {
     let there = first.is_some_and(|first| spans.first().is_some_and(|span| first <= span.from));
-    let values = spans.iter().map(|span| share(measure, *span, told.next()));
+    let mut time = Time { value: 0, is_used: false };
     // Every span takes its sums, whether they are wanted or not.
-    let values: Vec<i64> = values.collect();
-    values.into_iter().max().filter(|_| there)
+    for span in spans {
+        let sums = told.next();
+        time.value = time.value.max(share(measure, *span, sums));
+        time.is_used |= sums.is_some_and(|sums| sums.calls + sums.refused > 0);
+    }
+    there.then_some(time)
 }
 
 fn share(measure: &Measure, span: Span, sums: Option<&Sums>) -> i64 {
@@ -271,6 +282,27 @@ mod tests {
         let none = History::default();
         assert_eq!(usual((&hourly, 7), &none, &TimeZone::UTC, at(NOW)), 70);
         assert!(ask.seen.from < at("2026-10-16T00:00:00Z"));
+    }
+
+    #[test]
+    fn the_second_and_third_day_are_no_tighter_than_the_first() {
+        let hourly = measure("cost_usd{by=user,window=1h}");
+        let same = |cents: i64| move |_: Span| cents;
+        // Two quiet mornings after the first days of work, and a busy afternoon yesterday.
+        let afternoon = |span: Span| i64::from(span.from == at("2026-11-19T15:00:00Z")) * 300 + 2;
+        assert_eq!(answer(&hourly, "2026-11-17T00:00:00Z", afternoon), 302, "the busiest hour");
+        assert_eq!(answer(&hourly, "2026-11-17T00:00:00Z", same(2)), 10, "ten times the floor");
+        // Four days of rest among six days: what was used on the others is usual.
+        let ask = Ask::new((0, &hourly), Arc::from("a"), &TimeZone::UTC, at(NOW));
+        let sums = ask.spans.iter().map(|span| {
+            let day = span.from.to_string();
+            let used = day.starts_with("2026-11-16") || day.starts_with("2026-11-17");
+            let cost = NanoUsd::from_nanos(i64::from(used) * 900_000_000);
+            Sums { cost, calls: u64::from(used), ..Sums::default() }
+        });
+        let history = History { first: Some(at("2026-11-13T12:00:00Z")), sums: sums.collect() };
+        let usual = usual((&hourly, 10_000_000), &history, &TimeZone::UTC, at(NOW));
+        assert_eq!(usual, 900_000_000);
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::measure::{Measure, Metric, Source};
 use crate::rule::{Language, Rule, Severity};
 use crate::sums::Sums;
 
+pub use amend::Came;
 pub use turn::{Act, Event, Happened, Telling, TellingKind, Turn};
 
 /// How long what was learnt of the past holds, in minutes.
@@ -330,8 +331,13 @@ impl Engine {
         let shown = |it: &&Incident| {
             it.told_at.is_some() && it.is_open() && !self.silenced.contains(&it.key)
         };
-        let firing = self.incidents.values().filter(shown);
-        firing.chain(&self.ended).filter(told)
+        // What is open again is the same alert there: its earlier end would end it.
+        let names = |it: &Incident| (it.labels(), it.budget.as_ref().and_then(|it| it.step));
+        let again = move |ended: &&Incident| {
+            self.incidents().any(|open| open.rule == ended.rule && names(open) == names(ended))
+        };
+        let ended = self.ended.iter().filter(move |it| !again(it));
+        ended.chain(self.incidents.values().filter(shown)).filter(told)
     }
 
     /// How many alerts each rule has, every rule named.

@@ -61,6 +61,8 @@ pub enum Progress {
     Due,
     /// It is done, and stands.
     Standing,
+    /// Somebody else had decided so before: it stands, and is not ours to end.
+    Left,
     /// It could not be done.
     Failed,
     /// It has ended.
@@ -73,6 +75,7 @@ impl Progress {
         match self {
             Self::Due => "due",
             Self::Standing => "standing",
+            Self::Left => "left",
             Self::Failed => "failed",
             Self::Lifted => "lifted",
         }
@@ -166,12 +169,19 @@ impl Incident {
         self.state != State::Resolved
     }
 
-    /// Whether something that was done about it has to be undone some day by us.
+    /// Whether something that was done about it has to be undone some day by us. What is still due
+    /// may have been done: a crash can come between a deed and its record.
     pub(crate) fn is_to_be_lifted(&self) -> bool {
         self.doing.as_ref().is_some_and(|doing| {
             let ends = matches!(doing.deed, Deed::Block | Deed::KillSwitch);
-            ends && doing.until.is_some() && doing.progress == Progress::Standing
+            let done = matches!(doing.progress, Progress::Standing | Progress::Due);
+            ends && doing.until.is_some() && done
         })
+    }
+
+    /// Whether it was an alert that ended before anybody was told.
+    pub(crate) fn is_untold(&self) -> bool {
+        self.state == State::Resolved && self.fired_at.is_some() && self.told_at.is_none()
     }
 }
 

@@ -19,7 +19,7 @@ const APPLICATION_ID: i64 = 0x5447_4c47;
 /// How long a statement waits for another writer.
 const BUSY: Duration = Duration::from_secs(5);
 /// The schema, one step a version.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/001.sql"),
     include_str!("migrations/002.sql"),
     include_str!("migrations/003.sql"),
@@ -28,6 +28,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/006.sql"),
     include_str!("migrations/007.sql"),
     include_str!("migrations/008.sql"),
+    include_str!("migrations/009.sql"),
 ];
 
 /// Opens a database for writing, makes it where there is none, and brings its schema up to date.

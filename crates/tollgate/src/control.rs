@@ -10,6 +10,7 @@ mod alerts;
 mod audit;
 mod balances;
 mod calls;
+mod deeds;
 mod estimate;
 mod explain;
 mod facts;
@@ -50,6 +51,7 @@ use crate::serve::{self, Handle, RuleChange, Rules};
 use crate::stored;
 
 pub(crate) use calls::filter as calls_filter;
+pub(crate) use deeds::Mark;
 pub(crate) use estimate::in_currency;
 pub(crate) use limits::limits as limits_of;
 pub(crate) use usage::with_group;

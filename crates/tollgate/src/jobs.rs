@@ -13,6 +13,7 @@ mod price_refresh;
 mod probe;
 mod purge;
 mod report;
+mod retry;
 mod rollup_check;
 mod rota;
 mod task;

@@ -24,7 +24,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::config::Severity;
 use crate::{cli, out};
-pub(crate) use history::needs_rows;
+pub(crate) use history::{CARRYING, needs_rows};
 pub(crate) use lifecycle::run_with;
 pub(crate) use open::database;
 pub(crate) use reload::renew_prices;

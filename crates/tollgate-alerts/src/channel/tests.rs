@@ -326,3 +326,33 @@ async fn no_verdict_holds_an_address_or_a_key() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_webhook_has_the_figures_of_a_budget_as_decimals() {
+    let upstream = answering(Answer::status(200)).await;
+    let mut notice = fired();
+    let incident = &mut notice.incidents[0];
+    (incident.metric, incident.value, incident.bound) = (None, 4_000_000_001, 5_000_000_000);
+    incident.budget = Some(crate::Budget {
+        limit: "spend".to_owned(),
+        plan: None,
+        scope: vec![("user".to_owned(), "alice".to_owned())],
+        metric: tollgate_domain::limit::Metric::CostUsd,
+        window: "day".to_owned(),
+        used: 4_000_000_001,
+        max: 5_000_000_000,
+        step: Some(800),
+    });
+    let facts = |upstream: &Upstream| body(&upstream.last())["data"]["incidents"][0].clone();
+    assert_eq!(send(&webhook(&upstream), &notice).await, Verdict::Delivered);
+    let sent = facts(&upstream);
+    let (used, max) = (Value::from("4.000000001"), Value::from("5.000000000"));
+    assert_eq!((&sent["value"], &sent["bound"]), (&used, &max));
+    assert_eq!((&sent["limit"]["used"], &sent["limit"]["max"]), (&used, &max));
+    assert_eq!((&sent["limit"]["limit"], &sent["limit"]["step"]), (&"spend".into(), &800.into()));
+    // What is counted stays a number.
+    let budget = notice.incidents[0].budget.as_mut().unwrap();
+    budget.metric = tollgate_domain::limit::Metric::Successes;
+    assert_eq!(send(&webhook(&upstream), &notice).await, Verdict::Delivered);
+    assert_eq!(facts(&upstream)["limit"]["max"], 5_000_000_000_i64);
+}

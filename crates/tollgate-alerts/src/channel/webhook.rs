@@ -8,10 +8,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderName;
 use serde_json::{Value, json};
+use tollgate_domain::limit::Metric;
+use tollgate_domain::money::NanoUsd;
 
 use super::{Sending, Verdict, told, usual};
 use crate::condition::decimal;
-use crate::incident::Incident;
+use crate::incident::{Budget, Incident};
 use crate::measure::Unit;
 use crate::notice::Notice;
 use crate::post::{Place, Post, Reach, Reply};
@@ -151,15 +153,9 @@ fn totals(report: &Report) -> Value {
 
 /// An incident as programs read it: money as decimal strings in USD, durations in milliseconds.
 fn facts(incident: &Incident) -> Value {
-    let unit = incident.metric.map(crate::measure::Metric::unit);
-    let figure = |value: i64| match unit {
-        Some(Unit::Usd) => {
-            Value::from(tollgate_domain::money::NanoUsd::from_nanos(value).to_string())
-        }
-        Some(Unit::Ratio) => Value::from(decimal(i128::from(value), 6)),
-        Some(Unit::Duration) => Value::from(value / 1_000),
-        Some(Unit::Count) | None => Value::from(value),
-    };
+    let steps = || incident.budget.as_ref().map(unit_of);
+    let unit = incident.metric.map(crate::measure::Metric::unit).or_else(steps);
+    let figure = |value: i64| figure(value, unit.unwrap_or(Unit::Count));
     json!({
         "key": incident.key,
         "rule": incident.rule,
@@ -171,11 +167,39 @@ fn facts(incident: &Incident) -> Value {
         "value": figure(incident.value),
         "bound": figure(incident.bound),
         "usual": incident.usual.map(figure),
-        "limit": incident.budget,
+        "limit": incident.budget.as_ref().map(limit),
         "since": incident.fired_at.unwrap_or(incident.since),
         "ended_at": incident.ended_at,
         "models": incident.models.iter().map(|(model, cost)| json!({"model": model, "cost_usd": cost})).collect::<Vec<_>>(),
         "action": incident.doing,
         "note": incident.note,
     })
+}
+
+/// The limit of an incident as programs read it.
+fn limit(budget: &Budget) -> Value {
+    let unit = unit_of(budget);
+    json!({
+        "limit": budget.limit,
+        "plan": budget.plan,
+        "scope": budget.scope,
+        "metric": budget.metric,
+        "window": budget.window,
+        "used": figure(budget.used, unit),
+        "max": figure(budget.max, unit),
+        "step": budget.step,
+    })
+}
+
+fn unit_of(budget: &Budget) -> Unit {
+    if budget.metric == Metric::CostUsd { Unit::Usd } else { Unit::Count }
+}
+
+fn figure(value: i64, unit: Unit) -> Value {
+    match unit {
+        Unit::Usd => Value::from(NanoUsd::from_nanos(value).to_string()),
+        Unit::Ratio => Value::from(decimal(i128::from(value), 6)),
+        Unit::Duration => Value::from(value / 1_000),
+        Unit::Count => Value::from(value),
+    }
 }

@@ -9,16 +9,28 @@ use crate::incident::{Incident, Progress};
 /// A deed that fails so often is given up.
 const MOST_TRIES: u32 = 5;
 
+/// What came of a deed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// It stands.
+    Done,
+    /// Somebody else had decided so before, and it was left as it is.
+    Left,
+    /// It could not be done.
+    Failed,
+}
+
 impl Engine {
     /// What a turn asked to be done about an incident was done, or could not be.
-    pub fn acted(&mut self, turn: &mut Turn, key: &str, done: bool) {
+    pub fn acted(&mut self, turn: &mut Turn, key: &str, came: Came) {
         self.amend(turn, key, |incident| {
             let Some(doing) = &mut incident.doing else { return };
             doing.tries = doing.tries.saturating_add(1);
-            if done {
-                doing.progress = Progress::Standing;
-            } else if doing.tries >= MOST_TRIES {
-                doing.progress = Progress::Failed;
+            match came {
+                Came::Done => doing.progress = Progress::Standing,
+                Came::Left => doing.progress = Progress::Left,
+                Came::Failed if doing.tries >= MOST_TRIES => doing.progress = Progress::Failed,
+                Came::Failed => {}
             }
         });
     }

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Compiled, Engine, Reached};
 use crate::condition::{Bound, Condition};
 use crate::incident::{Doing, Incident, Progress, State, is_above};
-use crate::measure::{Source, Window};
+use crate::measure::Source;
 use crate::rule::Rule;
 
 /// How long a condition must not hold before an alert is over: what hovers around its bound is one
@@ -238,9 +238,7 @@ impl Engine {
         }
         let rule = self.rules.iter().find(|it| *it.rule.name == *incident.rule);
         let Some(condition) = rule.and_then(|it| it.condition.as_ref()) else { return true };
-        let calm = condition.measure.window.is_calendar()
-            || condition.measure.window == Window::Now
-            || incident.state == State::Pending;
+        let calm = condition.measure.window.is_calendar() || incident.state == State::Pending;
         calm || now.duration_since(incident.last_held) >= CALM
     }
 }

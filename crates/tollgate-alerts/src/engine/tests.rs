@@ -8,6 +8,7 @@ use crate::rule::{Action, Deed, Shipped, Trigger};
 use crate::sample::{at, call, usd};
 use crate::silence::Silence;
 
+mod ends;
 mod traffic;
 
 fn rule(name: &str, when: &str) -> Rule {
@@ -228,10 +229,10 @@ fn a_deed_is_done_tried_again_given_up_and_undone_in_time() {
     engine.observe(&call("alice", after(0), usd("2")));
     let mut first = turn(&mut engine, after(1));
     assert_eq!(first.act.len(), 1);
-    engine.acted(&mut first, "runaway/user=alice", false);
+    engine.acted(&mut first, "runaway/user=alice", Came::Failed);
     let mut second = turn(&mut engine, after(2));
     assert_eq!((second.act.len(), second.act[0].until), (1, Some(after(3601))));
-    engine.acted(&mut second, "runaway/user=alice", true);
+    engine.acted(&mut second, "runaway/user=alice", Came::Done);
     assert_eq!(second.changed[0].doing.as_ref().unwrap().progress, Progress::Standing);
     assert!(turn(&mut engine, after(3)).act.is_empty());
     // The alert is over before the deed: it is kept, over restarts, until it is undone.
@@ -250,7 +251,7 @@ fn a_deed_is_done_tried_again_given_up_and_undone_in_time() {
     for second in 4_001..4_050 {
         let mut turn = turn(&mut engine, after(second));
         tries += turn.act.len();
-        engine.acted(&mut turn, "runaway/user=alice", false);
+        engine.acted(&mut turn, "runaway/user=alice", Came::Failed);
     }
     assert_eq!(tries, 5);
 }
@@ -332,7 +333,8 @@ fn readings_and_signals_set_rules_off() {
     assert_eq!(keys, ["budget-use/limit=company", "store", "storm/user=eve"]);
     assert_eq!(fired.changed[1].note.as_deref(), Some("disk full"));
     engine.read(Vec::new());
-    assert_eq!(turn(&mut engine, after(2)).gone.len(), 2, "readings end at once");
+    assert_eq!(turn(&mut engine, after(60)).gone.len(), 0, "what hovers is one alert");
+    assert_eq!(turn(&mut engine, after(61)).gone.len(), 2, "after a calm minute it is over");
 }
 
 #[test]

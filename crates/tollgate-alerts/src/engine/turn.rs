@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
-use crate::incident::{Incident, Progress, State};
+use crate::incident::{Doing, Incident, Progress, State};
 use crate::measure::By;
 use crate::rule::{Deed, Language};
 use crate::silence::Silence;
@@ -75,6 +75,8 @@ pub struct Telling {
     pub incidents: Vec<Incident>,
     /// How many more there are that are not told one by one.
     pub more: usize,
+    /// Messages of one thread reach a channel in the order in which they were written.
+    pub thread: Arc<str>,
 }
 
 /// Something that is to be done or undone about an incident.
@@ -92,6 +94,8 @@ pub struct Act {
     pub subject: String,
     /// Until when.
     pub until: Option<Timestamp>,
+    /// Rules that do the same to the same subject and end sooner: this deed takes their place.
+    pub outlasts: Vec<String>,
 }
 
 /// What a turn brings. It is to be written down as a whole, then carried out.
@@ -182,6 +186,7 @@ impl Engine {
                 continue;
             }
             let incident = incident.clone();
+            // What nobody was told of is told together with its end.
             if incident.told_at.is_some() {
                 let silent = silenced.contains(&key);
                 self.address((TellingKind::Resolved, silent), &incident, messages);
@@ -196,7 +201,8 @@ impl Engine {
     fn tell(&mut self, silenced: &HashSet<String>, now: Timestamp, messages: &mut Messages) {
         let mut due = Vec::new();
         for incident in self.incidents.values() {
-            if incident.state != State::Firing || silenced.contains(&incident.key) {
+            let tells = incident.state == State::Firing || incident.is_untold();
+            if !tells || silenced.contains(&incident.key) {
                 continue;
             }
             let Some(rule) = self.rule(&incident.rule) else { continue };
@@ -220,6 +226,9 @@ impl Engine {
             self.dirty.insert(key);
             self.told.insert(group, now);
             self.address((kind, false), &incident, messages);
+            if incident.state == State::Resolved {
+                self.address((TellingKind::Resolved, false), &incident, messages);
+            }
         }
     }
 
@@ -272,6 +281,7 @@ impl Engine {
                 by: incident.by,
                 subject: incident.subject.clone(),
                 until: doing.until,
+                outlasts: self.outlasted(incident),
             };
             let lasts = doing.until.is_none_or(|until| until > now);
             let due = doing.progress == Progress::Due && incident.state == State::Firing;
@@ -284,6 +294,18 @@ impl Engine {
         (act, lift)
     }
 
+    /// Rules that do to the same subject what is done about an incident, and end sooner.
+    fn outlasted(&self, incident: &Incident) -> Vec<String> {
+        let Some(own) = &incident.doing else { return Vec::new() };
+        let end = |doing: &Doing| doing.until.unwrap_or(Timestamp::MAX);
+        let sooner = |other: &&Incident| {
+            other.key != incident.key
+                && (other.by, &other.subject) == (incident.by, &incident.subject)
+                && other.doing.as_ref().is_some_and(|it| it.deed == own.deed && end(it) < end(own))
+        };
+        self.incidents.values().filter(sooner).map(|other| other.rule.clone()).collect()
+    }
+
     /// Forgets what is over, and says what is to be written down.
     fn clean(&mut self, turn: &mut Turn, now: Timestamp) {
         let open_steps = self.incidents.values().filter(|it| it.until.is_some()).count();
@@ -293,7 +315,10 @@ impl Engine {
             let told_step = incident.until.is_some() && incident.told_at.is_some();
             let too_many = told_step && spare > 0;
             spare -= usize::from(too_many);
-            let over = !incident.is_open() && !incident.is_to_be_lifted();
+            let waits = incident.is_untold()
+                && !self.silenced.contains(key)
+                && self.rules.iter().any(|it| *it.rule.name == *incident.rule);
+            let over = !incident.is_open() && !incident.is_to_be_lifted() && !waits;
             if over || too_many {
                 gone.push(key.clone());
             }
@@ -310,11 +335,11 @@ impl Engine {
 /// Messages as they are sent: the gravest first, the rest only counted.
 fn tellings(messages: Messages) -> Vec<Telling> {
     let mut tellings = Vec::with_capacity(messages.len());
-    for ((channel, kind, _), (language, mut incidents)) in messages {
+    for ((channel, kind, thread), (language, mut incidents)) in messages {
         incidents.sort_by_key(|it| (std::cmp::Reverse(it.severity), std::cmp::Reverse(it.value)));
         let more = incidents.len().saturating_sub(MOST_TOLD);
         incidents.truncate(MOST_TOLD);
-        tellings.push(Telling { channel, kind, language, incidents, more });
+        tellings.push(Telling { channel, kind, language, incidents, more, thread });
     }
     tellings
 }

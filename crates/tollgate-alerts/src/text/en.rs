@@ -171,6 +171,7 @@ impl Words for English {
             (Progress::Lifted, _) => format!("{what}: undone"),
             (Progress::Standing, Some(until)) => format!("{what} until {until}"),
             (Progress::Standing, None) => format!("{what} until somebody undoes it"),
+            (Progress::Left, _) => format!("{what}: somebody had decided so before"),
             (Progress::Due | Progress::Failed, _) => format!("{what}: this could not be done"),
         }
     }

@@ -195,6 +195,7 @@ impl Words for Korean {
             (Progress::Lifted, _) => format!("{what}: 해제됨"),
             (Progress::Standing, Some(until)) => format!("{what}, {until}까지"),
             (Progress::Standing, None) => format!("{what}, 직접 해제할 때까지"),
+            (Progress::Left, _) => format!("{what}: 이미 적용되어 있어 그대로 두었습니다"),
             (Progress::Due | Progress::Failed, _) => format!("{what}: 실행하지 못했습니다"),
         }
     }

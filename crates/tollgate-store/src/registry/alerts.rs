@@ -161,6 +161,12 @@ impl Registry {
 }
 
 fn insert_event(connection: &Connection, event: &AlertEventRecord) -> Result<(), StoreError> {
+    // What a turn did is written before and after; what is written last holds.
+    connection
+        .prepare_cached(
+            "DELETE FROM alert_history WHERE key = ?1 AND time_us = ?2 AND happened = ?3",
+        )?
+        .execute((&event.alert.key, event.time.as_microsecond(), &event.happened))?;
     connection
         .prepare_cached(
             "INSERT INTO alert_history (time_us, happened, rule, key, alert)

@@ -35,6 +35,10 @@ pub struct JobRecord {
     pub message: Option<String>,
     /// When a run last ended well.
     pub succeeded: Option<Timestamp>,
+    /// How many runs have failed for the instant that is due.
+    pub tries: u32,
+    /// When the next of them may begin.
+    pub again: Option<Timestamp>,
 }
 
 /// Who wants to run a job.
@@ -65,11 +69,14 @@ pub struct JobEnd<'a> {
     pub is_success: bool,
     /// What there is to say.
     pub message: &'a str,
+    /// Where it failed: when it is tried again for the same instant, if it is.
+    pub again: Option<Timestamp>,
 }
 
 impl Registry {
     /// Makes a job known under this schedule and gives it as it stands. Under another schedule than
-    /// before it begins anew: what that would have made due in the past is not caught up.
+    /// before it begins anew: what that would have made due in the past is not caught up. What is
+    /// dealt with up to a time to come was so by a clock that was wrong: it is up to now.
     pub fn plan_job(
         &self,
         name: &str,
@@ -80,8 +87,9 @@ impl Registry {
             connection
                 .prepare_cached(
                     "INSERT INTO jobs (name, schedule, done_us) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (name) DO UPDATE SET schedule = ?2, done_us = max(done_us, ?3)
-                     WHERE schedule <> ?2",
+                     ON CONFLICT (name) DO UPDATE SET schedule = ?2, done_us = ?3, tries = 0,
+                         again_us = NULL
+                     WHERE schedule <> ?2 OR done_us > ?3",
                 )?
                 .execute((name, schedule, now.as_microsecond()))?;
             connection
@@ -129,7 +137,13 @@ impl Registry {
             let ended = connection
                 .prepare_cached(
                     "UPDATE jobs SET holder = NULL, lease_us = NULL, due_us = NULL, ended_us = ?3,
-                         outcome = ?4, message = ?5, done_us = max(done_us, coalesce(due_us, 0)),
+                         outcome = ?4, message = ?5,
+                         done_us = CASE WHEN ?6 IS NULL THEN max(done_us, coalesce(due_us, 0))
+                                   ELSE done_us END,
+                         tries = CASE WHEN ?6 IS NOT NULL THEN tries + 1
+                                 WHEN due_us IS NULL THEN tries ELSE 0 END,
+                         again_us = CASE WHEN ?6 IS NULL AND due_us IS NULL THEN again_us
+                                    ELSE ?6 END,
                          success_us = CASE ?4 WHEN 'success' THEN ?3 ELSE success_us END
                      WHERE name = ?1 AND holder = ?2",
                 )?
@@ -139,6 +153,7 @@ impl Registry {
                     end.at.as_microsecond(),
                     outcome,
                     end.message,
+                    end.again.map(Timestamp::as_microsecond),
                 ])?;
             if ended == 0 {
                 return Ok(false);
@@ -175,7 +190,8 @@ fn take(connection: &Connection, claim: &JobClaim<'_>) -> Result<bool, StoreErro
         .prepare_cached(
             "UPDATE jobs SET holder = ?2, due_us = ?3, started_us = ?4, lease_us = ?5
              WHERE name = ?1 AND (holder IS NULL OR lease_us <= ?4)
-                 AND (?3 IS NULL OR done_us < ?3)",
+                 AND (?3 IS NULL OR done_us < ?3)
+                 AND (?3 IS NULL OR again_us IS NULL OR again_us <= ?4)",
         )?
         .execute(params![
             claim.name,
@@ -199,5 +215,7 @@ fn read(row: &Row<'_>) -> Result<JobRecord, StoreError> {
         outcome: row.get("outcome")?,
         message: row.get("message")?,
         succeeded: time(row, "success_us")?,
+        tries: row.get("tries")?,
+        again: time(row, "again_us")?,
     })
 }

@@ -16,6 +16,7 @@ fn notice(channel: &str, at: &str) -> NoticeRecord {
         id: 0,
         channel: channel.to_owned(),
         notice: "{}".to_owned(),
+        thread: None,
         created_at: time(at),
         attempts: 0,
     }
@@ -136,4 +137,30 @@ fn silences_end_and_hours_of_addresses_add_up() {
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].figures, [7, 0, 0, 20, 40, 10_000]);
     assert!(registry.address_hours("10.0.0.2", span).unwrap().is_empty());
+}
+
+#[test]
+fn an_end_does_not_overtake_its_begin() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::open(&dir.path().join("t.db")).unwrap();
+    let (begin, later) = (time(NOW), time("2026-11-21T01:00:00Z"));
+    let of = |thread: Option<&str>, at: &str| NoticeRecord {
+        thread: thread.map(str::to_owned),
+        ..notice("pager", at)
+    };
+    let tell = |notices| {
+        registry.commit_alerts(&AlertWork { notices, ..AlertWork::default() }).unwrap();
+    };
+    tell(vec![of(Some("a"), NOW)]);
+    registry.notice_attempted(1, (NoticeState::Waits(later), Some("it answers 503")), &[]).unwrap();
+    tell(vec![of(Some("a"), NOW), of(Some("b"), NOW), of(None, NOW)]);
+    let next = |now| registry.due_notice("pager", now).unwrap().map(|it| it.id);
+    assert_eq!(next(begin), Some(3), "other threads go on");
+    for id in [3, 4] {
+        registry.notice_attempted(id, (NoticeState::Delivered, None), &[]).unwrap();
+    }
+    assert_eq!(next(begin), None, "the end waits for its begin");
+    assert_eq!(next(later), Some(1));
+    registry.notice_attempted(1, (NoticeState::GivenUp, None), &[]).unwrap();
+    assert_eq!(next(begin), Some(2));
 }

@@ -12,7 +12,7 @@ fn claim<'a>(holder: &'a str, due: Option<&str>, now: &str, until: &str) -> JobC
 }
 
 fn end<'a>(holder: &'a str, at: &str, is_success: bool) -> JobEnd<'a> {
-    JobEnd { name: "purge", holder, at: time(at), is_success, message: "3 calls" }
+    JobEnd { name: "purge", holder, at: time(at), is_success, message: "3 calls", again: None }
 }
 
 fn notice() -> NoticeRecord {
@@ -20,6 +20,7 @@ fn notice() -> NoticeRecord {
         id: 0,
         channel: "ops".to_owned(),
         notice: "{}".to_owned(),
+        thread: None,
         created_at: time(DUE),
         attempts: 0,
     }
@@ -110,4 +111,42 @@ fn another_schedule_begins_anew_and_the_same_one_does_not() {
     let now = time("2026-11-21T00:00:00Z");
     assert_eq!(registry.plan_job("purge", PLAN, now).unwrap().done, first, "downtime is caught up");
     assert_eq!(registry.plan_job("purge", "0 4 * * * UTC", now).unwrap().done, now);
+}
+
+#[test]
+fn a_run_that_failed_is_due_again_after_its_pause_and_then_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::open(&dir.path().join("t.db")).unwrap();
+    registry.plan_job("purge", PLAN, time("2026-11-21T00:00:00Z")).unwrap();
+    let take = |now: &str| {
+        let until = time(now) + jiff::SignedDuration::from_secs(30);
+        let due = Some(time(DUE));
+        let now = time(now);
+        registry.take_job(&JobClaim { name: "purge", holder: "a", due, now, until }).unwrap()
+    };
+    let stands = || {
+        let job = registry.jobs().unwrap().remove(0);
+        (job.done == time(DUE), job.tries, job.again)
+    };
+    let (first, again, last) = (DUE, "2026-11-21T18:05:00Z", "2026-11-21T18:06:00Z");
+    assert!(take(first));
+    let failed = JobEnd { again: Some(time(again)), ..end("a", first, false) };
+    assert!(registry.end_job(&failed, &[]).unwrap());
+    assert_eq!(stands(), (false, 1, Some(time(again))));
+    assert!(!take("2026-11-21T18:04:59Z"), "no program takes it before");
+    assert!(take(again));
+    assert!(registry.end_job(&end("a", last, false), &[notice()]).unwrap());
+    assert_eq!(stands(), (true, 0, None));
+    assert!(!take("2026-11-21T18:07:00Z"), "it was given up");
+}
+
+#[test]
+fn what_a_wrong_clock_dealt_with_in_advance_is_due_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = Registry::open(&dir.path().join("t.db")).unwrap();
+    registry.plan_job("purge", PLAN, time("2036-01-01T00:00:00Z")).unwrap();
+    let now = time("2026-11-21T00:00:00Z");
+    assert_eq!(registry.plan_job("purge", PLAN, now).unwrap().done, now);
+    let taken = registry.take_job(&claim("a", Some(DUE), DUE, "2026-11-21T23:00:00Z"));
+    assert!(taken.unwrap());
 }

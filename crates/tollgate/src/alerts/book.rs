@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tollgate_alerts::engine::Turn;
+use tollgate_alerts::engine::{Event, Turn};
 use tollgate_alerts::notice::Notice;
 use tollgate_alerts::{Incident, Silence};
 use tollgate_store::{
@@ -15,21 +15,41 @@ pub(super) fn work(turn: &Turn, now: Timestamp) -> AlertWork {
         put: turn.changed.iter().map(record).collect(),
         remove: turn.gone.clone(),
         steps: turn.steps.clone(),
-        events: turn
-            .events
-            .iter()
-            .map(|event| AlertEventRecord {
-                id: 0,
-                time: event.time,
-                happened: event.happened.as_str().to_owned(),
-                alert: record(&event.incident),
-            })
-            .collect(),
+        events: turn.events.iter().map(event).collect(),
         notices: turn
             .tellings
             .iter()
-            .map(|telling| notice(&telling.channel, &Notice::of(telling, now)))
+            .map(|telling| NoticeRecord {
+                thread: Some(telling.thread.to_string()),
+                ..notice(&telling.channel, &Notice::of(telling, now))
+            })
             .collect(),
+    }
+}
+
+/// What is written down of a turn before anything is done: whom something is done to, that it is
+/// due, and until when, so that whatever comes between finds its way back. That they were told is
+/// written with the messages.
+pub(super) fn intent(turn: &Turn, now: Timestamp) -> AlertWork {
+    let acts = |key: &str| turn.act.iter().any(|act| act.key == key);
+    let incidents = turn.changed.iter().filter(|incident| acts(&incident.key));
+    let put = incidents.map(|incident| {
+        let told_at = incident.told_at.filter(|told| *told != now);
+        record(&Incident { told_at, ..incident.clone() })
+    });
+    AlertWork {
+        put: put.collect(),
+        events: turn.events.iter().filter(|it| acts(&it.incident.key)).map(event).collect(),
+        ..AlertWork::default()
+    }
+}
+
+fn event(event: &Event) -> AlertEventRecord {
+    AlertEventRecord {
+        id: 0,
+        time: event.time,
+        happened: event.happened.as_str().to_owned(),
+        alert: record(&event.incident),
     }
 }
 
@@ -43,6 +63,7 @@ pub(crate) fn notice(channel: &str, notice: &Notice) -> NoticeRecord {
         id: 0,
         channel: channel.to_owned(),
         notice: json(notice),
+        thread: None,
         created_at: notice.time,
         attempts: 0,
     }

@@ -1,16 +1,15 @@
 //! The thread of the couriers: sends what is due, channel by channel, each at its own pace, and
 //! writes down what came of it. A channel that hangs holds up no other.
 
+mod mirror;
+
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
-use tokio::task::JoinSet;
-use tollgate_alerts::Incident;
 use tollgate_alerts::channel::{Sending, Verdict};
 use tollgate_alerts::delivery::{self, Next};
 use tollgate_alerts::notice::{Failure, Notice, NoticeKind};
@@ -18,6 +17,8 @@ use tollgate_alerts::text;
 use tollgate_domain::clock::Clock;
 use tollgate_store::{NoticeRecord, NoticeState, Registry};
 
+use super::flights::{Flight, Flights};
+use super::outcomes::{Outcome, Outcomes};
 use super::routes::{Route, Routes};
 use super::{Link, book};
 use crate::config::Config;
@@ -26,14 +27,6 @@ use crate::serve::Handle;
 
 /// The pause between two looks at the outbox.
 const LOOK: Duration = Duration::from_millis(500);
-/// How often a channel that mirrors is shown how all stands.
-const SHOW: SignedDuration = SignedDuration::from_mins(1);
-/// How soon again where it did not take it.
-const SHOW_AGAIN: SignedDuration = SignedDuration::from_secs(15);
-/// How long it is left alone at most, whatever it asks for: what is shown there must not grow old.
-const LONGEST_REST: SignedDuration = SignedDuration::from_mins(10);
-/// A channel that mirrors and has taken nothing for so many times does not work.
-const MOST_FAILURES: u32 = 20;
 /// How often others are told of a channel that does not deliver.
 const TELL_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 /// How long the end of the program waits for messages under way.
@@ -42,7 +35,6 @@ const LAST: Duration = Duration::from_secs(2);
 /// How a channel does.
 #[derive(Debug, Default)]
 struct Standing {
-    busy: bool,
     /// Until when it is left alone.
     rests: Option<Timestamp>,
     /// Whether it takes nothing any more.
@@ -54,15 +46,6 @@ struct Standing {
     shown: Option<(u64, Timestamp)>,
 }
 
-/// A message that came back.
-struct Back {
-    channel: Arc<str>,
-    /// The row of the outbox; `None` for what was handed over in memory or mirrored.
-    record: Option<NoticeRecord>,
-    notice: Option<Notice>,
-    verdict: Verdict,
-}
-
 /// The couriers of all channels.
 pub(super) struct Courier {
     link: Arc<Link>,
@@ -71,7 +54,8 @@ pub(super) struct Courier {
     registry: Registry,
     routes: Routes,
     standings: HashMap<Arc<str>, Standing>,
-    under_way: JoinSet<Back>,
+    under_way: Flights,
+    unwritten: Outcomes,
     /// The configuration that the routes are of.
     generation: u64,
     loose: AtomicU64,
@@ -88,7 +72,8 @@ impl Courier {
             registry: Registry::open(&handle.database)?,
             routes,
             standings: HashMap::new(),
-            under_way: JoinSet::new(),
+            under_way: Flights::default(),
+            unwritten: Outcomes::default(),
             generation: handle.alerts.generation(),
             loose: AtomicU64::new(0),
             troubled: false,
@@ -113,14 +98,14 @@ impl Courier {
                 Err(error) => self.trouble(&error),
             }
             // What came back is written down at once; otherwise the next look waits a little.
-            if let Ok(Some(back)) = tokio::time::timeout(LOOK, self.next_back()).await {
-                self.take_back(back);
+            if let Ok((flight, verdict)) = tokio::time::timeout(LOOK, self.next_back()).await {
+                self.take_back(flight, &verdict);
             }
         }
         let last = async {
-            while let Some(Ok(back)) = self.under_way.join_next().await {
+            while let Some((flight, verdict)) = self.under_way.next().await {
                 let now = self.clock.now();
-                if let Err(error) = self.settle(back, now) {
+                if let Err(error) = self.settle(flight, &verdict, now) {
                     out::note(format_args!("an alert may be sent twice: {error:#}"));
                 }
             }
@@ -129,16 +114,16 @@ impl Courier {
         drop(tokio::time::timeout(LAST, last).await);
     }
 
-    async fn next_back(&mut self) -> Option<Back> {
-        match self.under_way.join_next().await {
-            Some(joined) => joined.ok(),
+    async fn next_back(&mut self) -> (Flight, Verdict) {
+        match self.under_way.next().await {
+            Some(back) => back,
             None => std::future::pending().await,
         }
     }
 
-    fn take_back(&mut self, back: Back) {
+    fn take_back(&mut self, flight: Flight, verdict: &Verdict) {
         let now = self.clock.now();
-        if let Err(error) = self.settle(back, now) {
+        if let Err(error) = self.settle(flight, verdict, now) {
             self.trouble(&error);
         }
     }
@@ -162,48 +147,59 @@ impl Courier {
             Ok(routes) => {
                 self.link.metrics.know(&routes);
                 self.routes = routes;
-                for standing in self.standings.values_mut() {
-                    *standing = Standing { busy: standing.busy, ..Standing::default() };
-                }
+                self.standings.clear();
             }
             Err(error) => out::note(format_args!("channels stay as they were: {error:#}")),
         }
     }
 
-    /// Sends what is due, at most one message a channel.
+    /// Sends what is due, at most one message a channel. What goes wrong with the messages of one
+    /// channel keeps no other from being sent.
     fn send_due(&mut self, now: Timestamp) -> anyhow::Result<()> {
-        self.give_up_unknown()?;
-        for route in self.routes.all.clone() {
-            let name = &route.channel.name;
-            let standing = self.standings.entry(Arc::clone(name)).or_default();
-            let rests = standing.rests.is_some_and(|until| until > now);
-            if standing.busy || rests {
-                continue;
-            }
-            if route.channel.mirrors() {
-                self.mirror(&route, now);
-                continue;
-            }
-            if let Some(notice) = self.link.shelf.take(name) {
-                let id = self.loose.fetch_add(1, Ordering::Relaxed);
-                let id = format!("alert-{}-m{id}", notice.time.as_microsecond());
-                self.send(&route, (id, None, notice), now);
-                continue;
-            }
-            let disabled = standing.disabled;
-            let Some(record) = self.registry.due_notice(name, now)? else { continue };
-            let Ok(notice) = serde_json::from_str::<Notice>(&record.notice) else {
-                let state = (NoticeState::GivenUp, Some("it cannot be read"));
-                self.registry.notice_attempted(record.id, state, &[])?;
-                continue;
-            };
-            if disabled {
-                self.pass_on(&route, &record, &notice)?;
-                continue;
-            }
-            let id = format!("alert-{}-{}", record.created_at.as_microsecond(), record.id);
-            self.send(&route, (id, Some(record), notice), now);
+        let mut wrong = self.unwritten.retry(now, |outcome| write(&self.registry, outcome)).err();
+        if let Err(error) = self.give_up_unknown() {
+            wrong.get_or_insert(error);
         }
+        for route in self.routes.all.clone() {
+            if let Err(error) = self.send_next(&route, now) {
+                wrong.get_or_insert(error);
+            }
+        }
+        wrong.map_or(Ok(()), Err)
+    }
+
+    /// Sends the next message of a channel, where it is ready for one.
+    fn send_next(&mut self, route: &Arc<Route>, now: Timestamp) -> anyhow::Result<()> {
+        let name = &route.channel.name;
+        let standing = self.standings.entry(Arc::clone(name)).or_default();
+        let (rests, disabled) =
+            (standing.rests.is_some_and(|until| until > now), standing.disabled);
+        if rests || self.under_way.is_busy(name) {
+            return Ok(());
+        }
+        if route.channel.mirrors() {
+            self.mirror(route, now);
+            return Ok(());
+        }
+        if let Some(notice) = self.link.shelf.take(name) {
+            let id = self.loose.fetch_add(1, Ordering::Relaxed);
+            let id = format!("alert-{}-m{id}", notice.time.as_microsecond());
+            self.send(route, (id, None, notice), now);
+            return Ok(());
+        }
+        if self.unwritten.holds(name) {
+            return Ok(());
+        }
+        let Some(record) = self.registry.due_notice(name, now)? else { return Ok(()) };
+        let Ok(notice) = serde_json::from_str::<Notice>(&record.notice) else {
+            let state = (NoticeState::GivenUp, Some("it cannot be read"));
+            return Ok(self.registry.notice_attempted(record.id, state, &[])?);
+        };
+        if disabled {
+            return self.pass_on(route, &record, &notice);
+        }
+        let id = format!("alert-{}-{}", record.created_at.as_microsecond(), record.id);
+        self.send(route, (id, Some(record), notice), now);
         Ok(())
     }
 
@@ -213,55 +209,31 @@ impl Courier {
         (id, record, notice): (String, Option<NoticeRecord>, Notice),
         now: Timestamp,
     ) {
-        if let Some(standing) = self.standings.get_mut(&route.channel.name) {
-            standing.busy = true;
-        }
+        let channel = Arc::clone(&route.channel.name);
+        let flight = Flight { channel, record, notice: Some(notice.clone()) };
         let (route, display) = (Arc::clone(route), self.routes.display.clone());
-        self.under_way.spawn(async move {
+        self.under_way.send(flight, async move {
             let sending = Sending { id: &id, now, display: &display, poster: &route.poster };
-            let verdict = route.channel.send(&notice, &sending).await;
-            let channel = Arc::clone(&route.channel.name);
-            Back { channel, record, notice: Some(notice), verdict }
-        });
-    }
-
-    /// Shows how all stands, where something has changed or it is time.
-    fn mirror(&mut self, route: &Arc<Route>, now: Timestamp) {
-        let incidents = self.link.shelf.mirrored(&route.channel.name);
-        let digest = digest(&incidents);
-        let Some(standing) = self.standings.get_mut(&route.channel.name) else { return };
-        let known = standing.shown.is_some_and(|(last, until)| last == digest && until > now);
-        if known || (incidents.is_empty() && standing.shown.is_none()) {
-            return;
-        }
-        standing.busy = true;
-        standing.shown = Some((digest, now.checked_add(SHOW).unwrap_or(now)));
-        let (route, display) = (Arc::clone(route), self.routes.display.clone());
-        self.under_way.spawn(async move {
-            let mut notice = Notice::sample(route.channel.language, now);
-            notice.incidents = incidents;
-            let sending = Sending { id: "", now, display: &display, poster: &route.poster };
-            let verdict = route.channel.send(&notice, &sending).await;
-            let channel = Arc::clone(&route.channel.name);
-            Back { channel, record: None, notice: None, verdict }
+            route.channel.send(&notice, &sending).await
         });
     }
 
     /// Writes down what came back.
-    fn settle(&mut self, back: Back, now: Timestamp) -> anyhow::Result<()> {
-        let Back { channel, record, notice, verdict } = back;
+    fn settle(&mut self, flight: Flight, verdict: &Verdict, now: Timestamp) -> anyhow::Result<()> {
+        let Flight { channel, record, notice } = flight;
         self.link.metrics.sent(&channel, verdict.as_str());
         let route = self.routes.all.iter().find(|it| it.channel.name == channel).cloned();
-        let Some(route) = route else { return Ok(()) };
+        let Some(route) = route else {
+            return self.settle_unknown((channel, record), verdict, now);
+        };
         let kind = route.channel.kind();
         let standing = self.standings.entry(Arc::clone(&channel)).or_default();
-        standing.busy = false;
         let pace = SignedDuration::try_from(delivery::pace(kind)).unwrap_or(SignedDuration::ZERO);
         standing.rests = now.checked_add(pace).ok();
         standing.failures =
-            if verdict == Verdict::Delivered { 0 } else { standing.failures.saturating_add(1) };
+            if *verdict == Verdict::Delivered { 0 } else { standing.failures.saturating_add(1) };
         let Some(notice) = notice else {
-            self.mirrored(&route, &verdict, now);
+            self.mirrored(&route, verdict, now);
             return Ok(());
         };
         let Some(record) = record else {
@@ -270,7 +242,7 @@ impl Courier {
         };
         let seed = u64::try_from(record.id).unwrap_or_default();
         let (state, why, more) =
-            match delivery::next(kind, record.attempts.saturating_add(1), &verdict, (now, seed)) {
+            match delivery::next(kind, record.attempts.saturating_add(1), verdict, (now, seed)) {
                 Next::Done => (NoticeState::Delivered, None, Vec::new()),
                 Next::Again { at, pause } => {
                     standing.rests = standing.rests.max(pause);
@@ -282,30 +254,23 @@ impl Courier {
                     (NoticeState::GivenUp, verdict.why(), more)
                 }
             };
-        Ok(self.registry.notice_attempted(record.id, (state, why), &more)?)
+        let why = why.map(str::to_owned);
+        let outcome = Outcome { channel, id: record.id, state, why, more };
+        self.unwritten.write(outcome, now, |outcome| write(&self.registry, outcome))
     }
 
-    /// What came of showing how all stands.
-    fn mirrored(&mut self, route: &Route, verdict: &Verdict, now: Timestamp) {
-        let Some(why) = verdict.why() else { return };
-        let channel = &route.channel.name;
-        let Some(standing) = self.standings.get_mut(channel) else { return };
-        standing.shown = None;
-        let asked = match verdict {
-            Verdict::Later { after, .. } => after.and_then(|it| SignedDuration::try_from(it).ok()),
-            _ => None,
-        };
-        let rest = asked.unwrap_or(SHOW_AGAIN).clamp(SHOW_AGAIN, LONGEST_REST);
-        standing.rests = now.checked_add(rest).ok();
-        if standing.failures != MOST_FAILURES {
-            return;
-        }
-        let sample = Notice::sample(route.channel.language, now);
-        for record in self.tell_others(route, (&sample, why, false), now) {
-            if let Ok(notice) = serde_json::from_str(&record.notice) {
-                self.link.shelf.put(Arc::from(&*record.channel), notice);
-            }
-        }
+    /// Writes down what came of a message to a channel that a reload has removed. What was not
+    /// delivered waits, and is given up with all that waits for a channel that is not there.
+    fn settle_unknown(
+        &mut self,
+        (channel, record): (Arc<str>, Option<NoticeRecord>),
+        verdict: &Verdict,
+        now: Timestamp,
+    ) -> anyhow::Result<()> {
+        let Some(record) = record.filter(|_| *verdict == Verdict::Delivered) else { return Ok(()) };
+        let state = NoticeState::Delivered;
+        let outcome = Outcome { channel, id: record.id, state, why: None, more: Vec::new() };
+        self.unwritten.write(outcome, now, |outcome| write(&self.registry, outcome))
     }
 
     /// That a channel does not deliver, for all others that do.
@@ -354,7 +319,9 @@ impl Courier {
             .filter(|_| notice.kind != NoticeKind::ChannelFailed)
             .map(|other| {
                 let language = other.channel.language;
-                book::notice(&other.channel.name, &Notice { language, ..notice.clone() })
+                let told = Notice { language, ..notice.clone() };
+                let thread = record.thread.clone();
+                NoticeRecord { thread, ..book::notice(&other.channel.name, &told) }
             })
             .into_iter()
             .collect();
@@ -383,11 +350,7 @@ impl Courier {
     }
 }
 
-/// Tells one state of things from another: which alerts fire and which have ended.
-fn digest(incidents: &[Incident]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for incident in incidents {
-        (&incident.key, incident.ended_at.is_some()).hash(&mut hasher);
-    }
-    hasher.finish()
+fn write(registry: &Registry, outcome: &Outcome) -> anyhow::Result<()> {
+    let Outcome { id, state, why, more, .. } = outcome;
+    Ok(registry.notice_attempted(*id, (*state, why.as_deref()), more)?)
 }

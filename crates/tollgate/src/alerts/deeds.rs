@@ -1,79 +1,42 @@
 //! What alerts do, through the same control plane as operators, and audited as `alert:RULE`.
 
-use tollgate_admission::control::{
-    Actor, Control, ControlError, NewOverride, SwitchChange, UserPatch, Written,
-};
-use tollgate_alerts::engine::Act;
+use jiff::Timestamp;
+use tollgate_admission::control::ControlError;
+use tollgate_alerts::engine::{Act, Came};
 use tollgate_alerts::measure::By;
 use tollgate_alerts::rule::Deed;
 
-use crate::config::THROTTLE;
+use crate::control::{Controls, Mark};
 
 /// Until when a quota is at zero where nobody says.
 const FOR_GOOD: &str = "9999-12-30T00:00:00Z";
 
-/// Who the audit names.
-fn actor(act: &Act) -> Actor {
-    Actor(format!("alert:{}", act.rule))
+fn mark(act: &Act) -> Mark<'_> {
+    Mark { rule: &act.rule, outlasts: &act.outlasts }
 }
 
-/// Why, as clients and operators see it.
-fn reason(act: &Act) -> String {
-    format!("alert {}", act.rule)
-}
-
-/// Does what an alert asks for. Doing it again changes nothing.
-pub(super) fn act(control: &dyn Control, act: &Act, throttle: u32) -> Result<(), ControlError> {
-    let (by, user) = (actor(act), act.subject.as_str());
-    match act.deed {
+/// Does what an alert asks for, unless somebody else has decided so before. Doing it again changes
+/// nothing.
+pub(super) fn act(controls: &Controls, act: &Act, throttle: u32) -> Result<Came, ControlError> {
+    let (mark, user) = (mark(act), act.subject.as_str());
+    let ours = match act.deed {
         Deed::QuotaZero => {
-            let until = act.until.or_else(|| FOR_GOOD.parse().ok());
-            let patch = UserPatch { quota_zero_until: Some(until), ..UserPatch::default() };
-            control.change_user(&by, user, patch).map(drop)
+            let for_good = || FOR_GOOD.parse().unwrap_or(Timestamp::MAX);
+            let until = act.until.unwrap_or_else(for_good);
+            controls.zero_for(&mark, user, until).map(|()| true)?
         }
-        Deed::Block => {
-            let patch = UserPatch {
-                blocked: Some(true),
-                blocked_reason: Some(Some(reason(act))),
-                ..UserPatch::default()
-            };
-            control.change_user(&by, user, patch).map(drop)
-        }
-        Deed::Throttle => {
-            let max = Written::new(&throttle.to_string());
-            let new = NewOverride { limit: THROTTLE.to_owned(), max, until: act.until };
-            control.set_override(&by, user, new).map(drop)
-        }
-        Deed::KillSwitch => {
-            let reason = Some(reason(act));
-            control
-                .switch(&by, SwitchChange { on: true, scope: Some(scope(act)), reason })
-                .map(drop)
-        }
-    }
+        Deed::Block => controls.block_for(&mark, user)?,
+        Deed::Throttle => controls.throttle_for(&mark, user, (throttle, act.until))?,
+        Deed::KillSwitch => controls.stop_for(&mark, scope(act))?,
+    };
+    Ok(if ours { Came::Done } else { Came::Left })
 }
 
 /// Undoes what an alert did, unless somebody has decided otherwise since.
-pub(super) fn lift(control: &dyn Control, act: &Act) -> Result<(), ControlError> {
-    let by = actor(act);
+pub(super) fn lift(controls: &Controls, act: &Act) -> Result<(), ControlError> {
     match act.deed {
-        Deed::Block => {
-            let user = control.user(&act.subject)?;
-            if user.blocked && user.blocked_reason == Some(reason(act)) {
-                let patch = UserPatch { blocked: Some(false), ..UserPatch::default() };
-                control.change_user(&by, &act.subject, patch)?;
-            }
-            Ok(())
-        }
-        Deed::KillSwitch => {
-            let scope = scope(act);
-            let switches = control.kill_switch()?.switches;
-            if switches.iter().any(|switch| switch.scope == scope && switch.by == by.0) {
-                control
-                    .switch(&by, SwitchChange { on: false, scope: Some(scope), reason: None })?;
-            }
-            Ok(())
-        }
+        Deed::Block => controls.unblock_for(&mark(act), &act.subject),
+        Deed::KillSwitch => controls.resume_for(&mark(act), scope(act)),
         // These have an end of their own.
         Deed::QuotaZero | Deed::Throttle => Ok(()),
     }

@@ -7,12 +7,13 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 use tollgate_admission::ledger::Ledger as _;
-use tollgate_alerts::engine::{Engine, Settings};
-use tollgate_alerts::rule::{Rule, Severity, Trigger};
+use tollgate_alerts::engine::{Came, Engine, Listener, Settings};
+use tollgate_alerts::rule::{Action, Deed, Language, Rule, Severity, Trigger};
 use tollgate_domain::call::CallRecord;
 use tollgate_domain::id::CallId;
-use tollgate_store::{Options, Registry, SqliteLedger};
+use tollgate_store::{AlertEventFilter, Options, Registry, SqliteLedger};
 
+use super::book;
 use super::past::Past;
 
 const NOW: &str = "2026-11-20T05:30:00Z";
@@ -67,6 +68,10 @@ impl Books {
 }
 
 fn engine(when: &str) -> Engine {
+    Engine::new(settings_of(when), [])
+}
+
+fn settings_of(when: &str) -> Settings {
     let rule = Rule {
         name: "r".into(),
         trigger: Trigger::When(when.parse().unwrap()),
@@ -80,7 +85,7 @@ fn engine(when: &str) -> Engine {
         tells_end: true,
     };
     let pause = std::time::Duration::ZERO;
-    Engine::new(Settings { zone: zone(), rules: vec![rule], listeners: Vec::new(), pause }, [])
+    Settings { zone: zone(), rules: vec![rule], listeners: Vec::new(), pause }
 }
 
 fn weeks_ago(weeks: i64) -> Timestamp {
@@ -166,4 +171,46 @@ fn the_models_that_took_most_are_named() {
             ("a", "5.000000000".to_owned())
         ]
     );
+}
+
+#[test]
+fn what_is_to_be_done_is_written_before_and_told_after() {
+    let mut settings = settings_of("calls{by=user,window=1h} > 0");
+    let lasting = Some(std::time::Duration::from_hours(1));
+    settings.rules[0].action = Some(Action { deed: Deed::Block, lasting });
+    settings.rules[0].channels = vec!["ops".into()];
+    settings.listeners.push(Listener {
+        name: "ops".into(),
+        follows: false,
+        mirrors: false,
+        least: Severity::Info,
+        language: Language::En,
+    });
+    let mut engine = Engine::new(settings.clone(), []);
+    let mut books = Books::new();
+    engine.observe(&books.call("alice", "m", now(), "1"));
+    engine.look(now());
+    let mut turn = engine.turn(now(), &[]);
+    let registry = Registry::open(&books.path).unwrap();
+    registry.commit_alerts(&book::intent(&turn, now())).unwrap();
+    // A crash here: it is due, has its end, and nobody was told.
+    let [open] = &book::open(&registry).unwrap()[..] else { panic!() };
+    let doing = open.doing.as_ref().unwrap();
+    assert_eq!((doing.progress.as_str(), open.told_at), ("due", None));
+    assert_eq!(doing.until, Some(now() + SignedDuration::from_hours(1)));
+    assert_eq!(registry.due_notice("ops", now()).unwrap(), None);
+    let mut again = Engine::new(settings, [open.clone()]);
+    again.observe(&books.call("alice", "m", now(), "1"));
+    again.look(now());
+    let repeated = again.turn(now(), &[]);
+    assert_eq!((repeated.act.len(), repeated.tellings.len()), (1, 1), "done again, and told");
+    // Without one: it stands, is told as it is, and is in the history once.
+    let key = turn.act[0].key.clone();
+    engine.acted(&mut turn, &key, Came::Done);
+    registry.commit_alerts(&book::work(&turn, now())).unwrap();
+    let history = registry.alert_history(&AlertEventFilter::default(), 9).unwrap();
+    let told = registry.due_notice("ops", now()).unwrap().unwrap();
+    let stands = |json: &str| json.contains("\"progress\":\"standing\"");
+    assert_eq!((history.len(), stands(&history[0].alert.alert)), (1, true));
+    assert!(stands(&told.notice) && told.thread.as_deref() == Some("r"), "{told:?}");
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use tollgate_admission::engine::LimitState;
-use tollgate_alerts::engine::{Engine, Happened, Signal, Turn};
+use tollgate_alerts::engine::{Came, Engine, Happened, Signal, Turn};
 use tollgate_alerts::measure::Metric;
 use tollgate_alerts::notice::Notice;
 use tollgate_domain::id::CallId;
@@ -100,9 +100,9 @@ impl Watch {
                 Err(error) => self.trouble(&error),
             }
             if ending {
-                let last = self.addresses.take();
+                self.addresses.end_hour();
                 // The next start counts from less; nothing else depends on it.
-                drop(self.registry.put_addresses(&last));
+                drop(self.write_addresses());
                 return;
             }
             thread::park_timeout(PAUSE);
@@ -136,10 +136,7 @@ impl Watch {
         }
         for call in calls.iter().filter(|call| !self.counted.remove(&call.call_id)) {
             self.engine.observe(call);
-            let over = self.addresses.observe(call, now);
-            if !over.is_empty() {
-                self.registry.put_addresses(&over)?;
-            }
+            self.addresses.observe(call, now);
         }
         if now.duration_since(self.started) > OVERLAP {
             self.counted = HashSet::new();
@@ -150,8 +147,15 @@ impl Watch {
         }
         self.engine.read(readings::read(&self.handle.ledger, &targets, &global));
         self.reach(steps.into_iter().chain(passed), now);
-        self.turn(now)?;
+        // What was taken from the feed comes no second time: nothing before keeps it from a turn.
+        let turned = self.turn(now);
+        self.write_addresses()?;
+        turned?;
         self.tidy(now)
+    }
+
+    fn write_addresses(&mut self) -> anyhow::Result<()> {
+        Ok(self.addresses.write(|records| self.registry.put_addresses(records))?)
     }
 
     /// The steps that limits on everybody together have passed, now and then.
@@ -184,29 +188,55 @@ impl Watch {
         }
         let silences = book::silences(&self.registry, now).unwrap_or_default();
         let mut turn = self.engine.turn(now, &silences);
-        self.carry_out(&mut turn, now);
+        if self.intend(&turn, now) {
+            self.carry_out(&mut turn);
+        }
+        self.name_models(&mut turn, now);
         self.show();
         self.write_down(turn, now)
     }
 
-    /// Does what a turn asks for, and names models in what it tells.
-    fn carry_out(&mut self, turn: &mut Turn, now: Timestamp) {
+    /// Writes down what is about to be done, so that a crash leaves no deed without its end. Where
+    /// that cannot be written nothing is done: the next turn asks for it again.
+    fn intend(&mut self, turn: &Turn, now: Timestamp) -> bool {
+        if turn.act.is_empty() {
+            return true;
+        }
+        let written = self.catch_up(now).and_then(|()| {
+            let intent = book::intent(turn, now);
+            Ok(self.registry.commit_alerts(&intent)?)
+        });
+        match written {
+            Ok(()) => true,
+            Err(error) => {
+                self.trouble(&error);
+                false
+            }
+        }
+    }
+
+    /// Does what a turn asks for.
+    fn carry_out(&mut self, turn: &mut Turn) {
         let throttle = self.config.lock().alerts.throttle;
         for act in std::mem::take(&mut turn.act) {
-            let done = deeds::act(&*self.controls, &act, throttle);
-            if let Err(error) = &done {
+            let came = deeds::act(&self.controls, &act, throttle).unwrap_or_else(|error| {
                 out::note(format_args!("alert {}: {}: {error}", act.rule, act.deed.as_str()));
-            }
-            self.engine.acted(turn, &act.key, done.is_ok());
+                Came::Failed
+            });
+            self.engine.acted(turn, &act.key, came);
         }
         for act in std::mem::take(&mut turn.lift) {
-            match deeds::lift(&*self.controls, &act) {
+            match deeds::lift(&self.controls, &act) {
                 Ok(()) => self.engine.lifted(turn, &act.key),
                 Err(error) => {
                     out::note(format_args!("alert {}: cannot be undone: {error}", act.rule));
                 }
             }
         }
+    }
+
+    /// Names models in what a turn tells.
+    fn name_models(&mut self, turn: &mut Turn, now: Timestamp) {
         let fired = turn.events.iter().filter(|event| event.happened == Happened::Fired);
         // Many at once are told together; their models would say nothing and take long.
         let fired: Vec<_> = fired.take(20).map(|event| event.incident.clone()).collect();
@@ -233,11 +263,13 @@ impl Watch {
     /// Writes a turn down, after one that could not be. Where the database refuses, its messages are
     /// handed over in memory.
     fn write_down(&mut self, turn: Turn, now: Timestamp) -> anyhow::Result<()> {
-        if let Some(before) = self.unwritten.take()
-            && let Err(error) = self.registry.commit_alerts(&book::work(&before, now))
-        {
-            self.unwritten = Some(merged(before, self.loose(turn, now)));
-            return Err(error.into());
+        if let Err(error) = self.catch_up(now) {
+            let turn = self.loose(turn, now);
+            self.unwritten = Some(match self.unwritten.take() {
+                Some(before) => merged(before, turn),
+                None => turn,
+            });
+            return Err(error);
         }
         if turn.is_nothing() {
             return Ok(());
@@ -245,6 +277,15 @@ impl Watch {
         if let Err(error) = self.registry.commit_alerts(&book::work(&turn, now)) {
             self.unwritten = Some(self.loose(turn, now));
             return Err(error.into());
+        }
+        Ok(())
+    }
+
+    /// Writes down a turn that could not be before.
+    fn catch_up(&mut self, now: Timestamp) -> anyhow::Result<()> {
+        if let Some(before) = &self.unwritten {
+            self.registry.commit_alerts(&book::work(before, now))?;
+            self.unwritten = None;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use tollgate_alerts::condition::{Bound, Condition, WrongCondition, form_of, read_amount};
-use tollgate_alerts::measure::{self, Source};
+use tollgate_alerts::measure::{self, By, Source};
 use tollgate_alerts::rule::{Action, Deed, Language, Rule, SHIPPED, Severity, Shipped, Trigger};
 use tollgate_domain::limit::{Limit, Metric, Mode, OnLimit, Scope, Window};
 
@@ -206,6 +206,7 @@ fn rule(own: &Fields<'_>, name: &Arc<str>, channels: Vec<Arc<str>>) -> Option<Ru
         }
     };
     let floor = floor(own, &trigger, shipped)?;
+    check_usual(own, &trigger, floor);
     let action = own.maybe::<Doing>("action").map(|Doing(action)| action);
     check_action(own, &trigger, action);
     let usual = match (&trigger, shipped) {
@@ -268,6 +269,36 @@ fn floor(own: &Fields<'_>, trigger: &Trigger, shipped: Option<&Shipped>) -> Opti
         item.fail(format!("`{}`: expected a {}", item.path, form_of(unit)), None);
     }
     floor
+}
+
+/// Refuses what nothing usual is known of, and what would make anything unusual.
+fn check_usual(own: &Fields<'_>, trigger: &Trigger, floor: i64) {
+    let Trigger::When(Condition { bound: Bound::Usual { .. }, measure, .. }) = trigger else {
+        return;
+    };
+    let path = &own.path;
+    if floor <= 0 {
+        let unit = measure.metric.unit();
+        let message = format!(
+            "`{path}.floor`: what counts as usual at least must be more than 0: who has used nothing \
+             yet would be an alert with the first call"
+        );
+        let remedy = format!("write `floor`, a {}", form_of(unit));
+        let key = if own.has("floor") { "floor" } else { "when" };
+        own.fail_at(key, message, Some(remedy));
+    }
+    let is_kept = |(by, name): &(By, Arc<str>)| {
+        *by != By::Ip && measure.by != Some(By::Ip) && !name.ends_with('*')
+    };
+    if let Some((by, name)) = measure.only.iter().find(|only| !is_kept(only)) {
+        let message = format!(
+            "`{path}.when`: the ledger does not tell what is usual for `{}={name}`{}",
+            by.as_str(),
+            if measure.by == Some(By::Ip) { " of an address" } else { "" }
+        );
+        let remedy = "compare with a fixed figure, or name one value, and no address, without `*`";
+        own.fail_at("when", message, Some(remedy.to_owned()));
+    }
 }
 
 /// Refuses what cannot be done to what a rule is by.

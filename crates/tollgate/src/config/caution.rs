@@ -11,7 +11,7 @@ use tollgate_domain::limit::{Limit, Metric, Window};
 use super::auth::SHORT_KEY;
 use super::reader::join;
 use super::{Config, JwtKey, Kind};
-use crate::serve::needs_rows;
+use crate::serve::{CARRYING, needs_rows};
 
 /// The secrets that the example shows; whoever knows the example knows them.
 const SAMPLES: &[&str] = &["admin-secret", "change-me-in-production", "tg_backend_example"];
@@ -103,7 +103,8 @@ impl Config {
     fn forgotten(&self) -> Option<(String, String)> {
         let purge = self.jobs.purge.as_ref().filter(|purge| purge.plan.enabled)?;
         let plans = self.plans.values().flat_map(|plan| &plan.limits);
-        let mut limits = plans.chain(&self.limits);
+        let keys = self.auth.keys.iter().flat_map(|key| &key.limits);
+        let mut limits = plans.chain(&self.limits).chain(keys);
         let limit = limits.find(|limit| is_forgotten(limit, purge.keep_calls))?;
         let sentence = format!(
             "the limit `{}` is counted from single calls and reaches back further than they are kept: \
@@ -152,13 +153,16 @@ fn is_forgotten(limit: &Limit, keep: Duration) -> bool {
 
 /// How far back a limit reaches.
 fn lasts(limit: &Limit) -> Duration {
-    let days = |days: u32| Duration::from_hours(24) * days;
+    // What was left over in windows before is carried into the present one.
+    let windows = if limit.rollover > 0 { 1 + CARRYING } else { 1 };
+    let windows = u32::try_from(windows).unwrap_or(u32::MAX);
+    let days = |days: u32| Duration::from_hours(24).saturating_mul(days);
     match limit.window {
         Window::Now => Duration::ZERO,
         Window::Sliding { millis } => Duration::from_millis(millis),
-        Window::Day => days(1),
-        Window::Week => days(7),
-        Window::Month => days(31),
+        Window::Day => days(windows),
+        Window::Week => days(windows.saturating_mul(7)),
+        Window::Month => days(windows.saturating_mul(31)),
         Window::Rolling { days: count } => days(u32::from(count)),
         Window::Total | Window::Balance => Duration::MAX,
     }

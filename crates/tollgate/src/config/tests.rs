@@ -252,6 +252,52 @@ fn a_limit_that_reaches_back_further_than_calls_are_kept_is_told() {
 }
 
 #[test]
+fn limits_of_keys_and_windows_that_carry_over_are_told_as_well() {
+    let told = |text: &str| {
+        let text = format!("[jobs]\npurge = {{ keep_calls = \"7d\" }}\n{text}");
+        let cautions = Config::parse("t", &text, &nothing).unwrap().cautions();
+        cautions.iter().any(|caution| caution.key == "jobs.purge.keep_calls")
+    };
+    let key = |window: &str| {
+        format!(
+            "[[auth.keys]]\nname = \"k\"\nkey = \"tg_0123456789abcdefghij\"\nuser = \"u\"\nlimits = \
+             [{{ name = \"l\", scope = [\"key\", \"ip\"], metric = \"requests\", window = \"{window}\", max = 5 }}]"
+        )
+    };
+    assert!(told(&key("month")) && !told(&key("day")));
+    let carried = |rollover: &str| {
+        format!(
+            "[limits.l]\nscope = \"ip\"\nmetric = \"requests\"\nwindow = \"day\"\nmax = 5\n{rollover}"
+        )
+    };
+    assert!(told(&carried("rollover = 0.5")) && !told(&carried("")));
+}
+
+#[test]
+fn a_rule_about_what_is_usual_needs_a_floor_and_a_past_that_is_kept() {
+    let wrong = |when: &str, floor: &str| {
+        let text = format!("[[alerts.rules]]\nname = \"own\"\nwhen = \"{when}\"\n{floor}");
+        Config::parse("t", &text, &nothing).err().map(|error| error.to_string())
+    };
+    let usual = "cost_usd{by=user,window=1h} > 15 * baseline";
+    assert_eq!(wrong(usual, "floor = 0.20"), None);
+    for (floor, line) in [("", "3"), ("floor = 0", "4")] {
+        let error = wrong(usual, floor).unwrap();
+        assert!(error.contains("floor") && error.contains(&format!(":{line}")), "{error}");
+    }
+    assert_eq!(wrong("cost_usd{by=user,window=1h} > 15", ""), None);
+    for only in ["model=gpt-*", "ip=10.0.0.1"] {
+        let of = |bound: &str| format!("cost_usd{{by=user,window=1h,{only}}} > {bound}");
+        let error = wrong(&of("15 * baseline"), "floor = 0.20").unwrap();
+        assert!(error.contains(only) && error.contains(":3"), "{error}");
+        assert_eq!(wrong(&of("15"), ""), None, "{only}");
+    }
+    assert_eq!(wrong("calls{by=user,window=1h,model=m} > 15 * baseline", "floor = 2"), None);
+    let address = wrong("calls{by=ip,window=1h,model=m} > 15 * baseline", "floor = 2").unwrap();
+    assert!(address.contains("model=m"), "{address}");
+}
+
+#[test]
 fn guests_may_have_a_plan_with_a_pot_for_all_and_a_captcha() {
     let text = r#"
         [auth]

@@ -24,6 +24,18 @@ impl Controls {
         by: &Actor,
         asked: SwitchChange,
     ) -> Result<KillSwitch, ControlError> {
+        let (switches, _) = self.change_switch_where(by, asked, |_| true)?;
+        Ok(switches)
+    }
+
+    /// The same where `may` agrees to what there is before; says whether it did. Both in one
+    /// transaction.
+    pub(super) fn change_switch_where(
+        &self,
+        by: &Actor,
+        asked: SwitchChange,
+        may: impl FnOnce(Option<&SwitchRecord>) -> bool,
+    ) -> Result<(KillSwitch, bool), ControlError> {
         let text = asked.scope.as_deref().unwrap_or("global");
         let reach: Reach =
             text.parse().map_err(|error| ControlError::Invalid(format!("{error}")))?;
@@ -46,10 +58,16 @@ impl Controls {
         let action = if asked.on { "kill_switch.on" } else { "kill_switch.off" };
         let subject = reach.to_string();
         let deed = Deed { by, action, subject: &subject };
+        let mut agreed = true;
         let stored = registry.change(|change| {
             let find =
-                |all: &[SwitchRecord]| all.iter().find(|each| each.reach == subject).map(row);
-            let before = find(&change.switches()?);
+                |all: &[SwitchRecord]| all.iter().find(|each| each.reach == subject).cloned();
+            let all = change.switches()?;
+            let before = find(&all);
+            if !may(before.as_ref()) {
+                agreed = false;
+                return Ok(all);
+            }
             if asked.on {
                 change.set_switch(&SwitchRecord {
                     reach: subject.clone(),
@@ -62,13 +80,14 @@ impl Controls {
             }
             let stored = change.switches()?;
             let after = find(&stored);
+            let (before, after) = (before.as_ref().map(row), after.as_ref().map(row));
             deed.note(change, &self.clock, (before.as_ref(), after.as_ref()))?;
             Ok::<_, ControlError>(stored)
         })?;
         if let Some(live) = &self.live {
             live.handle.plane.switches.replace(stored.iter().filter_map(switch));
         }
-        Ok(kill_switch(&config, &stored))
+        Ok((kill_switch(&config, &stored), agreed))
     }
 }
 

@@ -17,6 +17,8 @@ use super::*;
 use crate::config::{Environment, ProcessEnvironment};
 use tollgate_admission::control::PlanFrom;
 
+mod deeds;
+
 const CONFIG: &str = r#"
 [storage]
 url = "sqlite://DIR/t.db"

@@ -172,7 +172,7 @@ impl Controls {
 
     /// Does `work` about a user in one transaction with its audit entry, and puts it in force.
     /// `work` says whether anything has changed.
-    fn decide(
+    pub(super) fn decide(
         &self,
         deed: &Deed<'_>,
         work: impl FnOnce(&Change<'_>, &Config) -> Result<bool, ControlError>,
@@ -202,7 +202,7 @@ impl Controls {
     }
 
     /// The record of a user; made on first sight where that is allowed.
-    fn registered(
+    pub(super) fn registered(
         &self,
         change: &Change<'_>,
         config: &Config,
@@ -220,7 +220,7 @@ impl Controls {
     }
 
     /// The plan of a user as it is now.
-    fn plan_of(&self, name: &str) -> Result<String, ControlError> {
+    pub(super) fn plan_of(&self, name: &str) -> Result<String, ControlError> {
         let registry = self.registry.lock();
         let config = self.config.lock();
         let terms = KeyTerms::of(&config, &registry)?;

@@ -8,10 +8,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tollgate_store::{JobClaim, JobEnd, NoticeRecord, Registry};
+use tollgate_alerts::notice::Notice;
+use tollgate_alerts::report::JobFailure;
+use tollgate_store::{JobClaim, JobEnd, JobRecord, NoticeRecord, Registry};
 
-use super::task::{Outcome, Run, Stop, Task};
-use super::{LEASE, Link, later, spawn};
+use super::task::{self, Outcome, Run, Stop, Task};
+use super::{LEASE, Link, later, retry, spawn};
 use crate::config::{JobKind, JobPlan};
 use crate::out;
 use crate::schedule::Due;
@@ -31,13 +33,27 @@ struct Planned {
     plan: JobPlan,
     /// Up to here its schedule is dealt with.
     done: Timestamp,
+    /// How many runs have failed for what is due.
+    tries: u32,
+    /// When the next of them may begin.
+    again: Option<Timestamp>,
     /// When to look at it again.
     next: Timestamp,
+}
+
+impl Planned {
+    /// Goes by what the database says, and is looked at again at `next`.
+    fn go_by(&mut self, record: &JobRecord, next: Timestamp) {
+        (self.done, self.tries, self.again) = (record.done, record.tries, record.again);
+        self.next = next;
+    }
 }
 
 /// A job that runs.
 struct Running {
     kind: JobKind,
+    /// The instant of the schedule that it is for; `None` where a person asked.
+    due: Option<Timestamp>,
     stop: Stop,
     renewed: Timestamp,
     thread: JoinHandle<Run>,
@@ -113,9 +129,19 @@ impl Rota {
         for kind in asked {
             self.start(kind, now)?;
         }
+        self.put_back(now)?;
         let due = |(kind, planned): (&JobKind, &Planned)| (planned.next <= now).then_some(*kind);
         let due: Vec<JobKind> = self.planned.iter().filter_map(due).collect();
         due.into_iter().try_for_each(|kind| self.take(kind, now))
+    }
+
+    /// Where the clock was put back: what it dealt with in advance is due again in its time.
+    fn put_back(&mut self, now: Timestamp) -> anyhow::Result<()> {
+        for (kind, planned) in self.planned.iter_mut().filter(|(_, planned)| planned.done > now) {
+            let schedule = planned.plan.schedule.to_string();
+            planned.go_by(&self.registry.plan_job(kind.as_str(), &schedule, now)?, now);
+        }
+        Ok(())
     }
 
     /// Goes by the configuration in force.
@@ -133,7 +159,8 @@ impl Rota {
                 let schedule = plan.schedule.to_string();
                 let record = self.registry.plan_job(kind.as_str(), &schedule, now)?;
                 self.link.metrics.stands(kind, &record);
-                self.planned.insert(kind, Planned { plan, done: record.done, next: now });
+                let JobRecord { done, tries, again, .. } = record;
+                self.planned.insert(kind, Planned { plan, done, tries, again, next: now });
             }
         }
         Ok(())
@@ -153,11 +180,15 @@ impl Rota {
                 return Ok(());
             }
         };
+        if let Some(again) = planned.again.filter(|again| *again > now) {
+            planned.next = again;
+            return Ok(());
+        }
         let (name, holder) = (kind.as_str(), &*self.link.holder);
         let until = later(now, LEASE);
         let claim = JobClaim { name, holder, due: Some(due), now, until };
         if self.registry.take_job(&claim)? {
-            self.start_for(kind, due, now)?;
+            self.start_for(kind, Some(due), now)?;
             if let Some(planned) = self.planned.get_mut(&kind) {
                 planned.next = Timestamp::MAX;
             }
@@ -167,27 +198,31 @@ impl Rota {
         let schedule = planned.plan.schedule.to_string();
         let record = self.registry.plan_job(name, &schedule, now)?;
         self.link.metrics.stands(kind, &record);
-        planned.done = record.done;
-        planned.next = later(now, AGAIN);
+        planned.go_by(&record, later(now, AGAIN));
         Ok(())
     }
 
     fn start(&mut self, kind: JobKind, now: Timestamp) -> anyhow::Result<()> {
-        self.start_for(kind, now, now)
+        self.start_for(kind, None, now)
     }
 
-    /// Starts a job whose lease is ours, as of `at`.
-    fn start_for(&mut self, kind: JobKind, at: Timestamp, now: Timestamp) -> anyhow::Result<()> {
+    /// Starts a job whose lease is ours, as of the instant that it is due for.
+    fn start_for(
+        &mut self,
+        kind: JobKind,
+        due: Option<Timestamp>,
+        now: Timestamp,
+    ) -> anyhow::Result<()> {
         let stop = Stop::default();
         let task = Task {
             handle: self.handle.clone(),
             metrics: self.link.metrics.clone(),
             kind,
-            at,
+            at: due.unwrap_or(now),
             stop: stop.clone(),
         };
         let thread = spawn(&format!("job-{}", kind.as_str()), move || task.run())?;
-        self.running.push(Running { kind, stop, renewed: now, thread });
+        self.running.push(Running { kind, due, stop, renewed: now, thread });
         Ok(())
     }
 
@@ -212,20 +247,26 @@ impl Rota {
         for ended in self.running.extract_if(.., |running| running.thread.is_finished()) {
             let kind = ended.kind;
             let run = ended.thread.join().unwrap_or_else(|_| Run::failed("the job broke off"));
-            let end = End { registry: &self.registry, link: &self.link, now };
-            if let Err(error) = end.write(kind, &run) {
+            let planned = self.planned.get_mut(&kind);
+            let again = planned.as_ref().zip(ended.due).and_then(|(planned, due)| {
+                retry::again(kind, &planned.plan.schedule, (due, planned.tries), now)
+            });
+            let end = End { registry: &self.registry, handle: &self.handle, now, again };
+            if let Err(error) = end.write(kind, ended.due, run) {
                 wrong = Some(error);
             }
-            if let Some(planned) = self.planned.get_mut(&kind) {
+            if let Some(planned) = planned {
                 let schedule = planned.plan.schedule.to_string();
                 match self.registry.plan_job(kind.as_str(), &schedule, now) {
                     Ok(record) => {
                         self.link.metrics.stands(kind, &record);
-                        planned.done = record.done;
+                        planned.go_by(&record, now);
                     }
-                    Err(error) => wrong = Some(error.into()),
+                    Err(error) => {
+                        planned.next = now;
+                        wrong = Some(error.into());
+                    }
                 }
-                planned.next = now;
             }
         }
         wrong.map_or(Ok(()), Err)
@@ -235,28 +276,42 @@ impl Rota {
 /// Where the end of a job is written.
 struct End<'a> {
     registry: &'a Registry,
-    link: &'a Link,
+    handle: &'a Handle,
     now: Timestamp,
+    /// When it is tried again where it has failed, if it is.
+    again: Option<Timestamp>,
 }
 
 impl End<'_> {
-    fn write(&self, kind: JobKind, run: &Run) -> anyhow::Result<()> {
-        let (name, holder) = (kind.as_str(), &*self.link.holder);
-        let (is_success, message) = match &run.outcome {
+    fn write(&self, kind: JobKind, due: Option<Timestamp>, run: Run) -> anyhow::Result<()> {
+        let link = &self.handle.jobs;
+        let (name, holder) = (kind.as_str(), &*link.holder);
+        let Run { outcome, mut notices } = run;
+        let (is_success, message) = match &outcome {
             Outcome::Success(message) => (true, message),
             Outcome::Failed(message) => (false, message),
             Outcome::Stopped => return Ok(self.registry.release_job(name, holder)?),
         };
-        let notices: &[NoticeRecord] = &run.notices;
-        let end = JobEnd { name, holder, at: self.now, is_success, message };
-        if !self.registry.end_job(&end, notices)? {
+        let again = self.again.filter(|_| !is_success);
+        if !is_success && again.is_none() && due.is_some() && retry::is_retried(kind) {
+            notices.extend(self.given_up(kind, message));
+        }
+        let end = JobEnd { name, holder, at: self.now, is_success, message, again };
+        if !self.registry.end_job(&end, &notices)? {
             out::note(format_args!("job {name}: another program has taken it over"));
             return Ok(());
         }
         if !is_success {
             out::note(format_args!("error: job {name}: {message}"));
         }
-        self.link.metrics.ended(kind, is_success);
+        link.metrics.ended(kind, is_success);
         Ok(())
+    }
+
+    /// That a job is not tried again before it is due next, for its channels.
+    fn given_up(&self, kind: JobKind, why: &str) -> Vec<NoticeRecord> {
+        let failure = JobFailure { job: kind.as_str().to_owned(), why: why.to_owned() };
+        let config = self.handle.config.lock().clone();
+        task::notices(kind, &config, |language| Notice::of_job(failure.clone(), language, self.now))
     }
 }

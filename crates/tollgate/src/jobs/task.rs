@@ -98,11 +98,20 @@ impl Task {
         config: &Config,
         notice: impl Fn(Language) -> Notice,
     ) -> Vec<NoticeRecord> {
-        let Some(job) = config.jobs.others.get(&self.kind) else { return Vec::new() };
-        let channels = config.alerts.channels.iter().map(|own| &own.channel);
-        channels
-            .filter(|channel| job.channels.contains(&channel.name))
-            .map(|channel| alerts::notice_record(&channel.name, &notice(channel.language)))
-            .collect()
+        notices(self.kind, config, notice)
     }
+}
+
+/// A message for each channel of a job, in its language.
+pub(super) fn notices(
+    kind: JobKind,
+    config: &Config,
+    notice: impl Fn(Language) -> Notice,
+) -> Vec<NoticeRecord> {
+    let Some(job) = config.jobs.others.get(&kind) else { return Vec::new() };
+    let channels = config.alerts.channels.iter().map(|own| &own.channel);
+    channels
+        .filter(|channel| job.channels.contains(&channel.name))
+        .map(|channel| alerts::notice_record(&channel.name, &notice(channel.language)))
+        .collect()
 }

@@ -25,7 +25,7 @@ use tollgate_store::{Dim, Filter, Reader, Sums, UsageQuery, UsageRow};
 /// So many rows are counted one by one, whatever is needed of them: a second's work.
 const FEW_ROWS: u64 = 200_000;
 /// Windows before the present one from which unused allowance may have been carried over.
-const CARRYING: i64 = 12;
+pub(crate) const CARRYING: i64 = 12;
 /// How far ahead rows may lie, where the clock was put back.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 

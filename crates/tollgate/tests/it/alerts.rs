@@ -613,3 +613,64 @@ async fn a_step_that_usage_from_elsewhere_reaches_is_told_without_a_call() {
         assert_eq!(budget.len(), expected, "{keys:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_was_removed_while_it_hung_sends_again_when_it_is_back() {
+    let upstream = Upstream::start(|request| oracle::reply(request, Duration::ZERO)).await;
+    let receiver = Upstream::always(Reply::never()).await;
+    let with = oracle_config(&upstream)
+        .section("[alerts]\nshipped = false\npause = \"1s\"")
+        .section(&rule("calls", "calls{by=user,window=1h} > 0", ""));
+    let without = with.clone();
+    let with = with.section(&slack(&receiver));
+    let mut program = start(with.clone()).await;
+    assert_eq!(call(&program, "alice", 1).await.status, 200);
+    eventually("the channel is asked and hangs", SOON, || async {
+        if receiver.count() > 0 { Ok(()) } else { Err("not yet".to_owned()) }
+    })
+    .await;
+    program.write_config(without);
+    program.reload();
+    // A channel has 15 seconds; after them the message has come back to a channel that is not there.
+    tokio::time::sleep(Duration::from_secs(18)).await;
+    receiver.answer(Reply::status(200).whole("ok"));
+    program.write_config(with);
+    program.reload();
+    // The channel is known again before there is anything to tell.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(call(&program, "bob", 2).await.status, 200);
+    eventually("the channel is told of what is new", SOON, || async {
+        let texts: Vec<_> = receiver.received().iter().map(|it| it.json().to_string()).collect();
+        if texts.iter().any(|text| text.contains("bob")) { Ok(()) } else { Err(texts.concat()) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_an_alert_leaves_a_user_blocked_whom_an_operator_has_blocked() {
+    let upstream = Upstream::start(|request| oracle::reply(request, Duration::ZERO)).await;
+    let config = oracle_config(&upstream).section("[alerts]\nshipped = false").section(&rule(
+        "busy",
+        "calls{by=user,window=10s} > 0",
+        "action = \"block for 3s\"",
+    ));
+    let program = start(config).await;
+    let blocked = async |user: &str| {
+        let path = format!("/users/{user}");
+        let user = admin(&program, Method::GET, &path, &Value::Null).await.json();
+        (user["blocked"] == true, user["blocked_reason"].clone())
+    };
+    assert_eq!(call(&program, "mallory", 1).await.status, 200);
+    assert_eq!(call(&program, "alice", 2).await.status, 200);
+    let fraud = json!({"blocked": true, "blocked_reason": "fraud"});
+    let done = admin(&program, Method::PATCH, "/users/mallory", &fraud).await;
+    assert_eq!(done.status, 200, "{}", done.text());
+    let lifted = || async {
+        let audit = admin(&program, Method::GET, "/audit?subject=alice", &Value::Null).await.json();
+        let deeds = audit["items"].as_array().unwrap().len();
+        if deeds >= 2 && !blocked("alice").await.0 { Ok(()) } else { Err(audit.to_string()) }
+    };
+    eventually("the alert's own block is lifted", SOON, lifted).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(blocked("mallory").await, (true, json!("fraud")));
+}

@@ -453,3 +453,23 @@ async fn a_reload_changes_schedules_and_catches_up_nothing_of_another_one() {
     assert_eq!((next.hour(), next.minute()), (12, 30));
     assert!(next.timestamp() > Timestamp::now() && row["last_started"].is_null(), "{row}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_price_refresh_that_fails_is_tried_again_before_it_is_due_next() {
+    let upstream = Upstream::start(|request| oracle::reply(request, Duration::ZERO)).await;
+    let refresh = "price_refresh = { schedule = \"0 0 * * *\", timezone = \"Asia/Seoul\", \
+                   url = \"book.txt\" }";
+    let config = oracle_config(&upstream).section(&jobs_section(refresh));
+    let mut program = Program::prepare(&binary(), config);
+    let registry = Registry::open(&database(&program)).unwrap();
+    registry.plan_job("price_refresh", "0 0 * * * Asia/Seoul", ago(48)).unwrap();
+    launch(&mut program).await;
+    let failed = ended(&program, "price_refresh").await;
+    assert_eq!(failed["outcome"], "failed", "there is no file yet: {failed}");
+    std::fs::write(program.folder().join("book.txt"), BOOK).unwrap();
+    eventually("it is tried again", SOON, || async {
+        let job = job(&program, "price_refresh").await;
+        if job["outcome"] == "success" { Ok(()) } else { Err(job.to_string()) }
+    })
+    .await;
+}

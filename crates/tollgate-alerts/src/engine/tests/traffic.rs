@@ -195,7 +195,7 @@ impl World {
         let mut turn = self.engine.turn(now, &[]);
         for act in std::mem::take(&mut turn.act) {
             self.stopped = Some(act.subject.clone());
-            self.engine.acted(&mut turn, &act.key, true);
+            self.engine.acted(&mut turn, &act.key, Came::Done);
         }
         for event in turn.events.iter().filter(|it| it.happened == Happened::Fired) {
             self.alarms.push((now, event.incident.key.clone()));

@@ -17,6 +17,8 @@ pub struct NoticeRecord {
     pub channel: String,
     /// What it tells, as JSON.
     pub notice: String,
+    /// Messages of one thread are delivered in the order in which they were written.
+    pub thread: Option<String>,
     /// When it was written.
     pub created_at: Timestamp,
     /// How often it was sent.
@@ -35,7 +37,8 @@ pub enum NoticeState {
 }
 
 impl Registry {
-    /// The message of a channel that has been due longest at `now`.
+    /// The message of a channel that has been due longest at `now`. One waits until those of its
+    /// thread that were written before are done: an end must not overtake its begin.
     pub fn due_notice(
         &self,
         channel: &str,
@@ -43,8 +46,12 @@ impl Registry {
     ) -> Result<Option<NoticeRecord>, StoreError> {
         self.connection
             .prepare_cached(
-                "SELECT id, channel, notice, created_us, attempts FROM alert_outbox
-                 WHERE state = 0 AND channel = ?1 AND due_us <= ?2 ORDER BY due_us, id LIMIT 1",
+                "SELECT * FROM alert_outbox AS own
+                 WHERE state = 0 AND channel = ?1 AND due_us <= ?2 AND NOT EXISTS (
+                     SELECT 1 FROM alert_outbox AS earlier
+                     WHERE earlier.state = 0 AND earlier.channel = ?1
+                         AND earlier.thread = own.thread AND earlier.id < own.id)
+                 ORDER BY due_us, id LIMIT 1",
             )?
             .query_row((channel, now.as_microsecond()), |row| Ok(read_notice(row)))
             .optional()?
@@ -72,8 +79,7 @@ impl Registry {
     /// Messages of a channel that wait, oldest first.
     pub fn waiting_notices(&self, channel: &str) -> Result<Vec<NoticeRecord>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT id, channel, notice, created_us, attempts FROM alert_outbox
-             WHERE state = 0 AND channel = ?1 ORDER BY id",
+            "SELECT * FROM alert_outbox WHERE state = 0 AND channel = ?1 ORDER BY id",
         )?;
         let mut rows = statement.query([channel])?;
         let mut found = Vec::new();
@@ -116,10 +122,10 @@ pub(in crate::registry) fn insert_notice(
     let created = notice.created_at.as_microsecond();
     connection
         .prepare_cached(
-            "INSERT INTO alert_outbox (channel, notice, created_us, due_us, attempts, state)
-             VALUES (?1, ?2, ?3, ?3, 0, 0)",
+            "INSERT INTO alert_outbox (channel, notice, created_us, due_us, attempts, state, thread)
+             VALUES (?1, ?2, ?3, ?3, 0, 0, ?4)",
         )?
-        .execute((&notice.channel, &notice.notice, created))?;
+        .execute((&notice.channel, &notice.notice, created, &notice.thread))?;
     Ok(())
 }
 
@@ -128,6 +134,7 @@ fn read_notice(row: &Row<'_>) -> Result<NoticeRecord, StoreError> {
         id: row.get("id")?,
         channel: row.get("channel")?,
         notice: row.get("notice")?,
+        thread: row.get("thread")?,
         created_at: instant(row, "created_us")?,
         attempts: row.get("attempts")?,
     })
