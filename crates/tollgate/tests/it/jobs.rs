@@ -467,7 +467,7 @@ async fn a_price_refresh_that_fails_is_tried_again_before_it_is_due_next() {
     let failed = ended(&program, "price_refresh").await;
     assert_eq!(failed["outcome"], "failed", "there is no file yet: {failed}");
     std::fs::write(program.folder().join("book.txt"), BOOK).unwrap();
-    eventually("it is tried again", SOON, || async {
+    eventually("it is tried again", Duration::from_mins(1), || async {
         let job = job(&program, "price_refresh").await;
         if job["outcome"] == "success" { Ok(()) } else { Err(job.to_string()) }
     })
