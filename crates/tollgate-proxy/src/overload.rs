@@ -12,13 +12,13 @@
 //! ACM Queue 2012).
 //!
 //! A thousand callers who come at once are no overload: they are served one after the other, and
-//! their queue is gone in a moment; nor are a few callers who keep a machine busy. So nothing is
-//! refused before a queue of `server.shed_after` has stood for `ONSET`, or more than a `CROWD` of calls
-//! or connections have come since a shorter one stands. From then on only so many calls a second
-//! pass: fewer with each interval in which the queue does not get shorter; while there is none soon
-//! nearly as many as when it came, and then carefully more. A call waits several times on its way, so a
-//! quarter of `server.shed_after` counts as a queue then. When fewer come than may pass nobody is
-//! refused any more, and half a second later all of it is over.
+//! their queue is gone in a moment; nor are a few callers (`FEW`), whatever keeps the machine busy. So
+//! nothing is refused before a queue of `server.shed_after` has stood for `ONSET`, or more than a
+//! `CROWD` of calls or connections have come since a shorter one stands. From then on only so many
+//! calls a second pass: fewer with each interval in which the queue does not get shorter; while there
+//! is none soon nearly as many as when it came, and then carefully more. A call waits several times on
+//! its way, so a quarter of `server.shed_after` counts as a queue then. When fewer come than may pass
+//! nobody is refused any more, and half a second later all of it is over.
 //!
 //! A refused call has cost its head and nothing else: no key was looked up, no limit asked, no row
 //! written.

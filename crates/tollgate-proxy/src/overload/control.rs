@@ -11,6 +11,8 @@ const ONSET: u32 = 10;
 const CROWD: i64 = 1_024;
 /// The part of the delay that is borne, which is a queue where there are too many already.
 const SHORT: u32 = 4;
+/// So many calls and connections are no overload, whatever the machine does.
+const FEW: i64 = 32;
 /// Intervals in which nobody was refused and no queue stood, after which all may pass.
 const OVER: u32 = 10;
 /// The part of the calls that pass which may go on passing where the queue does not get shorter.
@@ -72,6 +74,11 @@ pub(super) struct Load {
 }
 
 impl Load {
+    /// Whether there is too little for an overload.
+    fn is_small(self) -> bool {
+        self.calls.max(self.connections) <= FEW
+    }
+
     /// Whether far more is there than before.
     fn is_crowd(self, before: Self) -> bool {
         let more = |now: i64, before: i64| now.saturating_sub(before) > CROWD;
@@ -84,7 +91,8 @@ impl Control {
     pub(super) fn interval(&mut self, seen: Interval, most: Duration) -> Option<f64> {
         let queue = seen.delay > most / SHORT;
         let grows = seen.delay >= std::mem::replace(&mut self.last, seen.delay);
-        self.stood = if seen.delay > most { self.stood.saturating_add(1) } else { 0 };
+        let stands = seen.delay > most && !seen.load.is_small();
+        self.stood = if stands { self.stood.saturating_add(1) } else { 0 };
         self.calm = if queue || seen.refused > 0 { 0 } else { self.calm.saturating_add(1) };
         let passed = f64::from(seen.passed) / seen.length.as_secs_f64().max(TICK.as_secs_f64());
         self.rate = match self.rate {
@@ -158,6 +166,7 @@ mod tests {
             (0..9).rev().map(|left| (left * 50, i64::try_from(left).unwrap() * 100)).collect();
         assert_eq!(run(&mut control, &crowd), None, "a crowd that is served in its turn");
         assert_eq!(run(&mut control, &[(16, 60); 100]), None, "a few who keep the machine busy");
+        assert_eq!(run(&mut control, &[(99, 32); 100]), None, "a few on a machine that is slow");
         assert_eq!(run(&mut control, &[(17, 60); 9]), None, "it has not stood for long enough");
         assert!(is(run(&mut control, &[(17, 60)]), PASSED * FEWER));
     }
